@@ -1,6 +1,6 @@
 // The command `npm run keys`: makes, lists and revokes API keys, in a file of this machine or in Workers KV.
 import { resolve } from 'node:path';
-import { answerCommand, readCommandLine } from '../../contracts/command/command-line.ts';
+import { answerCommand, readCommandLine, runMain } from '../../contracts/command/command-line.ts';
 import { type Range, wholeNumberOf } from '../../contracts/command/numbers.ts';
 import type { ApiKey } from '../../contracts/src/api/api-key.ts';
 import { SCOPES, type Scope } from '../../contracts/src/api/operation.ts';
@@ -213,5 +213,6 @@ function expiryOf(text: string | undefined, now: Date): string | null {
 if (import.meta.main) {
   const cwd = process.env.INIT_CWD ?? process.cwd();
   const root = resolve(import.meta.dirname, '../..');
-  process.exitCode = await keys(process.argv.slice(2), { root, cwd, stdout: process.stdout, stderr: process.stderr });
+  const { stdout, stderr } = process;
+  await runMain(() => keys(process.argv.slice(2), { root, cwd, stdout, stderr }));
 }

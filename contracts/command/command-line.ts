@@ -38,6 +38,7 @@ export async function runCommand<T extends Options>(
 
 /** Calls `main` and sets the exit code: a UserError is printed as its sentence, anything else with its stack. */
 export async function runMain(main: () => number | undefined | Promise<number | undefined>): Promise<void> {
+  process.stdout.on('error', stopUnread);
   try {
     const code = await main();
     if (code !== undefined) process.exitCode = code;
@@ -47,6 +48,17 @@ export async function runMain(main: () => number | undefined | Promise<number | 
     // Whatever `main` has opened must not keep the process alive.
     process.exit(isRefused ? EXIT.usage : EXIT.failed);
   }
+}
+
+let isUnread = false;
+
+/** Whoever reads the output has seen enough (`| head`): the command stops as by SIGTERM, or ends where it does not listen for that. */
+function stopUnread(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'EPIPE') throw error;
+  if (isUnread) return;
+  isUnread = true;
+  if (process.listenerCount('SIGTERM') === 0) process.exit(EXIT.ok);
+  process.kill(process.pid, 'SIGTERM');
 }
 
 /** The text that --help or --version asks for; undefined where the command line asks for neither. */

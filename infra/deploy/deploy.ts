@@ -1,6 +1,6 @@
 // The command `npm run deploy`: an environment from this checkout to an answering Worker, its status, and its end.
 import { join, resolve } from 'node:path';
-import { answerCommand } from '../../contracts/command/command-line.ts';
+import { answerCommand, runMain } from '../../contracts/command/command-line.ts';
 import { PRICE_TABLE } from '../../contracts/src/cloud/prices.ts';
 import { EXIT } from '../../contracts/src/exit-codes.ts';
 import { UserError } from '../../contracts/src/user-error.ts';
@@ -197,5 +197,5 @@ if (import.meta.main) {
   for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(name, () => stop.abort());
   const root = resolve(import.meta.dirname, '../..');
   const { env, stdout, stderr } = process;
-  process.exitCode = await deploy(process.argv.slice(2), { root, env, stdout, stderr, stop: stop.signal });
+  await runMain(() => deploy(process.argv.slice(2), { root, env, stdout, stderr, stop: stop.signal }));
 }

@@ -79,6 +79,35 @@ test.each([
   ['throw new UserError("no such model")', 2, /^no such model\n$/],
   ['throw new TypeError("a bug")', 1, /TypeError: a bug\n\s+at /],
 ])('%s', async (line, code, printed) => {
+  const ended = await run(commandOf(line), []);
+  expect(ended).toMatchObject({ code, out: '', err: expect.stringMatching(printed) });
+});
+
+describe('a command whose output nobody reads to its end', () => {
+  const endless = 'for (;;) { console.log("a line"); await new Promise((next) => setImmediate(next)); }';
+
+  async function unread(line: string): Promise<{ code: number | null; err: string }> {
+    const child = spawn(process.execPath, [commandOf(line)], { stdio: ['ignore', 'pipe', 'pipe'] });
+    let err = '';
+    child.stderr.on('data', (data: Buffer) => {
+      err += data.toString();
+    });
+    child.stdout.once('data', () => child.stdout.destroy());
+    return new Promise((done) => child.on('close', (code) => done({ code, err })));
+  }
+
+  test('ends without a word', async () => {
+    expect(await unread(endless)).toEqual({ code: 0, err: '' });
+  });
+
+  test('stops as by SIGTERM where it has something to save', async () => {
+    const saved = "process.once('SIGTERM', () => { console.error('saved'); process.exit(75); });";
+    expect(await unread(`${saved} ${endless}`)).toEqual({ code: 75, err: 'saved\n' });
+  });
+});
+
+/** The file of a command that stays alive and runs a line. */
+function commandOf(line: string): string {
   const contracts = pathToFileURL(join(ROOT, 'contracts')).href;
   const file = join(mkdtempSync(join(tmpdir(), 'edge-clip-command-')), 'command.mjs');
   writeFileSync(
@@ -88,6 +117,5 @@ import { UserError } from '${contracts}/src/user-error.ts';
 setInterval(() => {}, 1000);
 await runMain(async () => { ${line} });`,
   );
-  const ended = await run(file, []);
-  expect(ended).toMatchObject({ code, out: '', err: expect.stringMatching(printed) });
-});
+  return file;
+}

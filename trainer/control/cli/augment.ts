@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, relative, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
-import { answerCommand, readCommandLine } from '../../../contracts/command/command-line.ts';
+import { answerCommand, readCommandLine, runMain } from '../../../contracts/command/command-line.ts';
 import { numberOf } from '../../../contracts/command/numbers.ts';
 import { ENVARS } from '../../../contracts/src/envars.ts';
 import { EXIT } from '../../../contracts/src/exit-codes.ts';
@@ -244,4 +244,4 @@ function reportLines(report: AugmentReport, output: string): string[] {
   ];
 }
 
-if (import.meta.main) process.exitCode = await augment(process.argv.slice(2), processContext(process.env));
+if (import.meta.main) await runMain(() => augment(process.argv.slice(2), processContext(process.env)));

@@ -2,7 +2,7 @@
 import { existsSync, mkdirSync, mkdtempSync, realpathSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { answerCommand, readCommandLine } from '../../../contracts/command/command-line.ts';
+import { answerCommand, readCommandLine, runMain } from '../../../contracts/command/command-line.ts';
 import { wholeNumberOf } from '../../../contracts/command/numbers.ts';
 import { ENVARS } from '../../../contracts/src/envars.ts';
 import { EXIT } from '../../../contracts/src/exit-codes.ts';
@@ -125,4 +125,4 @@ async function modelOf(word: string, { registry, context, scratch }: Naming): Pr
   return await modelFolder(word, { registry: openRegistryOf({ registry }, context), context, scratch: folder });
 }
 
-if (import.meta.main) process.exitCode = await evaluate(process.argv.slice(2), processContext(process.env));
+if (import.meta.main) await runMain(() => evaluate(process.argv.slice(2), processContext(process.env)));

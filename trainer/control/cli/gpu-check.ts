@@ -1,6 +1,6 @@
 // The command `npm run gpu-check`: every training stage on a GPU, stopped and resumed, and how fast training is there.
 import { resolve } from 'node:path';
-import { answerCommand, readCommandLine } from '../../../contracts/command/command-line.ts';
+import { answerCommand, readCommandLine, runMain } from '../../../contracts/command/command-line.ts';
 import { numberOf } from '../../../contracts/command/numbers.ts';
 import { ENVARS } from '../../../contracts/src/envars.ts';
 import { EXIT } from '../../../contracts/src/exit-codes.ts';
@@ -52,4 +52,4 @@ export async function gpuCheck(argv: readonly string[], context: CommandContext)
   });
 }
 
-if (import.meta.main) process.exitCode = await gpuCheck(process.argv.slice(2), processContext(process.env));
+if (import.meta.main) await runMain(() => gpuCheck(process.argv.slice(2), processContext(process.env)));

@@ -7,7 +7,7 @@ import { publishModel, rollback } from '../../../api/registry/publish.ts';
 import { readManifest } from '../../../api/registry/read.ts';
 import type { ObjectStore } from '../../../api/registry/store.ts';
 import { openStore } from '../../../api/registry/stores/open.ts';
-import { answerCommand, readCommandLine } from '../../../contracts/command/command-line.ts';
+import { answerCommand, readCommandLine, runMain } from '../../../contracts/command/command-line.ts';
 import { ENVARS } from '../../../contracts/src/envars.ts';
 import { EXIT } from '../../../contracts/src/exit-codes.ts';
 import { listPrefix, modelOfPointer } from '../../../contracts/src/keys.ts';
@@ -283,4 +283,4 @@ function parseOptions(argv: readonly string[]): {
   return { command, subject, options: values };
 }
 
-if (import.meta.main) process.exitCode = await model(process.argv.slice(2), processContext(process.env));
+if (import.meta.main) await runMain(() => model(process.argv.slice(2), processContext(process.env)));

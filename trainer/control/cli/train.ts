@@ -1,6 +1,6 @@
 // The command `npm run train`: plans a recipe, shows what it will cost, runs what is missing here or on AWS.
 import { join } from 'node:path';
-import { standardAnswer } from '../../../contracts/command/command-line.ts';
+import { runMain, standardAnswer } from '../../../contracts/command/command-line.ts';
 import { EXIT } from '../../../contracts/src/exit-codes.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
 import { contradictions } from '../recipe/checks/contradictions.ts';
@@ -54,4 +54,4 @@ function ablated(resolved: ResolvedRecipe, { ablate, seeds, at, metrics }: Train
   return { ...resolved, recipe };
 }
 
-if (import.meta.main) process.exitCode = await train(process.argv.slice(2), processContext(process.env));
+if (import.meta.main) await runMain(() => train(process.argv.slice(2), processContext(process.env)));

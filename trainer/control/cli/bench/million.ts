@@ -1,6 +1,6 @@
 // The command `npm run bench:million`: synthetic pairs through the stages that train on them, killed and resumed, in flat memory.
 import { resolve } from 'node:path';
-import { answerCommand, readCommandLine } from '../../../../contracts/command/command-line.ts';
+import { answerCommand, readCommandLine, runMain } from '../../../../contracts/command/command-line.ts';
 import { ENVARS } from '../../../../contracts/src/envars.ts';
 import { EXIT } from '../../../../contracts/src/exit-codes.ts';
 import { type CommandContext, processContext } from '../context.ts';
@@ -42,4 +42,4 @@ export async function benchMillion(argv: readonly string[], context: CommandCont
   });
 }
 
-if (import.meta.main) process.exitCode = await benchMillion(process.argv.slice(2), processContext(process.env));
+if (import.meta.main) await runMain(() => benchMillion(process.argv.slice(2), processContext(process.env)));

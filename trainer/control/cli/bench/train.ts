@@ -1,5 +1,5 @@
 // The command `npm run bench:train`: how fast training is on this machine, against other people's code in the same run.
-import { answerCommand, readCommandLine } from '../../../../contracts/command/command-line.ts';
+import { answerCommand, readCommandLine, runMain } from '../../../../contracts/command/command-line.ts';
 import { numberOf } from '../../../../contracts/command/numbers.ts';
 import { ENVARS } from '../../../../contracts/src/envars.ts';
 import { EXIT } from '../../../../contracts/src/exit-codes.ts';
@@ -46,4 +46,4 @@ export async function benchTrain(argv: readonly string[], context: CommandContex
   });
 }
 
-if (import.meta.main) process.exitCode = await benchTrain(process.argv.slice(2), processContext(process.env));
+if (import.meta.main) await runMain(() => benchTrain(process.argv.slice(2), processContext(process.env)));

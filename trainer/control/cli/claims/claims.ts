@@ -1,6 +1,6 @@
 // The command `npm run claims`: the papers' claims beside what runs of the recipe's variants say, as a table of docs/results.md.
 import { join, resolve } from 'node:path';
-import { answerCommand, readCommandLine } from '../../../../contracts/command/command-line.ts';
+import { answerCommand, readCommandLine, runMain } from '../../../../contracts/command/command-line.ts';
 import { ENVARS } from '../../../../contracts/src/envars.ts';
 import { EXIT } from '../../../../contracts/src/exit-codes.ts';
 import { UserError } from '../../../../contracts/src/user-error.ts';
@@ -80,4 +80,4 @@ export async function claims(argv: readonly string[], context: CommandContext): 
   });
 }
 
-if (import.meta.main) process.exitCode = await claims(process.argv.slice(2), processContext(process.env));
+if (import.meta.main) await runMain(() => claims(process.argv.slice(2), processContext(process.env)));

@@ -3,7 +3,7 @@ import { existsSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { ObjectStore } from '../../../../api/registry/store.ts';
 import { openStore } from '../../../../api/registry/stores/open.ts';
-import { answerCommand, readCommandLine } from '../../../../contracts/command/command-line.ts';
+import { answerCommand, readCommandLine, runMain } from '../../../../contracts/command/command-line.ts';
 import { ENVARS } from '../../../../contracts/src/envars.ts';
 import { EXIT } from '../../../../contracts/src/exit-codes.ts';
 import { RecipeName } from '../../../../contracts/src/names.ts';
@@ -119,4 +119,4 @@ function nameOf(given: string | undefined, missing: string): string {
   throw new UserError(`${given} is no name of a dataset: lower-case letters, digits, ".", "_" and "-", 64 at most`);
 }
 
-if (import.meta.main) process.exitCode = await data(process.argv.slice(2), processContext(process.env));
+if (import.meta.main) await runMain(() => data(process.argv.slice(2), processContext(process.env)));

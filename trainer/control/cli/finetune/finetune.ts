@@ -1,7 +1,7 @@
 // The command `npm run finetune`: an exported model learns the user's own images; says before and after.
 import { cpSync, existsSync, mkdirSync } from 'node:fs';
 import { join, relative, resolve } from 'node:path';
-import { standardAnswer } from '../../../../contracts/command/command-line.ts';
+import { runMain, standardAnswer } from '../../../../contracts/command/command-line.ts';
 import { ENVARS } from '../../../../contracts/src/envars.ts';
 import { EXIT } from '../../../../contracts/src/exit-codes.ts';
 import { UserError } from '../../../../contracts/src/user-error.ts';
@@ -163,4 +163,4 @@ function generalLines(general: General | undefined): string[] {
   return ['On the general dev sets, per cent:', ...figureLines(general.figures)];
 }
 
-if (import.meta.main) process.exitCode = await finetune(process.argv.slice(2), processContext(process.env));
+if (import.meta.main) await runMain(() => finetune(process.argv.slice(2), processContext(process.env)));
