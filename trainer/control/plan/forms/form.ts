@@ -18,7 +18,13 @@ export interface Facts {
 export interface Counted {
   images: number;
   captions: number;
+  /** Of the mean caption; 0 where there is none. */
+  characters: number;
   groups: number;
+  long: number;
+  translations: number;
+  concepts: number;
+  fragments: number;
   texts: number;
   devImages: number;
   devCaptions: number;
@@ -108,14 +114,22 @@ export function secondsOf({ flop, reading }: Form, { rate, cores }: Machines): n
 export function countedIn(report: TrainingReport | undefined): Counted | undefined {
   if (report === undefined) return undefined;
   const of = (name: string): number => report.metrics[name] ?? 0;
-  const kinds = ['captions', 'groups', 'long', 'translations', 'concepts', 'fragments'];
+  const captions = of('captions.train');
+  const kinds = {
+    groups: of('groups.train'),
+    long: of('long.train'),
+    translations: of('translations.train'),
+    concepts: of('concepts.train'),
+    fragments: of('fragments.train'),
+  };
   return {
     images: of('images.train'),
-    captions: of('captions.train'),
-    groups: of('groups.train'),
+    captions,
+    characters: captions === 0 ? 0 : of('characters.train') / captions,
+    ...kinds,
     devImages: of('images.dev'),
     devCaptions: of('captions.dev'),
-    texts: kinds.reduce((sum, kind) => sum + of(`${kind}.train`), 0),
+    texts: Object.values(kinds).reduce((sum, count) => sum + count, captions),
   };
 }
 

@@ -3,8 +3,8 @@ import { JOB_CLASSES } from '../../../../contracts/src/job-classes.ts';
 import { jobClassOf, type StageName } from '../../../../contracts/src/stages.ts';
 import type { Recipe } from '../../../../contracts/src/training/recipe.ts';
 import type { Tensor, Weights } from '../../recipe/tensors.ts';
-import { type Form, total } from './form.ts';
-import { GPU_RATES, type Gpu } from './rates.ts';
+import { type Counted, type Facts, type Form, total } from './form.ts';
+import { CHARACTERS_PER_TOKEN, GPU_RATES, type Gpu } from './rates.ts';
 
 /** Memory in bytes. */
 const GPUS: readonly { gpu: Gpu; bytes: number }[] = [
@@ -21,7 +21,7 @@ const TRAINED = 16;
 const GPUS_OF_A_MACHINE = 8;
 /** How much is embedded is known after `prepare` only. */
 const TOKENS_EMBEDDED = 1e8;
-/** Documents fill what is read of them; captions do not. */
+/** Before `prepare` has counted captions. Documents fill what is read of them; captions do not. */
 const UNKNOWN: Partial<Record<StageName, string[]>> = {
   contrastive: ['how long texts are: hours are for texts of `max_tokens`'],
   embed_captions: [`the number of texts: hours are for ${TOKENS_EMBEDDED.toExponential(0)} tokens`],
@@ -42,22 +42,25 @@ export interface LanguageNeeds {
   gpus: { gpu: string; fits: boolean; hours: number }[];
 }
 
+/** What is known besides the recipe. */
+type Known = Pick<Facts, 'ranks' | 'counted'>;
+
 /** The tensors of a model; empty if nobody knows. */
 export type TensorsOf = (weights: Weights) => Tensor[];
 
 /** The needs of every stage whose language model is a folder, on one GPU. */
 export function languageNeeds(recipe: Recipe, tensorsOf: TensorsOf): LanguageNeeds[] {
   const inFolders: TensorsOf = (weights) => (weights.in === 'directory' ? tensorsOf(weights) : []);
-  return languageWork(recipe, inFolders, 1).map(({ shape, work }) => needsOf(shape, work));
+  return languageWork(recipe, inFolders, { ranks: 1 }).map(({ shape, work }) => needsOf(shape, work));
 }
 
 /** The closed form of a stage with a language model on several ranks; of several teachers the one that takes most. */
 export function languageForm(
   stage: StageName,
-  { recipe, tensorsOf, ranks }: { recipe: Recipe; tensorsOf: TensorsOf; ranks: number },
+  { recipe, tensorsOf, facts }: { recipe: Recipe; tensorsOf: TensorsOf; facts: Known },
 ): Form | undefined {
-  const forms = languageWork(recipe, tensorsOf, ranks).flatMap(({ shape, work }) =>
-    work.stage === stage ? [toForm(shape, work, ranks)] : [],
+  const forms = languageWork(recipe, tensorsOf, facts).flatMap(({ shape, work }) =>
+    work.stage === stage ? [toForm(shape, work, facts)] : [],
   );
   const [largest] = forms.toSorted((a, b) => total(b, b.atOnce) - total(a, a.atOnce));
   return largest === undefined ? undefined : { ...largest, flop: sum(forms.map(({ flop }) => flop)) };
@@ -66,14 +69,14 @@ export function languageForm(
 /** Width of a text's features where the tensors of every teacher are known. */
 export function featureWidth(recipe: Recipe, tensorsOf: TensorsOf): number | undefined {
   const teachers = recipe.embed_captions?.teachers ?? [];
-  const found = languageWork(recipe, tensorsOf, 1).filter(({ work }) => work.stage === 'embed_captions');
+  const found = languageWork(recipe, tensorsOf, { ranks: 1 }).filter(({ work }) => work.stage === 'embed_captions');
   return teachers.length > 0 && found.length === teachers.length
     ? sum(found.map(({ shape }) => shape.width))
     : undefined;
 }
 
 /** Every use of a language model whose tensors are known. */
-function languageWork(recipe: Recipe, tensorsOf: TensorsOf, ranks: number): { shape: Shape; work: Work }[] {
+function languageWork(recipe: Recipe, tensorsOf: TensorsOf, known: Known): { shape: Shape; work: Work }[] {
   const { mntp, contrastive, embed_captions } = recipe;
   const tuned = weightsOf(contrastive?.language_model ?? mntp?.language_model);
   const teachers = (embed_captions?.teachers ?? []).flatMap((teacher): (Weights | undefined)[] => {
@@ -83,13 +86,13 @@ function languageWork(recipe: Recipe, tensorsOf: TensorsOf, ranks: number): { sh
   const work = [
     ...(mntp === undefined
       ? []
-      : [{ model: weightsOf(mntp.language_model), of: (shape: Shape) => ofMntp(mntp, shape, ranks) }]),
+      : [{ model: weightsOf(mntp.language_model), of: (shape: Shape) => ofMntp(mntp, shape, known) }]),
     ...(contrastive === undefined
       ? []
-      : [{ model: tuned, of: (shape: Shape) => ofContrastive(contrastive, shape, ranks) }]),
+      : [{ model: tuned, of: (shape: Shape) => ofContrastive(contrastive, shape, known) }]),
     ...(embed_captions === undefined
       ? []
-      : teachers.map((model) => ({ model, of: (shape: Shape) => ofEmbedding(embed_captions, shape) }))),
+      : teachers.map((model) => ({ model, of: (shape: Shape) => ofEmbedding(embed_captions, shape, known) }))),
   ];
   return work.flatMap(({ model, of }) => {
     const tensors = model === undefined ? [] : tensorsOf(model);
@@ -153,7 +156,7 @@ function shapeOf(tensors: readonly Tensor[]): Shape {
   };
 }
 
-function ofMntp(config: NonNullable<Recipe['mntp']>, shape: Shape, ranks: number): Work {
+function ofMntp(config: NonNullable<Recipe['mntp']>, shape: Shape, { ranks }: Known): Work {
   const { schedule, batch_size, max_tokens, mask_share, parallel, lora } = config;
   const perRank = Math.ceil(batch_size / ranks);
   const isKept = parallel?.activation_checkpointing !== true;
@@ -172,16 +175,18 @@ function ofMntp(config: NonNullable<Recipe['mntp']>, shape: Shape, ranks: number
   };
 }
 
-function ofContrastive(config: NonNullable<Recipe['contrastive']>, shape: Shape, ranks: number): Work {
+function ofContrastive(config: NonNullable<Recipe['contrastive']>, shape: Shape, { ranks, counted }: Known): Work {
   const { schedule, batch_size, micro_batch, max_tokens, gradient_cache, parallel, lora } = config;
   const isKept = parallel?.activation_checkpointing !== true;
   const perRank = Math.ceil((2 * batch_size) / ranks);
   const isCached = gradient_cache !== false && micro_batch < 2 * batch_size;
+  const long = config.long_fraction ?? 0;
+  const length = long * max_tokens + (1 - long) * lengthOfCaption(max_tokens, counted);
   return {
     stage: 'contrastive',
     rank: lora.rank,
-    tokens: schedule.steps * 2 * batch_size * max_tokens,
-    length: max_tokens,
+    tokens: schedule.steps * 2 * batch_size * length,
+    length,
     passes: 2 + Number(isCached) + Number(!isKept),
     each: max_tokens * keptPerToken(shape, isKept),
     atOnce: gradient_cache === false ? perRank : Math.min(micro_batch, perRank),
@@ -191,12 +196,13 @@ function ofContrastive(config: NonNullable<Recipe['contrastive']>, shape: Shape,
   };
 }
 
-function ofEmbedding(config: NonNullable<Recipe['embed_captions']>, shape: Shape): Work {
+function ofEmbedding(config: NonNullable<Recipe['embed_captions']>, shape: Shape, { counted }: Known): Work {
+  const length = lengthOfCaption(config.max_tokens, counted);
   return {
     stage: 'embed_captions',
     rank: 0,
-    tokens: TOKENS_EMBEDDED,
-    length: config.max_tokens,
+    tokens: counted === undefined ? TOKENS_EMBEDDED : length * textsToEmbed(config, counted),
+    length,
     passes: 1,
     each: (KEPT * shape.flows) / shape.layers,
     atOnce: config.batch_tokens,
@@ -229,7 +235,7 @@ function flopOf({ matrices, layers, width }: Shape, { passes, tokens, length }: 
   return passes * tokens * (2 * matrices + 4 * layers * width * length);
 }
 
-function toForm(shape: Shape, work: Work, ranks: number): Form {
+function toForm(shape: Shape, work: Work, { ranks, counted }: Known): Form {
   const { rank, each, atOnce, setting, split, saved, stage } = work;
   const trained = rank * shape.flows;
   // Of weights that are split two layers are whole at a time.
@@ -247,8 +253,20 @@ function toForm(shape: Shape, work: Work, ranks: number): Form {
     // The folder itself, what is written, and three checkpoints of what trains.
     disk: (2 + saved) * shape.parameters + 3 * TRAINED * trained,
     flop: flopOf(shape, work),
-    unknown: UNKNOWN[stage] ?? [],
+    unknown: counted === undefined ? (UNKNOWN[stage] ?? []) : [],
   };
+}
+
+/** Tokens of a mean caption, once captions are counted; at most what is read of one. */
+function lengthOfCaption(most: number, counted: Counted | undefined): number {
+  const characters = counted?.characters ?? 0;
+  return characters === 0 ? most : Math.min(most, characters / CHARACTERS_PER_TOKEN);
+}
+
+/** Captions, and of every other kind of texts as many as the recipe allows; prompts of classes are not counted. */
+function textsToEmbed({ limits }: NonNullable<Recipe['embed_captions']>, counted: Counted): number {
+  const kinds = ['groups', 'long', 'translations', 'concepts', 'fragments'] as const;
+  return counted.captions + counted.devCaptions + sum(kinds.map((kind) => Math.min(limits[kind], counted[kind])));
 }
 
 /** Bytes kept for the way back: everything, or the states between layers and one layer's insides. */

@@ -16,58 +16,55 @@ import {
   WEIGHT,
 } from './form.ts';
 import { CORE } from './rates.ts';
-import { KEPT, type TowerShape, tokensOf, towerShape } from './tower-shapes.ts';
+import { blocksOf, featuresOf, flopOf, KEPT, keptOf, numbersFrom, readBy, towerOf } from './tower-shapes.ts';
 
 /** Train pictures that `inherit` looks at, and texts of a set that a checkpoint's own text encoder reads (towers/image/inherited.py). */
 const MEASURED_IMAGES = 4000;
 const MOST_TEXTS = 300_000;
+/** Of the classifier that an image tower brings, a prompt of each in every step: those of ImageNet. */
+const CLASSES = 1000;
 /** Processes of a rank that decode (tasks/clip_data/build.py). */
 const WORKERS = 12;
-
-/** How one picture goes through the blocks that train. */
-interface Passage {
-  tokens: number;
-  /** Fraction of the blocks that train. */
-  share: number;
-  tower: TowerShape;
-}
 
 /** Both towers learn from pairs, of stored activations or of pictures that are decoded in every step. */
 export function ofClip(recipe: Recipe, clip: NonNullable<Recipe['clip']>, facts: Facts): Form | NoForm {
   const backbone = recipe.embed_images?.backbone ?? recipe.inherit?.backbone;
-  const tower = towerShape(backbone?.name ?? '');
+  const tower = towerOf(backbone?.name ?? '');
   if (backbone === undefined || tower === undefined) return notMeasured(backbone?.name);
-  const first = recipe.embed_images?.first_trainable_block ?? tower.blocks;
-  const share = Math.max(0, 1 - first / tower.blocks);
-  const tokens = tokensOf(tower, backbone.size) * (1 - (clip.patch_dropout ?? 0));
+  const first = recipe.embed_images?.first_trainable_block ?? blocksOf(tower);
+  const isHeadAlone = recipe.embed_images?.first_trainable_block === null;
+  const passage = { size: backbone.size, first, dropped: clip.patch_dropout ?? 0 };
   const { activation_checkpointing = false, weights = 'replicated' } = clip.parallel ?? {};
-  const parameters = tower.parameters * 1e6;
+  const parameters = numbersFrom(tower, 0);
   const text = textTower(clip, facts);
   const perRank = Math.ceil(clip.batch_size / facts.ranks);
-  const trained = share * parameters;
+  const trained = isHeadAlone ? 0 : numbersFrom(tower, first);
   const split = weights === 'sharded' ? facts.ranks : 1;
   // Of sharded weights two blocks are whole at a time: one computes while the next one arrives.
-  const gathered = split > 1 ? (2 * WEIGHT * parameters) / tower.blocks : 0;
+  const gathered = split > 1 ? (2 * WEIGHT * parameters) / blocksOf(tower) : 0;
   const passes = 3 + Number(clip.micro_batch !== undefined) + Number(activation_checkpointing);
   // The running mean of the tower that teaches the regulariser: its weights once more, and a forward pass of what trains.
   const isTaught = clip.regulariser_ema !== undefined && clip.regulariser_weight > 0;
   const teacher = isTaught ? WEIGHT * parameters : 0;
-  const image = forward({ tokens, share, tower });
+  const whole = flopOf(tower, { ...passage, first: 0 });
+  const image = isHeadAlone ? 0 : flopOf(tower, passage);
   const pictures = clip.schedule.steps * clip.batch_size;
+  const prompts = clip.rows_weight + clip.softmax_weight > 0 ? CLASSES : 0;
   const inMemory = (parts: number): number => memoryOf({ parameters, trained, text: text.trained, parts }, facts);
   const isStreamed = keepsPictures(recipe.embed_images, facts) === 'streamed';
   // Of streamed pictures nothing is stored: a copy of the tower that never trains is asked in every step.
   const frozen = isStreamed ? FLOAT16 * parameters : 0;
-  const asked = isStreamed ? forward({ tokens, share: askedShare(clip, share), tower }) : 0;
+  const below = asksWhole(clip) ? whole : whole - image;
+  const asked = isStreamed ? below : 0;
   return {
     fixed:
-      WEIGHT * (1 - share) * parameters +
+      WEIGHT * (parameters - trained) +
       ((WEIGHT + TRAINED) * trained) / split +
       gathered +
       teacher +
       frozen +
       text.fixed,
-    each: keptOf({ tokens, share, tower }, activation_checkpointing) + text.each,
+    each: (isHeadAlone ? 0 : keptOf(tower, { ...passage, isComputedAgain: activation_checkpointing })) + text.each,
     atOnce: Math.min(clip.micro_batch ?? perRank, perRank),
     setting: 'clip.micro_batch',
     disk: CHECKPOINTS * (trained + text.trained),
@@ -77,20 +74,22 @@ export function ofClip(recipe: Recipe, clip: NonNullable<Recipe['clip']>, facts:
       split === 1 && facts.ranks > 1 && inMemory(facts.ranks) <= limit
         ? 'clip.parallel.weights "sharded" would fit'
         : undefined,
-    flop: pictures * (passes * (image + text.flop) + Number(isTaught) * image + asked),
+    flop:
+      pictures * (passes * (image + text.flop) + Number(isTaught) * image + asked) +
+      passes * clip.schedule.steps * prompts * text.flop,
     ...(isStreamed
       ? { reading: { seconds: pictures / CORE.crops, cores: WORKERS * facts.ranks, isMeanwhile: true } }
       : {}),
-    unknown: [...text.unknown, ...(clip.rows_weight + clip.softmax_weight > 0 ? ['the class prompts of a step'] : [])],
+    unknown: text.unknown,
   };
 }
 
-/** The part of the frozen tower that a step runs: below what trains, and the rest where a term asks for its features. */
-function askedShare(clip: NonNullable<Recipe['clip']>, share: number): number {
+/** Whether a step runs all of the frozen tower, because a term asks for its features, or what lies below what trains alone. */
+function asksWhole(clip: NonNullable<Recipe['clip']>): boolean {
   const mixes = clip.rows_mixin > 0 && clip.rows_weight + clip.hypernyms_weight > 0;
   const regularises = clip.regulariser_weight > 0 && clip.regulariser_ema === undefined;
   const classifies = clip.softmax_weight + (clip.hypernyms_softmax_weight ?? 0) > 0;
-  return mixes || regularises || classifies ? 1 : 1 - share;
+  return mixes || regularises || classifies;
 }
 
 interface Held {
@@ -145,20 +144,18 @@ function textTower({ text_tower, scratch, adapter, embed_dim }: NonNullable<Reci
 export function ofImages(config: NonNullable<Recipe['embed_images']>, facts: Facts): Form | NoForm {
   const { backbone, first_trainable_block, crops } = config;
   const { counted, data } = facts;
-  const tower = towerShape(backbone.name);
+  const tower = towerOf(backbone.name);
   if (tower === undefined) return notMeasured(backbone.name);
-  const tokens = tokensOf(tower, backbone.size);
-  // What the first trained block reads: pixels, or the states before it; nothing where none is trained.
-  const read = first_trainable_block === 0 ? 3 * backbone.size ** 2 : tokens * tower.width;
-  const stored = first_trainable_block === null ? 0 : read;
+  const stored = first_trainable_block === null ? 0 : readBy(tower, backbone.size, first_trainable_block);
+  const weights = WEIGHT * numbersFrom(tower, 0);
   const isStreamed = keepsPictures(config, facts) === 'streamed';
   const each = isStreamed ? 0 : crops + 1;
   const views = counted === undefined ? undefined : counted.images * each + counted.devImages;
-  const ofView = 2 * (counted?.images ?? 0) * (stored + tower.width) * FLOAT16;
+  const ofView = 2 * (counted?.images ?? 0) * (stored + featuresOf(tower)) * FLOAT16;
   const pictures = data?.all ?? 0;
   return {
     ...NO_BATCH,
-    fixed: WEIGHT * tower.parameters * 1e6,
+    fixed: weights,
     setting: 'embed_images.backbone',
     // The pictures; every view, and once more while the parts are put together.
     ...(views === undefined ? {} : { disk: pictures + each * ofView }),
@@ -167,8 +164,8 @@ export function ofImages(config: NonNullable<Recipe['embed_images']>, facts: Fac
       if (fitting >= 1 && fitting < crops) return `embed_images.crops ${fitting} would fit`;
       return isStreamed || pictures > limit ? undefined : 'embed_images.images "streamed" stores nothing of a picture';
     },
-    host: PROCESS + WEIGHT * tower.parameters * 1e6,
-    flop: (views ?? 0) * forward({ tokens, share: 1, tower }),
+    host: PROCESS + weights,
+    flop: (views ?? 0) * flopOf(tower, { size: backbone.size, first: 0 }),
     reading: { seconds: (views ?? 0) / CORE.crops, cores: 1, isMeanwhile: false },
     unknown: views === undefined ? ['disk and hours, before prepare has counted the pictures'] : [],
   };
@@ -177,8 +174,9 @@ export function ofImages(config: NonNullable<Recipe['embed_images']>, facts: Fac
 /** Some pictures through the frozen tower, or texts through the checkpoint's own encoder; then the adapter learns. */
 export function ofInherit(config: NonNullable<Recipe['inherit']>, facts: Facts): Form | NoForm {
   const { backbone, adapter, embed_dim, target, batch_size, schedule } = config;
-  const tower = towerShape(backbone.name);
+  const tower = towerOf(backbone.name);
   if (tower === undefined) return notMeasured(backbone.name);
+  const weights = WEIGHT * numbersFrom(tower, 0);
   const { features, counted } = facts;
   const pictures = target === 'clip_text' ? 0 : Math.min(MEASURED_IMAGES, counted?.images ?? MEASURED_IMAGES);
   const trained = features === undefined ? 0 : numbersOf({ ...adapter, embed_dim }, features);
@@ -189,15 +187,13 @@ export function ofInherit(config: NonNullable<Recipe['inherit']>, facts: Facts):
       : 0;
   return {
     ...NO_BATCH,
-    fixed: WEIGHT * tower.parameters * 1e6 + (WEIGHT + TRAINED) * trained,
+    fixed: weights + (WEIGHT + TRAINED) * trained,
     each: features === undefined ? 0 : keptOfAdapter(adapter, features),
     atOnce: Math.ceil(batch_size / facts.ranks),
     setting: 'inherit.batch_size',
     disk: CHECKPOINTS * trained,
-    host: facts.onMachine * (PROCESS + WEIGHT * tower.parameters * 1e6 + 2 * texts * (features ?? 0) * WEIGHT),
-    flop:
-      pictures * forward({ tokens: tokensOf(tower, backbone.size), share: 1, tower }) +
-      3 * schedule.steps * batch_size * 2 * trained,
+    host: facts.onMachine * (PROCESS + weights + 2 * texts * (features ?? 0) * WEIGHT),
+    flop: pictures * flopOf(tower, { size: backbone.size, first: 0 }) + 3 * schedule.steps * batch_size * 2 * trained,
     reading: { seconds: pictures / CORE.crops, cores: 1, isMeanwhile: false },
     unknown: [
       ...(features === undefined ? [ADAPTER_UNKNOWN] : []),
@@ -226,20 +222,8 @@ function keptOfAdapter({ blocks, expansion }: AdapterShape, width: number): numb
 
 /** FLOP of a whole tower on one picture; undefined of one that nobody measured. */
 export function flopOfPicture({ name, size }: { name: string; size: number }): number | undefined {
-  const tower = towerShape(name);
-  return tower === undefined ? undefined : forward({ tokens: tokensOf(tower, size), share: 1, tower });
-}
-
-/** Of one picture: everything that the trained blocks compute, or the states between them and the insides of one. */
-function keptOf({ tokens, share, tower: { kept, blocks, width } }: Passage, isComputedAgain: boolean): number {
-  const ofBlock = kept * tokens * width;
-  const trained = share * blocks;
-  return isComputedAgain && trained > 1 ? WEIGHT * tokens * width * trained + ofBlock : ofBlock * trained;
-}
-
-/** Two per number of the blocks and token, and the two products of attention. */
-function forward({ tokens, share, tower: { parameters, blocks, width } }: Passage): number {
-  return share * tokens * (2 * parameters * 1e6 + 4 * blocks * width * tokens);
+  const tower = towerOf(name);
+  return tower === undefined ? undefined : flopOf(tower, { size, first: 0 });
 }
 
 function notMeasured(backbone: string | undefined): NoForm {

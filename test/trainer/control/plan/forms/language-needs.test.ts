@@ -94,11 +94,41 @@ describe('Llama 3 8B', () => {
   });
 });
 
+it('once captions are counted, hours are for as many as there are, and as long as they are', () => {
+  const recipe = tinyRecipe();
+  Object.assign(recipe.contrastive, { batch_size: 512, micro_batch: 64, max_tokens: 64 });
+  recipe.embed_captions.max_tokens = 64;
+  const counted = {
+    ...{
+      images: 6000,
+      captions: 30_000,
+      characters: 55,
+      groups: 0,
+      long: 0,
+      translations: 0,
+      concepts: 0,
+      fragments: 0,
+    },
+    ...{ texts: 30_000, devImages: 1000, devCaptions: 5000 },
+  };
+  const form = (stage: 'contrastive' | 'embed_captions', known = {}) =>
+    languageForm(stage, { recipe, tensorsOf: llama8B, facts: { ranks: 1, ...known } });
+  expect(form('contrastive')?.unknown.join()).toContain('how long texts are');
+  expect(form('contrastive', { counted })?.unknown).toEqual([]);
+  // 55 characters are 12.5 tokens; nearly all of the work is in the matrices.
+  const shorter = (form('contrastive', { counted })?.flop ?? 0) / (form('contrastive')?.flop ?? 1);
+  expect(shorter / (12.5 / 64)).toBeCloseTo(1, 2);
+  // What has to fit is still the longest text that is read.
+  expect(form('contrastive', { counted })?.each).toBe(form('contrastive')?.each);
+  const matrices = 2 * 32 * (2 * 4096 * 4096 + 2 * 1024 * 4096 + 3 * 14_336 * 4096);
+  expect((form('embed_captions', { counted })?.flop ?? 0) / (35_000 * 12.5 * matrices)).toBeCloseTo(1, 2);
+});
+
 it('a model of a package has a form, and no table of GPUs before a run on this machine', () => {
   const recipe = tinyRecipe();
   recipe.mntp.language_model = { source: 'gguf_package', name: 'tiny' };
   expect(languageNeeds(recipe, llama8B)).toEqual([]);
-  expect(languageForm('mntp', { recipe, tensorsOf: llama8B, ranks: 1 })?.flop).toBeGreaterThan(0);
+  expect(languageForm('mntp', { recipe, tensorsOf: llama8B, facts: { ranks: 1 } })?.flop).toBeGreaterThan(0);
 });
 
 it('features are as wide as those of all teachers together, once the tensors of each are known', () => {
