@@ -33,7 +33,7 @@ const MEANINGS: Record<string, string> = {
   loads:
     'a twin of random weights in the public layout (file names, names of tensors, configuration) opens as a recipe opens it, and its features are those of the library that the layout is from, whole and cut after the first block',
   trains:
-    "every stage from images and captions to the students, four steps each, at another input size than the twin was made for, with layer decay, recomputed activations and the loss that the checkpoint was trained with; what was to be trained has changed. Of an import (`import --distil`): text students learn the twin's text vectors, and are served with its own image tower",
+    "every stage from images and captions to the students, four steps each, at another input size than the twin was made for, with layer decay, recomputed activations and the loss that the checkpoint was trained with; what was to be trained has changed; where the checkpoint's own text encoder is a teacher as well, the vectors of captions are those that both libraries give. Of an import (`import --distil`): text students learn the twin's text vectors, and are served with its own image tower",
   exports:
     "the ONNX graph's image vectors have a cosine of at least 0.9999 to PyTorch's, the int8 text graphs are within the recipe's limits; an import is exported for open_clip and transformers, which open it and give pictures the served vectors to 1e-4",
   serves:

@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from columns import languages
 from columns import towers as image_towers
 from columns.imports import ImportRow, Means
+from columns.own_texts import check_own_texts
 from columns.pipeline import Pipeline, Training
 from columns.system import COLUMNS, SERVES, Failed, Import, NotRun, System
 from edge_clip import load
@@ -122,7 +123,14 @@ class Row:
         steps = config["schedule"]["steps"]
         size = self.training.config("inherit")["backbone"]["size"]
         loss = config.get("loss", "softmax")
-        return f"{steps} steps a stage at {size} px, {loss} loss, {changed} tensors of the tower changed"
+        said = f"{steps} steps a stage at {size} px, {loss} loss, {changed} tensors of the tower changed"
+        return f"{said}, {self.own_texts()}" if self.system.own_texts else said
+
+    def own_texts(self) -> str:
+        """Features and vectors of captions where the checkpoint's own text encoder is a teacher as well."""
+        embedded, clip, language = self.training.of("embed_captions"), self.training.of("clip"), self.system.language
+        folder, _ = self.cells.twin(language)
+        return check_own_texts(embedded, clip, self.training.backbone, lambda texts: language.reference(folder, texts))
 
     def changed_tensors(self, clip: Path) -> int:
         """Tensors of the image tower that are others after `clip`; resized position embeddings are not compared."""

@@ -105,6 +105,8 @@ class Training:
             config.pop("language_model", None)
             if first == stage:
                 config["language_model"] = self.language_model
+        if stage == "embed_captions" and system.own_texts:
+            config["teachers"] = [*config["teachers"], {"type": "clip_text", "checkpoint": self.backbone}]
         if stage == "clip" and system.tower.target == "features":
             config |= WITHOUT_CLASSES
         if stage == "clip" and system.tower.loss == "sigmoid":

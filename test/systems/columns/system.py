@@ -56,8 +56,8 @@ class Language:
 class System:
     """A row: one tower, one teacher, and what its recipe changes of the small one, stage by stage.
 
-    `about`: what it is, in a few words. `shows`: which side's columns `constructs` and `loads` are about. `missing`: why none of
-    its columns is run.
+    `about`: what it is, in a few words. `shows`: which side's columns `constructs` and `loads` are about. `own_texts`: the text encoder
+    of the tower's checkpoint reads every text behind the teacher. `missing`: why none of its columns is run.
     """
 
     name: str
@@ -67,6 +67,7 @@ class System:
     shows: tuple[Literal["tower", "language"], ...]
     changes: Changes = field(default_factory=dict)
     missing: str = ""
+    own_texts: bool = False
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from typing import Any
 
 from columns import backbones as towers
 from columns import teachers
+from columns.languages import MAX_TOKENS
 from columns.pipeline import LONG_PAIRS
 from columns.system import Changes, Import, Language, System, Tower
 
@@ -54,9 +55,15 @@ FG_CLIP2 = LONG | {
 }
 
 
-def of_recipe(name: str, about: str, tower: Tower, language: Language, changes: Changes) -> System:
+# Whole texts in their wrapper, so that features are those of the reference. AVERAGED: half of a vector is the checkpoint's own.
+CONCATENATED = LLM2CLIP | {"embed_captions": {"max_tokens": MAX_TOKENS}}
+OWN_SHARE = {"adapter": FOUR_BLOCKS["clip"]["adapter"] | {"own_text_share": 0.5}}
+AVERAGED = CONCATENATED | {"inherit": OWN_SHARE, "clip": LLM2CLIP["clip"] | OWN_SHARE}
+
+
+def of_recipe(name: str, about: str, tower: Tower, language: Language, changes: Changes, **more: Any) -> System:
     """A system that is a way of training."""
-    return System(name, about, tower, language, ("tower", "language"), changes)
+    return System(name, about, tower, language, ("tower", "language"), changes, **more)
 
 
 def absent(name: str, about: str, reason: str) -> System:
@@ -101,6 +108,22 @@ SYSTEMS: tuple[System | Import, ...] = (
         towers.CLIP_L14,
         teachers.LLAMA3_CC,
         PROCLIP,
+    ),
+    of_recipe(
+        "LLM2CLIP concat",
+        "CLIP's own text encoder behind the language model, read by one adapter",
+        towers.CLIP_B32,
+        teachers.LLAMA32_CC,
+        CONCATENATED,
+        own_texts=True,
+    ),
+    of_recipe(
+        "LLM2CLIP average",
+        "the mean of the adapter's vector and that of CLIP's own text encoder",
+        towers.CLIP_B32,
+        teachers.LLAMA32_CC,
+        AVERAGED,
+        own_texts=True,
     ),
     of_recipe("Long-CLIP", "long captions and short ones by share", towers.CLIP_L14, teachers.SMOLLM2, LONG),
     of_recipe(
