@@ -36,10 +36,12 @@ export interface Kernels {
   mean(x: number, rows: number, width: number, out: number): void;
   /** Adds rows of an int8 table, times their scales, onto `out`: those with the `count` uint32 numbers at `ids`. */
   addRows(ids: number, count: number, table: number, scales: number, width: number, out: number): void;
-  /** An int8 table, whose scales are behind it, as float32 in panels of so many columns. */
-  unpack(table: number, rows: number, width: number, panel: number, out: number): void;
-  /** Adds rows times a matrix onto `out`. */
-  addProduct(x: number, rows: number, matrix: number, depth: number, width: number, out: number): void;
+  /** An int8 table, whose scales are behind it, as float32 in panels, as `addProduct` reads a matrix. */
+  unpack(table: number, rows: number, width: number, out: number): void;
+  /** A float32 matrix in such panels, at another place. */
+  divide(matrix: number, depth: number, width: number, out: number): void;
+  /** Adds `depth` numbers times a matrix in panels onto `out`. */
+  addProduct(x: number, matrix: number, depth: number, width: number, out: number): void;
 }
 
 /** What `multiply` does with a product before it stores it, as assembly/product.ts numbers it. */

@@ -52,8 +52,12 @@ export async function openTower(
   return {
     async load() {
       const tower = await opening.load();
-      const { kernels, matrices } = tower.memory;
+      const { kernels, matrices, products, floats, workspace } = tower.memory;
       for (const { at, depth, columns } of matrices) kernels.arrange(at, depth, columns);
+      for (const { at, depth, columns } of products) {
+        floats.copyWithin(workspace.x / 4, at / 4, at / 4 + depth * columns);
+        kernels.divide(workspace.x, depth, columns, at);
+      }
       return tower;
     },
   };

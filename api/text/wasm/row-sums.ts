@@ -6,8 +6,6 @@ import { partsOf, requireTableBytes } from '../table.ts';
 import { createPlan, start } from './kernels.ts';
 import { loadWeights } from './weights.ts';
 
-/** Columns that `addProduct` holds in registers at once. Panels of so many are read from their first number to the last. */
-const PANEL = 32;
 /** Ids that are handed over at once. */
 const IDS = 512;
 
@@ -38,6 +36,7 @@ export async function openRowSums(
   const floats = new Float32Array(memory.buffer);
   const ids = new Uint32Array(memory.buffer, numbers, IDS);
   const [sumAt, vectorAt] = [sum / 4, vector / 4];
+  const result = projection ? floats.subarray(vectorAt, vectorAt + output) : floats.subarray(sumAt, sumAt + width);
   /** The file as it is: scales lie behind values. */
   async function load(of: QuantizedTable, at: number): Promise<void> {
     const whole = async () => {
@@ -54,7 +53,7 @@ export async function openRowSums(
   const keep = (bytes: ArrayBuffer, part: number) =>
     new Uint8Array(memory.buffer).set(new Uint8Array(bytes), values + (parts?.[part]?.from ?? 0));
   await Promise.all([parts ? undefined : load(table, values), projection && load(projection, small)]);
-  if (projection) kernels.unpack(small, width, output, PANEL, matrix);
+  if (projection) kernels.unpack(small, width, output, matrix);
 
   return {
     bytes: memory.buffer.byteLength,
@@ -70,13 +69,10 @@ export async function openRowSums(
         for (let i = 0; i < count; i++) ids[i] = given[from + i] ?? 0;
         kernels.addRows(numbers, count, values, scales, width, sum);
       }
-      if (!projection) return floats.subarray(sumAt, sumAt + width);
+      if (!projection) return result;
       floats.fill(0, vectorAt, vectorAt + output);
-      for (let column = 0; column < output; column += PANEL) {
-        const columns = Math.min(PANEL, output - column);
-        kernels.addProduct(sum, 1, matrix + column * width * 4, width, columns, vector + column * 4);
-      }
-      return floats.subarray(vectorAt, vectorAt + output);
+      kernels.addProduct(sum, matrix, width, output, vector);
+      return result;
     },
   };
 }

@@ -5,12 +5,15 @@ import type { OnnxFile, OnnxTensor } from './onnx-file.ts';
 import { matricesOf, requireZeroPoint, type TowerShape } from './text-graph.ts';
 import type { Placed } from './weights.ts';
 
-/** A matrix, by its name in the graph: `pack` writes it at `at`, and `multiply` reads it there. */
-interface Matrix {
-  name: string;
+interface Place {
   depth: number;
   columns: number;
   at: number;
+}
+
+/** A matrix, by its name in the graph: `pack` writes it at `at`, and `multiply` reads it there. */
+interface Matrix extends Place {
+  name: string;
 }
 
 export interface Norm {
@@ -45,6 +48,8 @@ export interface TowerMemory {
   /** Weights that stay float32: their addresses by name. */
   numbers: ReadonlyMap<string, number>;
   matrices: readonly Matrix[];
+  /** Of float32, row after row until the tower is ready, then in the panels that `addProduct` reads. */
+  products: readonly Place[];
   /** Where the weights end, which begin behind what is reserved. */
   weightsEnd: number;
   workspace: Workspace;
@@ -88,9 +93,16 @@ export function planTower(shape: TowerShape, module: WebAssembly.Module): TowerM
     return at;
   };
 
+  const products: Place[] = [];
+  const product = (name: string, depth: number, columns: number): number => {
+    const at = floats(name, depth * columns);
+    products.push({ depth, columns, at });
+    return at;
+  };
+
   const weights = {
     positions: floats('positions.weight', tokens * width),
-    widen: input === width ? undefined : floats('widen.weight', input * width),
+    widen: input === width ? undefined : product('widen.weight', input, width),
     padding: shape.padded ? floats('padding.rows', tokens * width) : undefined,
     norm: norm('norm'),
     layers: Array.from({ length: count }, (_, number) => {
@@ -101,7 +113,7 @@ export function planTower(shape: TowerShape, module: WebAssembly.Module): TowerM
       return { ...(Object.fromEntries(addresses) as Pick<Layer, 'qkv' | 'out' | 'up' | 'down'>), ...norms };
     }),
     projection: {
-      matrix: floats('projection.weight', width * output),
+      matrix: product('projection.weight', width, output),
       bias: shape.biased ? floats('projection.bias', output) : undefined,
     },
   };
@@ -109,8 +121,12 @@ export function planTower(shape: TowerShape, module: WebAssembly.Module): TowerM
   const rows = Math.max(tokens, CHUNK);
   const inner = Math.max(hidden, width, input);
   const rounded = Math.ceil(tokens / 8) * 8;
-  // States and what follows them hold a matrix while it is packed: the largest has 4 width² bytes or so.
-  const spare = Math.max(0, width * Math.max(3 * width, hidden) - rows * 4 * width * 4);
+  // States and what follows them hold a matrix while it is packed or divided: the largest has 4 width² bytes or so.
+  const largest = Math.max(
+    width * Math.max(3 * width, hidden),
+    ...products.map(({ depth, columns }) => depth * columns * 4),
+  );
+  const spare = Math.max(0, largest - rows * 4 * width * 4);
   const workspace: Workspace = {
     x: plan.place(rows * width * 4),
     qkv: plan.place(rows * 3 * width * 4 + spare),
@@ -126,7 +142,7 @@ export function planTower(shape: TowerShape, module: WebAssembly.Module): TowerM
 
   const { kernels, memory } = start(module, plan.pages());
   const { buffer } = memory;
-  const places = { weights, numbers, matrices, weightsEnd, workspace };
+  const places = { weights, numbers, matrices, products, weightsEnd, workspace };
   return { kernels, floats: new Float32Array(buffer), bytes: buffer.byteLength, ...places };
 }
 

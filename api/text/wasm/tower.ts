@@ -67,7 +67,7 @@ export function* stepsOf(
     const row = workspace.hidden / 4;
     floats.fill(0, row, row + shape.input);
     table.addRow(id, floats, { at: row });
-    kernels.addProduct(workspace.hidden, 1, matrix, shape.input, width, at * 4);
+    kernels.addProduct(workspace.hidden, matrix, shape.input, width, at * 4);
   }
 
   /** Adds the row of padding that fills that place of a text. */
@@ -117,7 +117,7 @@ export function* stepsOf(
       if (preNorm) normalize(workspace.pooled, 1, weights.norm);
       if (bias === undefined) floats.fill(0, at, at + shape.output);
       else floats.copyWithin(at, bias / 4, bias / 4 + shape.output);
-      kernels.addProduct(workspace.pooled, 1, matrix, width, shape.output, workspace.vector);
+      kernels.addProduct(workspace.pooled, matrix, width, shape.output, workspace.vector);
       deliver(floats.subarray(at, at + shape.output));
     }
   }

@@ -2,4 +2,4 @@
 // allocated and nothing is kept: every function reads and writes where it is told to.
 export { attend } from './attention';
 export { arrange, multiply, pack } from './product';
-export { addProduct, addRows, mean, normalize, quantize, unpack } from './rows';
+export { addProduct, addRows, divide, mean, normalize, quantize, unpack } from './rows';

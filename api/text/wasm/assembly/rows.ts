@@ -100,18 +100,21 @@ export function addRows(ids: usize, count: i32, table: usize, scales: usize, wid
   }
 }
 
+/** Columns of a panel: two lines of the cache. Of so many `addProduct` has the sums in registers. */
+const PANEL: usize = 32;
+
 /**
- * An int8 table [rows, width] with its scales behind it as float32 at `out`: in panels of `panel` columns, or of those that are left,
+ * An int8 table [rows, width] with its scales behind it as float32 at `out`: in panels of PANEL columns, or of those that are left,
  * each row after row.
  */
-export function unpack(table: usize, rows: i32, width: i32, panel: i32, out: usize): void {
+export function unpack(table: usize, rows: i32, width: i32, out: usize): void {
   const stride = <usize>width;
   const scales = table + <usize>rows * stride;
-  for (let left = width; left > 0; left -= panel, table += <usize>panel) {
-    const columns = <usize>min(panel, left);
+  for (let column: usize = 0; column < stride; column += PANEL) {
+    const columns = min(PANEL, stride - column);
     for (let row: usize = 0; row < <usize>rows; row++) {
       const scale = v128.load32_splat(scales + (row << 2));
-      const first = table + row * stride;
+      const first = table + row * stride + column;
       for (let at = first; at < first + columns; at += 8, out += 32) {
         const words = v128.load_ext<i8>(at);
         v128.store(out, f32x4.mul(f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_s(words)), scale));
@@ -121,48 +124,57 @@ export function unpack(table: usize, rows: i32, width: i32, panel: i32, out: usi
   }
 }
 
-/** Adds rows of `depth` numbers times a float32 matrix [depth, width] onto `out`. `width` is a multiple of 8. */
-export function addProduct(x: usize, rows: i32, matrix: usize, depth: i32, width: i32, out: usize): void {
+/** A float32 matrix [depth, width] in such panels at `out`, which must be elsewhere. */
+export function divide(matrix: usize, depth: i32, width: i32, out: usize): void {
   const size = (<usize>width) << 2;
-  const length = (<usize>depth) << 2;
-  for (let row = 0; row < rows; row++, x += length, out += size) {
-    // Two lines of the cache, 32 numbers, as long as there are any: so many sums that none waits for its last addition.
-    let at: usize = 0;
-    for (; at + 128 <= size; at += 128) {
-      let a = v128.load(out + at);
-      let b = v128.load(out + at, 16);
-      let c = v128.load(out + at, 32);
-      let d = v128.load(out + at, 48);
-      let e = v128.load(out + at, 64);
-      let f = v128.load(out + at, 80);
-      let g = v128.load(out + at, 96);
-      let h = v128.load(out + at, 112);
-      for (let k: usize = 0, w = matrix + at; k < length; k += 4, w += size) {
-        const y = v128.load32_splat(x + k);
-        a = fused(y, v128.load(w), a);
-        b = fused(y, v128.load(w, 16), b);
-        c = fused(y, v128.load(w, 32), c);
-        d = fused(y, v128.load(w, 48), d);
-        e = fused(y, v128.load(w, 64), e);
-        f = fused(y, v128.load(w, 80), f);
-        g = fused(y, v128.load(w, 96), g);
-        h = fused(y, v128.load(w, 112), h);
-      }
-      v128.store(out + at, a);
-      v128.store(out + at, b, 16);
-      v128.store(out + at, c, 32);
-      v128.store(out + at, d, 48);
-      v128.store(out + at, e, 64);
-      v128.store(out + at, f, 80);
-      v128.store(out + at, g, 96);
-      v128.store(out + at, h, 112);
+  for (let at: usize = 0; at < size; at += PANEL << 2) {
+    const bytes = min(PANEL << 2, size - at);
+    for (let row = 0, from = matrix + at; row < depth; row++, from += size, out += bytes) memory.copy(out, from, bytes);
+  }
+}
+
+/**
+ * Adds `depth` numbers times a matrix [depth, width] in panels onto `out`. `width` is a multiple of 8. Addresses are sums and no offsets:
+ * where every load is compared with the end of memory, as in workerd, loads without an offset share what they are compared with.
+ */
+export function addProduct(x: usize, matrix: usize, depth: i32, width: i32, out: usize): void {
+  const length = x + ((<usize>depth) << 2);
+  const end = out + ((<usize>width) << 2);
+  let w = matrix;
+  for (; out + 128 <= end; out += 128) {
+    // So many sums that none waits for its last addition.
+    let a = v128.load(out);
+    let b = v128.load(out + 16);
+    let c = v128.load(out + 32);
+    let d = v128.load(out + 48);
+    let e = v128.load(out + 64);
+    let f = v128.load(out + 80);
+    let g = v128.load(out + 96);
+    let h = v128.load(out + 112);
+    for (let k = x; k < length; k += 4, w += 128) {
+      const y = v128.load32_splat(k);
+      a = fused(y, v128.load(w), a);
+      b = fused(y, v128.load(w + 16), b);
+      c = fused(y, v128.load(w + 32), c);
+      d = fused(y, v128.load(w + 48), d);
+      e = fused(y, v128.load(w + 64), e);
+      f = fused(y, v128.load(w + 80), f);
+      g = fused(y, v128.load(w + 96), g);
+      h = fused(y, v128.load(w + 112), h);
     }
-    for (; at < size; at += 16) {
-      let total = v128.load(out + at);
-      for (let k: usize = 0, w = matrix + at; k < length; k += 4, w += size) {
-        total = fused(v128.load32_splat(x + k), v128.load(w), total);
-      }
-      v128.store(out + at, total);
-    }
+    v128.store(out, a);
+    v128.store(out + 16, b);
+    v128.store(out + 32, c);
+    v128.store(out + 48, d);
+    v128.store(out + 64, e);
+    v128.store(out + 80, f);
+    v128.store(out + 96, g);
+    v128.store(out + 112, h);
+  }
+  const rest = end - out;
+  for (; out < end; out += 16, w += 16) {
+    let total = v128.load(out);
+    for (let k = x, at = w; k < length; k += 4, at += rest) total = fused(v128.load32_splat(k), v128.load(at), total);
+    v128.store(out, total);
   }
 }

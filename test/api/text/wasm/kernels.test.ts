@@ -78,6 +78,24 @@ describe.each(MODULES)('%s', (file) => {
     }
   });
 
+  test.each([8, 32, 40, 72, 96])('a product with %i columns of float32 is added to what is there', (width) => {
+    const random = randoms(5);
+    const depth = 24;
+    const [rows, x, out, matrix] = [4096, 2048, end - width * 4, 65_536];
+    const place = (at: number, length: number) => {
+      for (let i = 0; i < length; i++) floats[at / 4 + i] = random();
+      return Float64Array.from(floats.subarray(at / 4, at / 4 + length));
+    };
+    const [weights, numbers, before] = [place(rows, depth * width), place(x, depth), place(out, width)];
+    kernels.divide(rows, depth, width, matrix);
+    kernels.addProduct(x, matrix, depth, width, out);
+    for (let n = 0; n < width; n++) {
+      let wanted = before[n] ?? 0;
+      for (let k = 0; k < depth; k++) wanted += (numbers[k] ?? 0) * (weights[k * width + n] ?? 0);
+      expect(Math.abs((floats[out / 4 + n] ?? Number.NaN) - wanted)).toBeLessThan(1e-5);
+    }
+  });
+
   test.each([
     { size: 8, heads: 3, causal: 0 },
     { size: 32, heads: 2, causal: 0 },
