@@ -108,6 +108,24 @@ it.each(DOCUMENTS.filter((file) => !/CHANGELOG|LOG\.md/.test(file)))('every path
   expect(pathsIn(text(file)).filter((path) => !existsSync(join(ROOT, path)))).toEqual([]);
 });
 
+it('every question of users is answered by a test, or a page, that is there', () => {
+  const scripts = Object.keys((JSON.parse(text('package.json')) as { scripts: Record<string, string> }).scripts);
+  const rows = [...text('docs/guides/questions.md').matchAll(/^\| ([^|]+\?) +\| ([^|]+) \| ([^|]+) \|$/gm)];
+  expect(rows.length).toBeGreaterThan(20);
+  const wanting = rows.flatMap(([, question = '', answer = '', shown = '']) => {
+    const tests = [...shown.matchAll(/(?<![(\w/])test\/[\w./-]+/g)].map(([path]) => path);
+    const commands = [...answer.matchAll(/`npm run ([\w:-]+)/g)].map(([, name = '']) => name);
+    const absent = tests.filter(
+      (path) => !/(^|\/)test_\w+\.py$|\.test\.ts$/.test(path) || !existsSync(join(ROOT, path)),
+    );
+    const isShown = tests.length > 0 || /\]\([^)]+\)/.test(shown);
+    return isShown && absent.length === 0 && commands.every((name) => scripts.includes(name))
+      ? []
+      : [question, ...absent];
+  });
+  expect(wanting).toEqual([]);
+});
+
 it('README, glossary and architecture name every stage', () => {
   for (const file of ['README.md', 'docs/glossary.md', 'docs/architecture.md'])
     expect(STAGE_NAMES.filter((stage) => !text(file).includes(stage))).toEqual([]);

@@ -89,6 +89,12 @@ def test_every_training_text_and_every_printable_ascii_character_has_pieces(word
     assert not any(UNK in ids for ids in wordpiece.tokens(texts))
 
 
+def test_a_character_without_a_piece_is_spelled_by_the_bytes_of_its_utf8():
+    spelling = WordPiece([*SPECIAL_TOKENS, *(f"<0x{byte:02X}>" for byte in range(256)), "dog"])
+    assert spelling.tokens(["dog 漢"]) == [[261, 5 + 0xE6, 5 + 0xBC, 5 + 0xA2]]
+    assert WordPiece([*SPECIAL_TOKENS, "dog"]).tokens(["dog 漢"]) == [[5, UNK]]
+
+
 def test_the_name_of_a_special_token_in_a_text_is_not_the_token(wordpiece):
     assert CLS not in wordpiece.tokens(["[CLS] dog"])[0]
 

@@ -40,11 +40,14 @@ def test_a_released_llm2clip_teacher_gives_what_its_authors_code_gives(tmp_path)
         "auto_map": {"AutoModel": "modeling_llama_encoder.LlamaEncoderModel"},
     }
     (tmp_path / "config.json").write_text(json.dumps(config))
+    # The folder brings the code that its configuration names: nothing may run it.
+    (tmp_path / "modeling_llama_encoder.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
     reference.config.is_causal = False
     expected = encoded_by_the_authors(tmp_path, reference, TEXTS, 512)
     teacher = read_language_model(source(tmp_path, template=WRAPPER, add_bos=True), torch.float32)
     found = teacher.features(teacher.tokens(TEXTS, 512), "mean")
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
+    assert not (tmp_path / "ran").exists()
     plain = read_language_model(source(tmp_path), torch.float32)
     assert (plain.features(plain.tokens(TEXTS, 512), "mean") - expected).abs().max() > 1e-2
     with pytest.raises(ValueError, match=r"saved without its output layer.*contrastive.language_model"):
