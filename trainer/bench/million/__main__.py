@@ -1,10 +1,10 @@
 """A million pairs prepared, featured and trained on, killed and resumed, in flat memory: `npm run bench:million`.
 
-    PYTHONPATH=trainer:contracts/python python3 -m bench.million [--sizes 100000,1000000] [--work FOLDER] [--captions FILE]
+    PYTHONPATH=trainer:contracts/python python3 -m bench.million [--sizes 100000,1000000] [--only STAGE,...] [--work FOLDER]
 
 Runs prepare, embed_captions, inherit, embed_images and clip with tiny random weights, on 2 gloo ranks of this machine. Every
 stage that takes long is ended on the way: prepare by a kill, embed_captions by a kill and a stop, clip by a stop, a kill and the
-death of a rank; they go on on 4, 1 and 2 ranks. Records the memory of all processes. May be interrupted and run again: what
+death of a rank; they go on on 4, 1 and 2 ranks. Then ranks of retrieval over as many vectors, on 1 and 2 ranks. Records the memory of all processes. May be interrupted and run again: what
 is done stays done.
 """
 
@@ -28,6 +28,7 @@ from bench.million.verdict import judge
 from contracts.constants import ENV_PROGRESS_SECONDS, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, FILE_REPORT
 
 SIZES = "100000,1000000"
+EVALUATE = "evaluate"  # no stage: it needs neither pairs nor weights
 
 
 class Leg(NamedTuple):
@@ -59,7 +60,10 @@ LEGS = [
     Leg("clip, 1 rank, killed", "clip", "clip", 1, "kill", 0.5, 30),
     Leg("clip, 4 ranks, one killed", "clip", "clip", 4, "kill-rank", 0.75, 70),
     Leg("clip, 2 ranks", "clip", "clip", 2, None, 0, 60),
+    Leg("evaluate, 1 rank", EVALUATE, "evaluate", 1, None, 0, 20, 4e-4),
+    Leg("evaluate, 2 ranks", EVALUATE, "evaluate-shared", 2, None, 0, 25, 3e-4),
 ]
+STAGES = list(dict.fromkeys(leg.stage for leg in LEGS))
 EXPECTED = {"stop": EXIT_INTERRUPTED, "kill": -signal.SIGKILL, None: EXIT_OK}  # of a killed rank: anything but 0
 
 
@@ -77,7 +81,11 @@ class State:
 
     def of(self, size: int) -> dict[str, Any]:
         """The figures of a size."""
-        return self.results.setdefault(str(size), {"peaks": {}, "seconds": {}, "losses": {}, "failures": []})
+        figures = self.results.setdefault(str(size), {})
+        for name in ("peaks", "seconds", "losses", "ranks"):
+            figures.setdefault(name, {})
+        figures.setdefault("failures", [])
+        return figures
 
     def write(self) -> None:
         """Replace the file."""
@@ -124,14 +132,16 @@ class Progress:
 class Bench:
     """All sizes, one leg after the other."""
 
-    def __init__(self, work: Path, captions: Path, sizes: list[int]) -> None:
+    def __init__(self, work: Path, captions: Path, sizes: list[int], only: list[str]) -> None:
         self.work, self.captions, self.sizes = work, captions, sizes
         self.state = State.read(work / "state.json")
         self.weights = work / "weights"
         self.running: StageRun | None = None
         self.stopped = False
-        plan = [("pairs and weights", 10 + 1e-4 * max(sizes))]
-        self.todo = [(size, leg) for size in sizes for leg in LEGS if leg.name not in self.state.of(size)["seconds"]]
+        legs = [leg for leg in LEGS if leg.stage in only]
+        self.todo = [(size, leg) for size in sizes for leg in legs if leg.name not in self.state.of(size)["seconds"]]
+        self.trains = any(leg.stage != EVALUATE for _, leg in self.todo)
+        plan = [("pairs and weights", 10 + 1e-4 * max(sizes))] if self.trains else []
         plan += [(f"{leg.name}, {size:,} pairs", leg.seconds + leg.per_pair * size) for size, leg in self.todo]
         self.progress = Progress(plan)
 
@@ -143,12 +153,8 @@ class Bench:
 
     def run(self) -> int:
         """All that is not done; the exit code."""
-        self.progress.begin()
-        write_pairs(self.work / "data", self.captions, max(self.sizes), self.tick)
-        if not (self.weights / "written").exists():
-            command = [sys.executable, "-m", "bench.million.weights", str(self.weights), str(self.captions)]
-            subprocess.run(command, check=True)
-        self.progress.end()
+        if self.trains:
+            self.write_inputs()
         for size, leg in self.todo:
             self.progress.begin()
             started = time.monotonic()
@@ -167,12 +173,27 @@ class Bench:
         print(report)
         return EXIT_OK if good else EXIT_FAILED
 
+    def write_inputs(self) -> None:
+        """The pairs and the weights that stages begin with."""
+        self.progress.begin()
+        write_pairs(self.work / "data", self.captions, max(self.sizes), self.tick)
+        if not (self.weights / "written").exists():
+            command = [sys.executable, "-m", "bench.million.weights", str(self.weights), str(self.captions)]
+            subprocess.run(command, check=True)
+        self.progress.end()
+
     def leg(self, size: int, leg: Leg) -> Ended:
         """One run of a stage."""
         folder = self.work / f"{size}"
-        places = {stage: folder / stage for stage in configs(size, self.weights)} | {"data": self.work / "data"}
-        job = write_job(folder, leg.stage, leg.job, places, configs(size, self.weights)[leg.stage])
-        self.running = StageRun(leg.stage, job, leg.ranks, leg.name, folder / "memory.csv", leg.blow, leg.at)
+        if leg.stage == EVALUATE:
+            (folder / leg.job).mkdir(parents=True, exist_ok=True)
+            module, arguments = "bench.million.evaluate", [str(folder / leg.job), str(size)]
+        else:
+            places = {stage: folder / stage for stage in configs(size, self.weights)} | {"data": self.work / "data"}
+            job = write_job(folder, leg.stage, leg.job, places, configs(size, self.weights)[leg.stage])
+            module, arguments = f"stages.{leg.stage}", [str(job)]
+        curve = folder / "memory.csv"
+        self.running = StageRun(module, arguments, folder / leg.job, leg.ranks, leg.name, curve, leg.blow, leg.at)
         return self.running.run(self.tick)
 
     def note(self, size: int, leg: Leg, ended: Ended, seconds: float) -> None:
@@ -183,7 +204,10 @@ class Bench:
         if leg.stage == "clip":
             name = "straight" if leg.job == "clip-straight" else f"on {leg.ranks} ({leg.blow or 'to the end'})"
             figures["losses"][name] = {str(line["step"]): line["metrics"]["loss"] for line in ended.lines}
-        whole = (self.work / f"{size}" / leg.job / FILE_REPORT).exists()
+        report = self.work / f"{size}" / leg.job / FILE_REPORT
+        whole = report.exists()
+        if leg.stage == EVALUATE and whole:
+            figures["ranks"][leg.name] = json.loads(report.read_text(encoding="utf-8"))
         expected = ended.code != EXIT_OK if leg.blow == "kill-rank" else ended.code == EXPECTED[leg.blow]
         if not expected or ended.struck != (leg.blow is not None) or whole == (leg.blow is not None):
             blow = "" if leg.blow is None else f", {leg.blow} {'fell' if ended.struck else 'did not fall'}"
@@ -200,7 +224,8 @@ class Bench:
 def main() -> int:
     """The command."""
     options = arguments()
-    if not options.captions.is_file():
+    trains = any(stage != EVALUATE for stage in options.only)
+    if trains and not options.captions.is_file():
         print(
             f"bench:million: {options.captions} is not there: name a file of caption groups with --captions, or set "
             "CLIP_DATA to the folder of the data",
@@ -210,7 +235,7 @@ def main() -> int:
     options.work = options.work.resolve()
     options.work.mkdir(parents=True, exist_ok=True)
     set_environment()
-    needed = 12_000 * max(options.sizes)
+    needed = (12_000 if trains else 500) * max(options.sizes)
     if shutil.disk_usage(options.work).free < needed:
         print(
             f"bench:million: {options.work} needs about {needed / 1e9:.0f} GB of disk: name another --work",
@@ -218,7 +243,7 @@ def main() -> int:
         )
         return 2
     print(f"bench:million works in {options.work}, {STEPS} steps at each size", file=sys.stderr)
-    bench = Bench(options.work, options.captions, options.sizes)
+    bench = Bench(options.work, options.captions, options.sizes, options.only)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, bench.stop)
     return bench.run()
@@ -236,6 +261,7 @@ def arguments() -> argparse.Namespace:
     data = Path(os.environ.get("CLIP_DATA", TRAINER.parents[1] / "shared" / "data"))
     parser = argparse.ArgumentParser(prog="bench:million", description="Millions of pairs in flat memory.")
     parser.add_argument("--sizes", type=sizes_of, default=sizes_of(SIZES), help="numbers of pairs, the smallest first")
+    parser.add_argument("--only", type=stages_of, default=STAGES, help="stages (default: all)")
     parser.add_argument(
         "--work", type=Path, default=Path(tempfile.gettempdir()) / "bench-million", help="folder (default: %(default)s)"
     )
@@ -246,6 +272,15 @@ def arguments() -> argparse.Namespace:
         help="file of caption groups (default: that of the data folder)",
     )
     return parser.parse_args()
+
+
+def stages_of(text: str) -> list[str]:
+    """Names from a list with commas."""
+    names = text.split(",")
+    for name in names:
+        if name not in STAGES:
+            raise argparse.ArgumentTypeError(f"there is no stage {name}, but {', '.join(STAGES)}")
+    return names
 
 
 def sizes_of(text: str) -> list[int]:

@@ -34,10 +34,14 @@ class Ended:
 
 @dataclass
 class StageRun:
-    """A stage's job on `ranks` processes. `blow` falls once a progress line says that the fraction `at` is done."""
+    """A module with its arguments on `ranks` processes, which writes into `folder`.
 
-    stage: str
-    job: Path
+    `blow` falls once a progress line says that the fraction `at` is done.
+    """
+
+    module: str
+    arguments: list[str]
+    folder: Path
     ranks: int
     name: str
     curve: Path
@@ -47,11 +51,11 @@ class StageRun:
 
     def run(self, tick: Callable[[int, int], None]) -> Ended:
         """To its end; `tick` gets every step and the number of all."""
-        log = self.job.with_name(FILE_LOG)
+        log = self.folder / FILE_LOG
         with log.open("a", encoding="utf-8") as errors:
-            command = [sys.executable, "-m", "engine.launch", "--processes", str(self.ranks), f"stages.{self.stage}"]
+            command = [sys.executable, "-m", "engine.launch", "--processes", str(self.ranks), self.module]
             process = self.process = subprocess.Popen(
-                [*command, str(self.job)],
+                [*command, *self.arguments],
                 cwd=TRAINER,
                 stdout=subprocess.PIPE,
                 stderr=errors,

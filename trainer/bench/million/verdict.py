@@ -7,7 +7,8 @@ LIMIT_MB = 200.0  # between the sizes, of each phase
 # and at any. Sums in another order move bfloat16 products by a rounding, which training makes larger.
 AT_RESUME, ANYWHERE = 2e-3, 2e-2
 
-Results = dict[str, Any]  # by size: {"peaks": {phase: MB}, "seconds": {phase: s}, "losses": {leg: {step: loss}}}
+# By size: {"peaks": {phase: MB}, "seconds": {phase: s}, "losses": {leg: {step: loss}}, "ranks": {leg: {side: figures}}}
+Results = dict[str, Any]
 
 
 def judge(results: Results, failures: list[str]) -> tuple[str, bool]:
@@ -30,9 +31,14 @@ def judge(results: Results, failures: list[str]) -> tuple[str, bool]:
     if worst > LIMIT_MB:
         verdicts.append(f"a phase takes {worst:.0f} MB more at {int(sizes[-1]):,} pairs: the limit is {LIMIT_MB:.0f}")
     for size in sizes:
-        said, problem = of_losses(results[size]["losses"])
-        lines.append(f"\n{int(size):,} pairs, losses of resumed runs against the one that was not interrupted: {said}.")
-        verdicts += [f"{int(size):,} pairs: {problem}"] if problem else []
+        if losses := results[size]["losses"]:
+            said, problem = of_losses(losses)
+            lines.append(f"\n{int(size):,} pairs, losses of resumed runs against one that was not interrupted: {said}.")
+            verdicts += [f"{int(size):,} pairs: {problem}"] if problem else []
+        if ranks := results[size]["ranks"]:
+            said, problem = of_ranks(ranks)
+            lines.append(f"\n{int(size):,} vectors: {said}.")
+            verdicts += [f"{int(size):,} vectors: {problem}"] if problem else []
         seconds = sum(results[size]["seconds"].values())
         lines.append(f"{seconds / 60:.1f} minutes.")
     good = not verdicts
@@ -42,6 +48,20 @@ def judge(results: Results, failures: list[str]) -> tuple[str, bool]:
         else "\n**Not as it should be**: " + "; ".join(verdicts)
     )
     return "\n".join(lines), good
+
+
+def of_ranks(ranks: dict[str, dict[str, dict[str, Any]]]) -> tuple[str, str | None]:
+    """(recalls of both sides, what is wrong): one process and several have to find the same ranks of every vector."""
+    first, *others = ranks.values()
+    figures = "; ".join(
+        f"many {side}, text to image R@10 {each['text_to_image_R@10']:.4f}, image to text R@10 "
+        f"{each['image_to_text_R@10']:.4f}"
+        for side, each in first.items()
+    )
+    if any(other != first for other in others):
+        return figures, f"the ranks of {' and '.join(ranks)} are not equal"
+    equal = f", every rank equal in {' and '.join(ranks)}" if others else ""
+    return f"{figures}{equal}; a small set's ranks are those of the whole matrix", None
 
 
 def of_losses(losses: dict[str, dict[str, float]]) -> tuple[str, str | None]:

@@ -12,9 +12,12 @@ Writes tiny pictures with real captions as WebDataset tars, and takes them throu
 embed_images and clip (200 steps, tiny random weights, 2 gloo ranks on this machine), at 100,000 and at 1,000,000 pairs.
 Stages are killed and stopped on the way, one rank of clip too, and go on on 1, 2 and 4 ranks. Says the peak of the resident
 memory of all processes in every phase, how much more the larger set takes (at most 200 MB), and how far the losses of
-resumed runs are from those of one that was not interrupted. May be interrupted: run it again to go on.
+resumed runs are from those of one that was not interrupted. Then ranks of retrieval over as many vectors on 1 and 2 ranks,
+which have to be equal, and those of a small set equal to the whole matrix's. May be interrupted: run it again to go on.
 
   --sizes LIST     numbers of pairs (default 100000,1000000)
+  --only LIST      stages that are run (default: all); each needs what those before it wrote, but for evaluate,
+                   which needs nothing
   --work FOLDER    where everything is written, 12 KB a pair (default: bench-million in the folder for temporary files);
                    report.md and the curves SIZE/memory.csv stay there
   --captions FILE  caption groups, .jsonl.gz (default: those of the data folder)
@@ -26,7 +29,12 @@ ${ENVARS.data} is the data folder.
 Exit codes: 0 as it should be, 1 not, 2 refused, ${EXIT.interrupted} interrupted.
 `;
 
-const OPTIONS = { sizes: { type: 'string' }, work: { type: 'string' }, captions: { type: 'string' } } as const;
+const OPTIONS = {
+  sizes: { type: 'string' },
+  only: { type: 'string' },
+  work: { type: 'string' },
+  captions: { type: 'string' },
+} as const;
 
 /** The whole command; resolves to its exit code. */
 export async function benchMillion(argv: readonly string[], context: CommandContext): Promise<number> {
@@ -34,7 +42,7 @@ export async function benchMillion(argv: readonly string[], context: CommandCont
     const { values } = readCommandLine(argv, { help: HELP, options: OPTIONS, words: 0 });
     const path = (value: string | undefined): string | undefined =>
       value === undefined ? undefined : resolve(context.cwd, value);
-    const given = { sizes: values.sizes, work: path(values.work), captions: path(values.captions) };
+    const given = { sizes: values.sizes, only: values.only, work: path(values.work), captions: path(values.captions) };
     const options = Object.entries(given).flatMap(([name, value]) =>
       value === undefined ? [] : [`--${name}=${value}`],
     );
