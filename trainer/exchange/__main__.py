@@ -41,9 +41,20 @@ def main() -> int:
     looking.add_argument("source", type=Path)
     looking.add_argument("--architecture")
     looking.add_argument("--features", type=Path)
+    featuring = commands.add_parser(
+        "features", help="a language model's vectors of captions, for import --distil --features"
+    )
+    featuring.add_argument("--language-model", type=Path, required=True, help="folder in transformers' layout")
+    featuring.add_argument("--template", help="what a text is wrapped in, with the text at {}")
+    featuring.add_argument("--add-bos", action="store_true", help="read the tokenizer's first token before each text")
+    featuring.add_argument("--captions", type=Path, required=True, help="the file that import is given")
+    featuring.add_argument("--max-tokens", type=int, default=512, help="tokens of a text that are read (default: 512)")
+    featuring.add_argument("--to", type=Path, required=True, help="safetensors file that is not there yet")
     given = parser.parse_args()
     if given.command == "look":
         return run_look(given)
+    if given.command == "features":
+        return run_features(given)
     if given.to.exists() and (not given.to.is_dir() or any(given.to.iterdir())):
         return refuse(f"{given.to} is there already: name another folder with --to, or remove it")
     return run_export(given) if given.command == "export" else run_import(given)
@@ -84,6 +95,20 @@ def run_look(given: argparse.Namespace) -> int:
 
     try:
         print(json.dumps({"checkpoint": teachable(given.source, given.architecture, given.features)}))
+    except CannotExpress as error:
+        return refuse(str(error))
+    return EXIT_OK
+
+
+def run_features(given: argparse.Namespace) -> int:
+    """Write what students of LLM2CLIP's image tower learn from."""
+    import towers  # noqa: F401  (makes transformers importable beside a CPU build of torch)
+    from exchange.language_features import write_features
+    from exchange.refusal import CannotExpress
+
+    reading = {"add_bos": given.add_bos} | ({} if given.template is None else {"template": given.template})
+    try:
+        print(write_features(given.language_model, reading, given.captions, given.max_tokens, given.to))
     except CannotExpress as error:
         return refuse(str(error))
     return EXIT_OK
