@@ -98,6 +98,7 @@ SYSTEMS: tuple[System | Import, ...] = (
     of_teacher(teachers.LLM2VEC_MISTRAL, "a base and two LoRAs"),
     of_teacher(teachers.LLM2VEC_LLAMA3, "a base and two LoRAs"),
     of_teacher(teachers.LLAMA3_PLAIN, "MNTP, then captions of one picture"),
+    of_teacher(teachers.SMOLLM2, "MNTP, then captions of one picture"),
     *(of_teacher(language, "MNTP, then captions of one picture") for language in teachers.DECODER_TEACHERS),
     *(of_teacher(language, "captions of one picture") for language in teachers.ENCODER_TEACHERS),
     of_recipe("LiT", "the image tower is locked", towers.CLIP_B16, teachers.SMOLLM2, LIT),
