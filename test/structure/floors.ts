@@ -182,7 +182,7 @@ export const BOXES: Record<string, readonly string[]> = {
     'trainer/tasks',
     'trainer/evaluation',
   ],
-  'trainer/bench': ['contracts/python', 'trainer/losses', 'trainer/towers'],
+  'trainer/bench': ['contracts/python', 'trainer/engine', 'trainer/evaluation', 'trainer/losses', 'trainer/towers'],
   'trainer/augment': ['contracts/python', 'trainer/engine', 'trainer/towers'],
   'trainer/gpu_check': ['contracts/python', 'trainer/engine', 'trainer/towers', 'trainer/tasks', 'trainer/bench'],
   'trainer/edge_clip': ['contracts/python', 'trainer/engine', 'trainer/towers'],
