@@ -60,8 +60,8 @@ LEGS = [
     Leg("clip, 1 rank, killed", "clip", "clip", 1, "kill", 0.5, 30),
     Leg("clip, 4 ranks, one killed", "clip", "clip", 4, "kill-rank", 0.75, 70),
     Leg("clip, 2 ranks", "clip", "clip", 2, None, 0, 60),
-    Leg("evaluate, 1 rank", EVALUATE, "evaluate", 1, None, 0, 20, 4e-4),
-    Leg("evaluate, 2 ranks", EVALUATE, "evaluate-shared", 2, None, 0, 25, 3e-4),
+    Leg("evaluate, 1 rank", EVALUATE, "evaluate", 1, None, 0, 10, 8e-5),
+    Leg("evaluate, 2 ranks", EVALUATE, "evaluate-shared", 2, None, 0, 15, 6e-5),
 ]
 STAGES = list(dict.fromkeys(leg.stage for leg in LEGS))
 EXPECTED = {"stop": EXIT_INTERRUPTED, "kill": -signal.SIGKILL, None: EXIT_OK}  # of a killed rank: anything but 0

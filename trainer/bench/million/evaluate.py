@@ -22,7 +22,7 @@ from evaluation.suites.retrieval import recalls_of
 from towers.metrics import retrieval_ranks
 
 DIMS = 32
-FEW = 10_000  # vectors of the short side
+FEW = 1000  # vectors of the short side
 SMALL = (1000, 5000)  # pictures and texts that are held against the whole matrix of similarities
 AT_ONCE = 4096  # vectors that are drawn
 
