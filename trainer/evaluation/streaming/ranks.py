@@ -44,7 +44,11 @@ class Tiling:
     tile_texts: int
 
     def tiles(self, *, only_pairs: bool, progress: Progress | None = None) -> Iterator["Tile"]:
-        """All tiles of this process, or those alone in which a text meets its own image."""
+        """All tiles of this process, or those alone in which a text meets its own image; a tile's scores are there until the next one.
+
+        They lie in one piece of memory: among new ones of their size the allocator leaves gaps, which grew to a gigabyte in a million.
+        """
+        memory = torch.empty(self.tile_images * self.tile_texts)
         spans = list(spans_of(range(len(self.texts)), self.tile_texts))
         total, done = -(-len(self.own) // self.tile_images) * len(spans), 0
         for rows in spans_of(self.own, self.tile_images):
@@ -54,7 +58,12 @@ class Tiling:
                 has_pairs = bool(((image_of_N >= rows.start) & (image_of_N < rows.stop)).any())
                 if has_pairs or not only_pairs:
                     texts_NE = torch.from_numpy(self.texts.part(columns.start, columns.stop)).to(self.device)
-                    yield Tile(rows, columns, (images_IE @ texts_NE.T).cpu(), image_of_N - rows.start, has_pairs)
+                    scores_IN = memory[: len(rows) * len(columns)].view(len(rows), len(columns))
+                    if self.device.type == "cpu":
+                        torch.mm(images_IE, texts_NE.T, out=scores_IN)
+                    else:
+                        scores_IN.copy_(images_IE @ texts_NE.T)
+                    yield Tile(rows, columns, scores_IN, image_of_N - rows.start, has_pairs)
                 done += 1
                 if progress is not None:
                     progress.tick(done, total, "tiles of similarities")
@@ -101,6 +110,7 @@ def streamed_ranks(images: Rows, texts: Rows, image_of_N: np.ndarray, place: Pla
     own_N[np.isnan(own_N)] = -np.inf
     of_image_I, first_text_I = np.zeros(len(own), np.int64), FirstOf(len(own))
     of_text_N, first_image_N = np.zeros(len(texts), np.int64), FirstOf(len(texts))
+    masks = np.empty(place.tile_images * place.tile_texts, np.bool_)
     for tile in tiling.tiles(only_pairs=False, progress=place.progress):
         rows = slice(tile.rows.start - own.start, tile.rows.stop - own.start)
         columns = slice(tile.columns.start, tile.columns.stop)
@@ -109,10 +119,11 @@ def streamed_ranks(images: Rows, texts: Rows, image_of_N: np.ndarray, place: Pla
         first_image_N.see(columns, scores_IN, 0, tile.rows.start)
         pairs = tile.pairs()
         # What is not less is ahead: NaN as well. numpy counts truths several times as fast as torch adds them up.
-        behind_IN = scores_IN < own_N[None, columns]
+        behind_IN = masks[: scores_IN.size].reshape(scores_IN.shape)
+        np.less(scores_IN, own_N[None, columns], out=behind_IN)
         behind_IN[pairs] = True
         of_text_N[columns] += len(tile.rows) - np.count_nonzero(behind_IN, 0)
-        behind_IN = scores_IN < best_I[rows, None]
+        np.less(scores_IN, best_I[rows, None], out=behind_IN)
         behind_IN[pairs] = True
         of_image_I[rows] += len(tile.columns) - np.count_nonzero(behind_IN, 1)
     return Ranks(
