@@ -2,6 +2,7 @@
 import { type App, CfnOutput, Stack, Tags } from 'aws-cdk-lib';
 import { JOB_CLASS_NAMES, QUEUES } from '../contracts/src/job-classes.ts';
 import {
+  BULK_GPU_OUTPUTS,
   CLOUD_OUTPUTS,
   ENCODER_GPU_URL_OUTPUT,
   jobDefinitionOutput,
@@ -95,8 +96,12 @@ export function createStacks(app: App, settings: Settings): Stacks {
   output(stacks.training, CLOUD_OUTPUTS.stateMachine, training.pipeline.stateMachine.stateMachineArn);
   output(stacks.training, CLOUD_OUTPUTS.reports, training.pipeline.topic.topicArn);
   output(stacks.encoding, CLOUD_OUTPUTS.encoderUrl, imageEncoder.url.url);
-  output(stacks.encoding, CLOUD_OUTPUTS.bulkQueue, bulkJobs.queue.jobQueueArn);
-  output(stacks.encoding, CLOUD_OUTPUTS.bulkDefinition, bulkJobs.definition.jobDefinitionArn);
+  output(stacks.encoding, CLOUD_OUTPUTS.bulkQueue, bulkJobs.cpu.queue.jobQueueArn);
+  output(stacks.encoding, CLOUD_OUTPUTS.bulkDefinition, bulkJobs.cpu.definition.jobDefinitionArn);
+  if (bulkJobs.gpu !== undefined) {
+    output(stacks.encoding, BULK_GPU_OUTPUTS.queue, bulkJobs.gpu.queue.jobQueueArn);
+    output(stacks.encoding, BULK_GPU_OUTPUTS.definition, bulkJobs.gpu.definition.jobDefinitionArn);
+  }
   output(stacks.encoding, CLOUD_OUTPUTS.workerAccess, workerAccess.managedPolicyArn);
   output(stacks.operations, CLOUD_OUTPUTS.switch, operations.switch.function.functionName);
   return stacks;

@@ -18,7 +18,7 @@ import { cutAndNormalise, type Quantisation } from '../core/vectors/vectors.ts';
 import { createGate } from '../encoder/encode.ts';
 import { type DecodedPicture, decode, type Picture } from '../encoder/pixels/decode.ts';
 import { createPreprocess } from '../encoder/pixels/preprocess.ts';
-import { openSession, readManifest } from '../encoder/session.ts';
+import { openSession, type Provider, readManifest } from '../encoder/session.ts';
 import { once } from '../text/once.ts';
 import { type OpenModelOptions, openModel } from '../text/open-model.ts';
 import { createWasmEngine } from '../text/wasm/engine.ts';
@@ -45,24 +45,26 @@ export interface BulkEncoderOptions {
   textModule: string | URL;
   /** Cores that one run of the image tower may use, and images that are decoded at a time (default all). */
   threads?: number | undefined;
+  /** What runs the image tower (default the processors). */
+  provider?: Provider | undefined;
   /** Reads the pixels of an image file (default that of requests). */
   decode?: typeof decode;
 }
 
 /**
- * Images in one run of the graph. Always as many, in the order of the items, so that a rerun computes the same bits. Four, because
- * a run of sixteen leaves the cache between layers: a fifth slower on a core.
+ * Images in one run of the graph. Always as many, in the order of the items, so that a rerun computes the same bits. Four on processors, because
+ * a run of sixteen leaves the cache between layers: a fifth slower on a core. A GPU has no such cache to leave, and takes all that is read together.
  */
-const BATCH = 4;
+const BATCH: Record<Provider, number> = { cpu: 4, cuda: 32 };
 /** Of the machine and not of the file: a rerun must try it again. A file that is never decoded in time is to blame for it. */
 const OURS = ['encoder_error', 'encoder_unavailable', 'internal_error', 'model_unavailable'];
 
 export async function openBulkEncoder(options: BulkEncoderOptions): Promise<BulkEncoder> {
-  const { folder, threads = availableParallelism() } = options;
+  const { folder, threads = availableParallelism(), provider = 'cpu' } = options;
   const manifest = await readManifest(folder);
-  const session = await openSession(folder, manifest, { threads });
+  const session = await openSession(folder, manifest, { threads, provider });
   const model = await openTexts(folder, manifest, options.textModule);
-  const tower = { run: session.run, places: threads, decode: options.decode ?? decode };
+  const tower = { run: session.run, places: threads, decode: options.decode ?? decode, batch: BATCH[provider] };
   const { encodeFiles, encodePictures } = createImages(manifest, tower);
   const engines = {
     images: encodeFiles,
@@ -115,6 +117,8 @@ interface Tower {
   run(batch: Float32Array[]): Promise<Float32Array[]>;
   /** Images that are decoded at a time. */
   places: number;
+  /** Images in one run. */
+  batch: number;
   decode: (file: Uint8Array) => Promise<DecodedPicture>;
 }
 
@@ -122,7 +126,7 @@ const isLate = (picture: Read | CoreError | undefined): boolean =>
   picture instanceof CoreError && picture.code === 'encoder_timeout';
 
 /** Files of a call are decoded beside each other, and beside the runs of the call before. */
-function createImages(manifest: ModelManifest, { run, places, decode }: Tower) {
+function createImages(manifest: ModelManifest, { run, places, decode, batch }: Tower) {
   const preprocess = createPreprocess(manifest.image.preprocess);
   // A decoded photo takes up to 64 MB: of all calls together only so many are held.
   const decoding = createGate(places);
@@ -138,7 +142,7 @@ function createImages(manifest: ModelManifest, { run, places, decode }: Tower) {
         throw error;
       }
     });
-  /** Unit vectors of at most `BATCH` tensors, which are spare then. */
+  /** Unit vectors of at most `batch` tensors, which are spare then. */
   const runBatch = async (tensors: Float32Array[]): Promise<Float32Array[]> => {
     const outputs = await run(tensors);
     spare.push(...tensors);
@@ -151,8 +155,8 @@ function createImages(manifest: ModelManifest, { run, places, decode }: Tower) {
     for (const [at, file] of files.entries()) if (isLate(pictures[at])) pictures[at] = await read(file);
     const good = pictures.flatMap((picture) => (picture instanceof CoreError ? [] : [picture]));
     const vectors: Float32Array[] = [];
-    for (let at = 0; at < good.length; at += BATCH) {
-      vectors.push(...(await runBatch(good.slice(at, at + BATCH).map(({ tensor }) => tensor))));
+    for (let at = 0; at < good.length; at += batch) {
+      vectors.push(...(await runBatch(good.slice(at, at + batch).map(({ tensor }) => tensor))));
     }
     const next = vectors.values();
     return pictures.map((picture) => {
@@ -168,7 +172,7 @@ function createImages(manifest: ModelManifest, { run, places, decode }: Tower) {
     let tensors: Float32Array[] = [];
     for await (const picture of pictures) {
       tensors.push(preprocess.toTensor(picture, spare.pop()));
-      if (tensors.length < BATCH) continue;
+      if (tensors.length < batch) continue;
       yield* await runBatch(tensors);
       tensors = [];
     }

@@ -36,7 +36,7 @@ export interface RunnerOptions {
 
 export function createRunner(options: RunnerOptions): LocalRunner {
   const workers = options.workers ?? Math.max(1, availableParallelism() - 1);
-  const planning: PlanOptions = { open: options.openPlace, machine: ownMachine(workers) };
+  const planning: PlanOptions = { open: options.openPlace, machines: { cpu: ownMachine(workers) } };
   const stops = new Map<string, AbortController>();
   /** Submitted and not ended. */
   const known = new Set<string>();

@@ -1,6 +1,7 @@
 // The image tower: opens the ONNX graph that the manifest names, after its digest has been checked, and runs batches.
 
 import { dirname, join } from 'node:path';
+import { ENVARS } from '../../contracts/src/envars.ts';
 import { FILES } from '../../contracts/src/keys.ts';
 import type { Artefact } from '../../contracts/src/model/artefact.ts';
 import { ModelManifest } from '../../contracts/src/model/manifest.ts';
@@ -29,6 +30,13 @@ export async function readManifest(folder: string): Promise<ModelManifest> {
 
 /** What runs the graph. */
 export type Provider = 'cpu' | 'cuda';
+
+/** As the environment names it; absent or empty: processors. */
+export function providerOf(name: string | undefined): Provider {
+  const provider = name || 'cpu';
+  if (provider === 'cpu' || provider === 'cuda') return provider;
+  throw new UserError(`$${ENVARS.encoderProvider} is ${provider}: there are cpu and cuda`);
+}
 
 export interface SessionOptions {
   /** Cores that one batch may use. */

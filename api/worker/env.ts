@@ -26,6 +26,9 @@ const Variables = z.object({
   [ENVARS.jobsStore]: bucket.optional(),
   [ENVARS.jobsQueue]: z.string().startsWith('arn:').optional(),
   [ENVARS.jobsDefinition]: z.string().startsWith('arn:').optional(),
+  /** The same for machines with a GPU: both, or neither. */
+  [ENVARS.jobsGpuQueue]: z.string().startsWith('arn:').optional(),
+  [ENVARS.jobsGpuDefinition]: z.string().startsWith('arn:').optional(),
   /** Batch's own name of another endpoint. */
   AWS_ENDPOINT_URL_BATCH: z.url().optional(),
   /** Where one with a GPU listens; absent: there is none. */
@@ -97,11 +100,17 @@ const Variables = z.object({
 export const Env = Variables.refine(
   (env) => (env.PRICE_CURRENCY === undefined) === (pricesIn(env) === undefined),
   'PRICE_CURRENCY goes with PRICE_PER_MILLION_TOKENS, PRICE_PER_THOUSAND_IMAGES or both',
-).refine(
-  ({ JOBS_STORE: store, JOBS_QUEUE: queue, JOBS_DEFINITION: definition }) =>
-    new Set([store, queue, definition].map((value) => value === undefined)).size === 1,
-  'JOBS_STORE, JOBS_QUEUE and JOBS_DEFINITION go together',
-);
+)
+  .refine(
+    ({ JOBS_STORE: store, JOBS_QUEUE: queue, JOBS_DEFINITION: definition }) =>
+      new Set([store, queue, definition].map((value) => value === undefined)).size === 1,
+    'JOBS_STORE, JOBS_QUEUE and JOBS_DEFINITION go together',
+  )
+  .refine(
+    ({ JOBS_QUEUE: cpu, JOBS_GPU_QUEUE: queue, JOBS_GPU_DEFINITION: definition }) =>
+      (queue === undefined) === (definition === undefined) && (queue === undefined || cpu !== undefined),
+    'JOBS_GPU_QUEUE and JOBS_GPU_DEFINITION go together, beside JOBS_QUEUE',
+  );
 export type Env = z.infer<typeof Env>;
 
 export function pricesIn({

@@ -197,6 +197,8 @@ const askOwnJobs = (open: OpenJobs): AskJobs =>
 function batchJobs(env: Env, { keys, registry }: JobsAccess): OpenJobs | undefined {
   const { JOBS_STORE: uri, JOBS_QUEUE: queue, JOBS_DEFINITION: definition, MODEL_NAME: name } = env;
   if (!uri || !queue || !definition || !keys) return undefined;
+  const { JOBS_GPU_QUEUE: gpuQueue, JOBS_GPU_DEFINITION: gpuDefinition } = env;
+  const gpu = gpuQueue && gpuDefinition ? { queue: gpuQueue, definition: gpuDefinition } : undefined;
   const region = env.AWS_REGION ?? regionOf(env.ENCODER_URL ?? '');
   let made: BulkService | undefined;
   return async function open() {
@@ -207,7 +209,11 @@ function batchJobs(env: Env, { keys, registry }: JobsAccess): OpenJobs | undefin
     const { ModelManifest } = await import('../../contracts/src/model/manifest.ts');
     made ??= createBatchService({
       store: openBucket({ uri, region, endpoint: env.AWS_ENDPOINT_URL_S3, keys }),
-      batch: createBatchClient({ queue, definition, endpoint: env.AWS_ENDPOINT_URL_BATCH, keys }),
+      batch: createBatchClient({
+        places: { cpu: { queue, definition }, gpu },
+        endpoint: env.AWS_ENDPOINT_URL_BATCH,
+        keys,
+      }),
       current: async () =>
         currentIn(registry, { embedded: ModelManifest.parse(await embeddedModel(env.ASSETS).manifest()), name }),
       background: waitUntil,

@@ -18,6 +18,9 @@ export const ENVARS = {
   /** ARNs of the queue that the Worker submits them to, and of the definition of their shards. */
   jobsQueue: 'JOBS_QUEUE',
   jobsDefinition: 'JOBS_DEFINITION',
+  /** The same for machines with a GPU; absent: there are none for bulk jobs. */
+  jobsGpuQueue: 'JOBS_GPU_QUEUE',
+  jobsGpuDefinition: 'JOBS_GPU_DEFINITION',
   /** ARN of the role in AWS that the Worker takes, and where the Worker answers, which vouches for it. */
   workerRole: 'WORKER_ROLE_ARN',
   workerIssuer: 'WORKER_ISSUER',

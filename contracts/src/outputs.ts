@@ -33,6 +33,9 @@ export const WORKER_ROLE_OUTPUT = 'WorkerRole';
 /** URL of the image encoder with a GPU; only where the settings have one. */
 export const ENCODER_GPU_URL_OUTPUT = 'EncoderGpuUrl';
 
+/** ARNs of the queue of bulk jobs on machines with a GPU, and of the definition of their shards; only where the settings have them. */
+export const BULK_GPU_OUTPUTS = { queue: 'BulkGpuQueue', definition: 'BulkGpuDefinition' } as const;
+
 /** Who the Worker says it is, and for whom, in the tokens that it signs: that role trusts these words and no others. */
 export const WORKER_TOKEN = { subject: 'worker', audience: 'sts.amazonaws.com' } as const;
 
@@ -72,7 +75,7 @@ export const STACK_PARAMETERS = {
     stack: 'encoding',
     description: 'Digest of the image to run on machines with a GPU, without "sha256:"',
     ...DIGEST,
-    only: 'with `encoder.gpu`',
+    only: 'with `encoder.gpu` or `bulk.gpu`',
   },
   RegistryAccountId: {
     stack: 'data',

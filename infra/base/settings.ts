@@ -138,6 +138,15 @@ export const SettingsFile = z.strictObject({
           on_demand_max_vcpus: Vcpus(4).describe(ON_DEMAND),
         })
         .describe('Fargate on arm64, 4 vCPUs a shard; none runs while no job is queued.'),
+      gpu: z
+        .strictObject({
+          spot_max_vcpus: Vcpus(4).describe(ON_SPOT),
+          on_demand_max_vcpus: Vcpus(4).describe(ON_DEMAND),
+        })
+        .nullable()
+        .describe(
+          'Machines with one GPU and 4 vCPUs, a shard each, for jobs that ask for them or cost less on them; none runs while no job is queued. `null`: none.',
+        ),
       upload_days: z.int().min(1).max(90).describe('What was sent to be embedded is deleted after this many days.'),
       output_days: z.int().min(1).max(365).describe('Jobs and what came of them are deleted after this many days.'),
     })
@@ -185,5 +194,9 @@ export const Settings = SettingsFile.extend({ name: z.string() })
     path: ['encoder', 'gpu', 'least_machines'],
     message: 'more machines are kept than there may be: most_machines says how many',
   });
+/** Whether images are encoded on machines with a GPU anywhere, in a function or in bulk jobs: both run the same image. */
+export const hasGpuEncoder = ({ encoder, bulk }: Pick<z.infer<typeof SettingsFile>, 'encoder' | 'bulk'>): boolean =>
+  encoder.gpu !== null || bulk.gpu !== null;
+
 /** Settings with the name of their environment, that of their file. */
 export type Settings = z.infer<typeof Settings>;

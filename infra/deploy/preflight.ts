@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { QUEUES } from '../../contracts/src/job-classes.ts';
 import { UserError } from '../../contracts/src/user-error.ts';
 import type { Settings } from '../base/settings.ts';
-import { type Machines, machinesOf } from '../fleets/machine-kinds.ts';
+import { bulkMachinesOf, type Machines, machinesOf } from '../fleets/machine-kinds.ts';
 import { gpuMachines } from '../serving/gpu-machines.ts';
 import type { Aws } from './aws.ts';
 import type { RunProgram } from './programs.ts';
@@ -102,7 +102,14 @@ function machineGroups(settings: Settings): [string, MachineGroup][] {
     return machines === undefined ? [] : [[queue, machines]];
   });
   const { gpu } = settings.encoder;
-  return gpu === null ? ofQueues : [...ofQueues, ['image encoder', gpuMachines(gpu)]];
+  const others: [string, MachineGroup | undefined][] = [
+    ['image encoder', gpu === null ? undefined : gpuMachines(gpu)],
+    ['bulk jobs', bulkMachinesOf(settings)],
+  ];
+  return [
+    ...ofQueues,
+    ...others.flatMap(([name, machines]): [string, MachineGroup][] => (machines ? [[name, machines]] : [])),
+  ];
 }
 
 async function checkQuota(aws: Aws, quota: QuotaName, vcpus: number): Promise<Check> {

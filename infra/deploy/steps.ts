@@ -4,7 +4,12 @@ import { join } from 'node:path';
 import { toDigest } from '../../api/registry/digest.ts';
 import { openStore } from '../../api/registry/stores/open.ts';
 import { ENVARS } from '../../contracts/src/envars.ts';
-import { CLOUD_OUTPUTS, ENCODER_GPU_URL_OUTPUT, WORKER_ROLE_OUTPUT } from '../../contracts/src/outputs.ts';
+import {
+  BULK_GPU_OUTPUTS,
+  CLOUD_OUTPUTS,
+  ENCODER_GPU_URL_OUTPUT,
+  WORKER_ROLE_OUTPUT,
+} from '../../contracts/src/outputs.ts';
 import { UserError } from '../../contracts/src/user-error.ts';
 import type { Settings } from '../base/settings.ts';
 import type { Aws } from './aws.ts';
@@ -142,7 +147,7 @@ async function deployAll(context: StepContext): Promise<Record<string, string>> 
   writeOutputs(root, options.environment, stacks);
   const outputs = outputsOf(stacks);
   const { encoderUrl, jobsBucket, bulkQueue, bulkDefinition, workerAccess } = CLOUD_OUTPUTS;
-  const own = [ENCODER_GPU_URL_OUTPUT, WORKER_ROLE_OUTPUT];
+  const own = [ENCODER_GPU_URL_OUTPUT, WORKER_ROLE_OUTPUT, BULK_GPU_OUTPUTS.queue, BULK_GPU_OUTPUTS.definition];
   const wanted = [encoderUrl, jobsBucket, bulkQueue, bulkDefinition, workerAccess, ...own];
   return Object.fromEntries(wanted.map((name) => [name, outputs[name] ?? '']));
 }
@@ -162,6 +167,7 @@ async function deployTheWorker(context: StepContext): Promise<Record<string, str
     );
   const { [CLOUD_OUTPUTS.jobsBucket]: bucket = '', [CLOUD_OUTPUTS.bulkQueue]: queue = '' } = values;
   const { [CLOUD_OUTPUTS.bulkDefinition]: definition = '' } = values;
+  const { [BULK_GPU_OUTPUTS.queue]: gpuQueue = '', [BULK_GPU_OUTPUTS.definition]: gpuDefinition = '' } = values;
   const variables = {
     ...(encoder ? { [ENVARS.encoderUrl]: encoder } : {}),
     ...(gpuEncoder ? { [ENVARS.encoderGpuUrl]: gpuEncoder } : {}),
@@ -169,6 +175,7 @@ async function deployTheWorker(context: StepContext): Promise<Record<string, str
     ...(bucket === '' || queue === '' || definition === ''
       ? {}
       : { [ENVARS.jobsStore]: `s3://${bucket}`, [ENVARS.jobsQueue]: queue, [ENVARS.jobsDefinition]: definition }),
+    ...(gpuQueue === '' ? {} : { [ENVARS.jobsGpuQueue]: gpuQueue, [ENVARS.jobsGpuDefinition]: gpuDefinition }),
     ...(role === '' ? {} : { [ENVARS.workerRole]: role, [ENVARS.workerIssuer]: `https://${issuer}` }),
   };
   const { name, version, url } = await deployWorker({ environment: options.environment, run, variables, secrets });

@@ -15,12 +15,14 @@ import { userDataOf } from './user-data.ts';
 const UPDATE_TIMEOUT = Duration.minutes(360);
 
 export interface GpuFleetProps {
-  /** Read here: the size of a machine's disk, and how long it waits for the next job. */
+  /** Read here: the size of a machine's disk. */
   settings: Settings;
   /** Where its machines run. */
   network: Network;
   /** Which machines, and how many. */
   machines: Machines;
+  /** How long a machine waits for the next job; undefined: it is ended when nothing is queued. */
+  idleMinutes: number | undefined;
 }
 
 export class GpuFleet extends Construct {
@@ -28,7 +30,7 @@ export class GpuFleet extends Construct {
   /** What it consists of. */
   readonly machines: Machines;
 
-  constructor(scope: Construct, id: string, { settings, network, machines }: GpuFleetProps) {
+  constructor(scope: Construct, id: string, { settings, network, machines, idleMinutes }: GpuFleetProps) {
     super(scope, id);
     this.machines = machines;
     const isSideBySide = machines.efaInterfaces !== undefined;
@@ -79,7 +81,7 @@ export class GpuFleet extends Construct {
       allocationStrategy: batch.AllocationStrategy.BEST_FIT_PROGRESSIVE,
     });
     const environments = [...spot, onDemand];
-    for (const environment of environments) override(environment, launchTemplate, settings.gpu.idle_minutes);
+    for (const environment of environments) override(environment, launchTemplate, idleMinutes);
     this.queue = new batch.JobQueue(this, 'Queue', {
       // The second environment takes a job when no machine of the first is available.
       computeEnvironments: environments.map((computeEnvironment, index) => ({ order: index + 1, computeEnvironment })),
@@ -159,7 +161,7 @@ function firstOf({ vpc, subnets }: Network): ec2.SubnetSelection {
 function override(
   environment: batch.ManagedEc2EcsComputeEnvironment,
   template: ec2.LaunchTemplate,
-  idleMinutes: number,
+  idleMinutes: number | undefined,
 ): void {
   const resource = environment.node.defaultChild;
   if (!(resource instanceof batch.CfnComputeEnvironment))
@@ -167,6 +169,7 @@ function override(
   // Without a version Batch takes the default one, which CloudFormation leaves at 1: a change of the template would never
   // reach a machine.
   resource.addPropertyOverride('ComputeResources.LaunchTemplate.Version', template.latestVersionNumber);
-  // The stages of a recipe come one after the other, and a machine that has pulled the image is minutes faster than a new one.
-  resource.addPropertyOverride('ComputeResources.ScalingPolicy.MinScaleDownDelayMinutes', idleMinutes);
+  // A machine that has pulled the image is minutes faster than a new one.
+  if (idleMinutes !== undefined)
+    resource.addPropertyOverride('ComputeResources.ScalingPolicy.MinScaleDownDelayMinutes', idleMinutes);
 }

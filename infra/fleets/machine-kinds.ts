@@ -1,4 +1,5 @@
 // Machines with GPUs that jobs run on, by queue: which kinds, how many of their processors at most, what they have besides.
+import { GPU_SHARD } from '../../contracts/src/cloud/bulk-estimate.ts';
 import type { JobResources, Queue } from '../../contracts/src/job-classes.ts';
 import type { Settings } from '../base/settings.ts';
 
@@ -42,6 +43,17 @@ const H100: Kind[] = [
 ];
 const NODES: Kind[] = [{ type: 'p5.48xlarge', vcpus: 192 }];
 const P5_EFA_INTERFACES = 32;
+
+/** For shards of bulk jobs: the smallest of each family, which one shard fills; undefined where the settings leave them out. */
+export function bulkMachinesOf({ bulk: { gpu } }: Pick<Settings, 'bulk'>): Machines | undefined {
+  if (gpu === null) return undefined;
+  return {
+    types: ONE_GPU.filter(({ vcpus }) => vcpus === GPU_SHARD.vcpus),
+    spotMaxVcpus: gpu.spot_max_vcpus,
+    onDemandMaxVcpus: gpu.on_demand_max_vcpus,
+    hasScratch: false,
+  };
+}
 
 /** Machines of a queue, or undefined where the settings leave them out. */
 export function machinesOf(queue: Exclude<Queue, 'cpu'>, settings: Settings): Machines | undefined {

@@ -43,9 +43,7 @@ export class Operations extends Construct {
     super(scope, id);
     const { settings, storage, training, imageEncoder, gpuEncoder, bulkJobs } = props;
     const { topic, stateMachine } = training.pipeline;
-    const queues = [...Object.values(training.fleets).map(({ queue }) => queue), bulkJobs.queue].map(
-      ({ jobQueueArn }) => jobQueueArn,
-    );
+    const queues = [...Object.values(training.fleets), ...bulkJobs.places].map(({ queue }) => queue.jobQueueArn);
     this.switch = new Switch(this, 'Spending', { settings, storage, training, queues });
     const watched: Watched = {
       settings,

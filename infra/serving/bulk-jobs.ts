@@ -1,14 +1,14 @@
-// Bulk jobs of the image encoder on AWS Batch: a queue that costs nothing while it is empty, an array job's definition, and what failed.
+// Bulk jobs of the image encoder on AWS Batch: queues that cost nothing while they are empty, definitions of an array job, and what failed.
 import { Duration, Size, Stack } from 'aws-cdk-lib';
 import * as batch from 'aws-cdk-lib/aws-batch';
 import * as ecs from 'aws-cdk-lib/aws-ecs';
 import * as events from 'aws-cdk-lib/aws-events';
 import * as iam from 'aws-cdk-lib/aws-iam';
-import type * as logs from 'aws-cdk-lib/aws-logs';
 import * as sqs from 'aws-cdk-lib/aws-sqs';
 import { Construct } from 'constructs';
 import { CANCELLED } from '../../contracts/src/bulk/job.ts';
-import { SHARD } from '../../contracts/src/cloud/bulk-estimate.ts';
+import { GPU_SHARD, SHARD } from '../../contracts/src/cloud/bulk-estimate.ts';
+import { ENVARS } from '../../contracts/src/envars.ts';
 import { EXIT } from '../../contracts/src/exit-codes.ts';
 import { acknowledge } from '../base/acknowledge.ts';
 import { grantActions } from '../base/grants.ts';
@@ -16,6 +16,8 @@ import { imageDigest } from '../base/parameter.ts';
 import { createLogGroup } from '../base/retention.ts';
 import type { Settings } from '../base/settings.ts';
 import { CpuFleet } from '../fleets/cpu-fleet.ts';
+import { GpuFleet } from '../fleets/gpu-fleet.ts';
+import { bulkMachinesOf } from '../fleets/machine-kinds.ts';
 import { JOB_RETRIES } from '../fleets/retries.ts';
 import { grantSubmit } from '../fleets/submit.ts';
 import type { Network } from '../network/network.ts';
@@ -48,25 +50,42 @@ export interface BulkJobsProps {
   storage: Storage;
 }
 
+/** Where jobs for one kind of machine go. */
+export interface BulkPlace {
+  queue: batch.JobQueue;
+  definition: batch.EcsJobDefinition;
+}
+
 export class BulkJobs extends Construct {
-  readonly queue: batch.JobQueue;
-  readonly definition: batch.EcsJobDefinition;
+  readonly cpu: BulkPlace;
+  /** Undefined: the settings have none. */
+  readonly gpu: BulkPlace | undefined;
   /** A message for each child whose shards failed in all of its attempts: the event of Batch. */
   readonly failedShards: sqs.Queue;
 
   constructor(scope: Construct, id: string, { settings, network, storage }: BulkJobsProps) {
     super(scope, id);
-    this.queue = new CpuFleet(this, 'Fleet', { most: settings.bulk.cpu, network }).queue;
-    const logGroup = createLogGroup(this, 'Logs', settings);
-    this.definition = new batch.EcsJobDefinition(this, 'Shard', {
-      container: this.container({ settings, network, storage }, logGroup),
-      timeout: Duration.hours(ATTEMPT_HOURS),
-      retryAttempts: ATTEMPTS,
-      retryStrategies: JOB_RETRIES,
-      propagateTags: true,
-      // Jobs that run during a deployment go on with the revision that they were submitted with.
-      skipDeregisterOnUpdate: true,
-    });
+    const machines = bulkMachinesOf(settings);
+    const container = this.container({ settings, network, storage });
+    const definition = (name: string, rendered: batch.IEcsContainerDefinition) =>
+      new batch.EcsJobDefinition(this, name, {
+        container: rendered,
+        timeout: Duration.hours(ATTEMPT_HOURS),
+        retryAttempts: ATTEMPTS,
+        retryStrategies: JOB_RETRIES,
+        propagateTags: true,
+        // Jobs that run during a deployment go on with the revision that they were submitted with.
+        skipDeregisterOnUpdate: true,
+      });
+    this.cpu = {
+      queue: new CpuFleet(this, 'Fleet', { most: settings.bulk.cpu, network }).queue,
+      definition: definition('Shard', this.onProcessors(container, network)),
+    };
+    this.gpu = machines && {
+      // Jobs of this queue do not follow one another as the stages of a recipe do.
+      queue: new GpuFleet(this, 'GpuFleet', { settings, network, machines, idleMinutes: undefined }).queue,
+      definition: definition('GpuShard', this.withGpu(container, storage)),
+    };
     if (network.publicAddresses)
       acknowledge(
         this,
@@ -76,28 +95,37 @@ export class BulkJobs extends Construct {
     this.failedShards = this.collectFailures();
   }
 
-  /** Submits jobs of this definition, finds them again, asks after them and ends them. */
-  grantSubmit(grantee: iam.IGrantable): void {
-    grantActions(grantee, { actions: ['batch:ListJobs'], resources: ['*'] });
-    grantSubmit(this, grantee, { queues: [this.queue], definitions: [this.definition] });
+  /** Those that there are. */
+  get places(): BulkPlace[] {
+    return this.gpu === undefined ? [this.cpu] : [this.cpu, this.gpu];
   }
 
-  private container({ settings, network, storage }: BulkJobsProps, logGroup: logs.LogGroup) {
+  /** Submits jobs of these definitions, finds them again, asks after them and ends them. */
+  grantSubmit(grantee: iam.IGrantable): void {
+    grantActions(grantee, { actions: ['batch:ListJobs'], resources: ['*'] });
+    const { places } = this;
+    grantSubmit(this, grantee, {
+      queues: places.map(({ queue }) => queue),
+      definitions: places.map(({ definition }) => definition),
+    });
+  }
+
+  /** What a shard's container is on whatever machine; the image is that for processors. */
+  private container({ settings, storage }: BulkJobsProps) {
+    const logGroup = createLogGroup(this, 'Logs', settings);
     const jobRole = new iam.Role(this, 'ShardRole', {
       assumedBy: new iam.ServicePrincipal('ecs-tasks.amazonaws.com'),
       description: 'What a shard of a bulk job may do: read published models and inputs, write its part',
     });
     storage.grantBulk(jobRole);
     storage.registry.grantServe(jobRole);
-    return new batch.EcsFargateContainerDefinition(this, 'Container', {
+    return {
       image: ecs.ContainerImage.fromEcrRepository(
         storage.encoderImages,
         imageDigest(Stack.of(this), 'EncoderImageDigest'),
       ),
       // The image's entry point runs a program where the first word is one (api/encoder/Dockerfile).
       command: ['bulk/hosts/shard.mjs', 'Ref::job'],
-      cpu: SHARD.vcpus,
-      memory: Size.mebibytes(SHARD.memory_mib),
       jobRole,
       executionRole: new iam.Role(this, 'ExecutionRole', {
         assumedBy: new iam.ServicePrincipal('ecs-tasks.amazonaws.com'),
@@ -105,10 +133,35 @@ export class BulkJobs extends Construct {
       }),
       environment: { AWS_REGION: Stack.of(this).region, ...modelEnvironment(settings, storage) },
       logging: ecs.LogDriver.awsLogs({ logGroup, streamPrefix: 'shard' }),
+    };
+  }
+
+  private onProcessors(container: ReturnType<typeof this.container>, network: Network) {
+    return new batch.EcsFargateContainerDefinition(this, 'Container', {
+      ...container,
+      cpu: SHARD.vcpus,
+      memory: Size.mebibytes(SHARD.memory_mib),
       linuxParameters: new batch.LinuxParameters(this, 'Linux', { initProcessEnabled: true }),
       assignPublicIp: network.publicAddresses,
       fargateCpuArchitecture: ecs.CpuArchitecture.ARM64,
       fargateOperatingSystemFamily: ecs.OperatingSystemFamily.LINUX,
+    });
+  }
+
+  /** The image of the function with a GPU, which is for x86-64, as the machines are. */
+  private withGpu(container: ReturnType<typeof this.container>, storage: Storage) {
+    return new batch.EcsEc2ContainerDefinition(this, 'GpuContainer', {
+      ...container,
+      image: ecs.ContainerImage.fromEcrRepository(
+        storage.encoderImages,
+        imageDigest(Stack.of(this), 'EncoderGpuImageDigest'),
+      ),
+      environment: { ...container.environment, [ENVARS.encoderProvider]: 'cuda' },
+      cpu: GPU_SHARD.vcpus,
+      memory: Size.mebibytes(GPU_SHARD.memory_mib),
+      gpu: GPU_SHARD.gpus,
+      privileged: false,
+      linuxParameters: new batch.LinuxParameters(this, 'GpuLinux', { initProcessEnabled: true }),
     });
   }
 
@@ -132,7 +185,7 @@ export class BulkJobs extends Construct {
       eventPattern: {
         source: ['aws.batch'],
         'detail-type': ['Batch Job State Change'],
-        detail: { jobQueue: [this.queue.jobQueueArn], status: ['FAILED'], ...FAULTS },
+        detail: { jobQueue: this.places.map(({ queue }) => queue.jobQueueArn), status: ['FAILED'], ...FAULTS },
       },
       targets: [{ id: 'FailedShards', arn: failures.queueArn }],
     });

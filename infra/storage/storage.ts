@@ -10,7 +10,7 @@ import { Construct } from 'constructs';
 import { FILES, keyPattern, listPrefix } from '../../contracts/src/keys.ts';
 import { grantActions, listBelow } from '../base/grants.ts';
 import { removalPolicyOf } from '../base/retention.ts';
-import type { Settings } from '../base/settings.ts';
+import { hasGpuEncoder, type Settings } from '../base/settings.ts';
 import { FOR_THIS_ACCOUNT, principalsOf } from '../base/topic.ts';
 import { ImageBuilds } from './image-builds.ts';
 import { ModelRegistry } from './model-registry.ts';
@@ -122,7 +122,7 @@ export class Storage extends Construct {
       });
     this.trainerImages = images('TrainerImages', 1);
     // The image for machines with a GPU lies beside the other: each deployment pushes both.
-    this.encoderImages = images('EncoderImages', settings.encoder.gpu === null ? 1 : 2);
+    this.encoderImages = images('EncoderImages', hasGpuEncoder(settings) ? 2 : 1);
     this.imageBuilds = new ImageBuilds(this, 'ImageBuilds', {
       settings,
       bucket: this.trainingBucket,

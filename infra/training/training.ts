@@ -41,7 +41,13 @@ export class Training extends Construct {
     for (const queue of QUEUES) {
       const machines = queue === 'cpu' ? undefined : machinesOf(queue, settings);
       if (machines !== undefined)
-        fleets[queue] = new GpuFleet(this, `${pascal(queue)}Fleet`, { settings, network, machines });
+        fleets[queue] = new GpuFleet(this, `${pascal(queue)}Fleet`, {
+          settings,
+          network,
+          machines,
+          // The stages of a recipe come one after the other.
+          idleMinutes: settings.gpu.idle_minutes,
+        });
     }
     this.fleets = fleets;
     const fleetOf = bySomeJobClasses((_, resources) => {

@@ -1,7 +1,7 @@
 // The encoder's image, built by its Dockerfile's own lines for this machine's processor: the handler answers as the
 // service in the repository does, from the files that the image holds and no others.
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -14,6 +14,7 @@ import { ModelManifest } from '../../contracts/src/model/manifest.ts';
 import { filesBelow, lastOf, ROOT, readDockerfile, replay } from './dockerfile.ts';
 
 const MODEL = join(ROOT, 'api/model');
+const IMAGES = ['api/encoder/Dockerfile', 'api/encoder/gpu.Dockerfile'];
 const stages = readDockerfile('api/encoder/Dockerfile');
 const photo = (name: string) =>
   readFileSync(join(ROOT, 'contracts/vectors/preprocess/images', name)).toString('base64');
@@ -37,6 +38,45 @@ async function invoke(task: string, event: object, env: Record<string, string> =
   if (code !== 0) throw new Error(`the handler's process ended with ${code}: ${errors}`);
   return { reply: JSON.parse(errors) as FunctionUrlReply, out };
 }
+/** An image and a text, a shard each, as the children of an array job have them. */
+function encodesShards(task: string): void {
+  const output = plannedShards();
+  for (const [shard, custom_id] of ['a', 'b'].entries()) {
+    expect(runShard(task, output, shard)).toEqual({ status: 0, stderr: '' });
+    const line = BulkResult.parse(JSON.parse(readFileSync(join(output, `part-000${shard}.jsonl`), 'utf8')));
+    expect(line).toMatchObject({ item: 0, custom_id, space_id });
+  }
+}
+
+function plannedShards(): string {
+  const [input, output] = [mkdtempSync(join(tmpdir(), 'in-')), mkdtempSync(join(tmpdir(), 'out-'))];
+  const lines = [
+    { custom_id: 'a', image: photo('wide.png') },
+    { custom_id: 'b', text: 'a dog in snow' },
+  ];
+  writeFileSync(join(input, 'lines.jsonl'), lines.map((line) => JSON.stringify(line)).join('\n'));
+  const encode = join(ROOT, 'api/bulk/hosts/encode.ts');
+  const words = ['--plan', '--shard-items', '1', '--format', 'jsonl,parquet,npy,safetensors'];
+  execFileSync(process.execPath, [encode, join(input, 'lines.jsonl'), output, ...words]);
+  return output;
+}
+
+function runShard(task: string, output: string, shard: number, env: Record<string, string> = {}) {
+  const { status, stderr } = spawnSync(process.execPath, ['bulk/hosts/shard.mjs', `file://${output}`], {
+    cwd: task,
+    env: { ...env, AWS_BATCH_JOB_ARRAY_INDEX: String(shard), AWS_BATCH_JOB_ARRAY_SIZE: '2' },
+    encoding: 'utf8',
+  });
+  return { status, stderr };
+}
+
+/** What either image holds besides packages and the model. */
+const PROGRAMS = [
+  'bulk/hosts/shard.mjs',
+  'encoder/hosts/lambda.mjs',
+  'encoder/pixels/resize.wasm',
+  'text/wasm/encoder.wasm',
+];
 const event = (method: string, rawPath: string, body?: string) => ({
   rawPath,
   headers: { 'content-type': 'application/json' },
@@ -60,12 +100,7 @@ describe.runIf(process.platform === 'linux')('the image (its native packages are
 
   test('holds the bundles, the model and native packages of one platform only', () => {
     const files = filesBelow(task);
-    expect(files.filter((file) => !/^(node_modules|model)\//.test(file))).toEqual([
-      'bulk/hosts/shard.mjs',
-      'encoder/hosts/lambda.mjs',
-      'encoder/pixels/resize.wasm',
-      'text/wasm/encoder.wasm',
-    ]);
+    expect(files.filter((file) => !/^(node_modules|model)\//.test(file))).toEqual(PROGRAMS);
     expect(files.filter((file) => file.startsWith('model/'))).toEqual(filesBelow(MODEL).map((file) => `model/${file}`));
     const natives = files.filter((file) => /\.(node|dll|dylib|so(\.\d+)*)$/.test(file));
     expect(natives.length).toBeGreaterThanOrEqual(4);
@@ -107,35 +142,7 @@ describe.runIf(process.platform === 'linux')('the image (its native packages are
     expect(out).toMatch(/registry_unreadable.*ECONNREFUSED/);
   });
 
-  test('the same image encodes a shard on Batch, images and texts', () => {
-    const [input, output] = [mkdtempSync(join(tmpdir(), 'in-')), mkdtempSync(join(tmpdir(), 'out-'))];
-    const lines = [
-      { custom_id: 'a', image: photo('wide.png') },
-      { custom_id: 'b', text: 'a dog in snow' },
-    ];
-    writeFileSync(join(input, 'lines.jsonl'), lines.map((line) => JSON.stringify(line)).join('\n'));
-    const encode = join(ROOT, 'api/bulk/hosts/encode.ts');
-    const words = [
-      join(input, 'lines.jsonl'),
-      output,
-      '--plan',
-      '--shard-items',
-      '1',
-      '--format',
-      'jsonl,parquet,npy,safetensors',
-    ];
-    execFileSync(process.execPath, [encode, ...words]);
-    for (const [shard, custom_id] of ['a', 'b'].entries()) {
-      const { status, stderr } = spawnSync(process.execPath, ['bulk/hosts/shard.mjs', `file://${output}`], {
-        cwd: task,
-        env: { AWS_BATCH_JOB_ARRAY_INDEX: String(shard), AWS_BATCH_JOB_ARRAY_SIZE: '2' },
-        encoding: 'utf8',
-      });
-      expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
-      const line = BulkResult.parse(JSON.parse(readFileSync(join(output, `part-000${shard}.jsonl`), 'utf8')));
-      expect(line).toMatchObject({ item: 0, custom_id, space_id });
-    }
-  });
+  test('the same image encodes a shard on Batch, images and texts', () => encodesShards(task));
 });
 
 describe.runIf(process.platform === 'linux' && process.arch === 'x64')('the image for machines with a GPU', () => {
@@ -153,10 +160,11 @@ describe.runIf(process.platform === 'linux' && process.arch === 'x64')('the imag
   });
   afterAll(() => rmSync(top, { recursive: true, force: true }));
 
-  test('holds the function of the other image, the model and native packages, and no more', () => {
+  test('holds the programs of the other image, the model and native packages, and no more', () => {
     const files = filesBelow(task).filter((file) => !file.startsWith('node_modules/'));
     const model = filesBelow(MODEL).map((file) => `model/${file}`);
-    expect(files).toEqual(['encoder/hosts/lambda.mjs', 'encoder/pixels/resize.wasm', ...model].sort());
+    expect(files).toEqual([...PROGRAMS, ...model].sort());
+    expect(filesBelow(join(top, 'final', 'usr/local/bin'))).toEqual(['ffmpeg', 'ffprobe']);
     const natives = filesBelow(task).filter((file) => /\.(node|so(\.\d+)*)$/.test(file));
     for (const file of natives) expect(file).toContain('x64');
   });
@@ -168,10 +176,22 @@ describe.runIf(process.platform === 'linux' && process.arch === 'x64')('the imag
     const other = invoke(task, event('GET', '/health'), { ENCODER_PROVIDER: 'rocm' });
     await expect(other).rejects.toThrow('ENCODER_PROVIDER is rocm: there are cpu and cuda');
   });
+
+  test('encodes shards on Batch, as the environment of their definition says: with CUDA, or not at all', () => {
+    encodesShards(task);
+    const output = plannedShards();
+    expect(runShard(task, output, 0, { ENCODER_PROVIDER: 'rocm' })).toMatchObject({
+      status: 2,
+      stderr: expect.stringContaining('ENCODER_PROVIDER is rocm: there are cpu and cuda'),
+    });
+    // No GPU is here: nothing is encoded by processors in its place.
+    const { status } = runShard(task, output, 0, { ENCODER_PROVIDER: 'cuda' });
+    expect([status, existsSync(join(output, 'part-0000.done.json'))]).toEqual([1, false]);
+  });
 });
 
-test('the entrypoint leads a handler to the runtime and a bundle to node', () => {
-  const final = stages.at(-1);
+test.each(IMAGES)('the entrypoint of %s leads a handler to the runtime and a bundle to node', (path) => {
+  const final = readDockerfile(path).at(-1);
   if (final === undefined) throw new Error('there is no stage');
   const [command = '', flag = '', script = '', ...rest]: string[] = JSON.parse(
     lastOf(final, 'ENTRYPOINT')?.text ?? '[]',

@@ -7,6 +7,7 @@ import type { Settings } from '../../infra/base/settings.ts';
 import { settingsOf } from '../../infra/environments.ts';
 import {
   GPU_ENCODER,
+  GPU_SHARDS,
   one,
   propertiesOf,
   STACKS,
@@ -172,9 +173,16 @@ function valuesOf(value: unknown, key: string): unknown[] {
 
 const deployed = new Map<string, Synthesis>(
   CHOICES.map((choice) => {
-    const { encoder, ...others } = settingsOf(choice.environment);
+    const { encoder, bulk, ...others } = settingsOf(choice.environment);
     const { registry, network, gpu } = choice;
-    const settings: Settings = { ...others, registry, network, encoder: { ...encoder, gpu } };
+    const shards = gpu === null ? null : GPU_SHARDS;
+    const settings: Settings = {
+      ...others,
+      registry,
+      network,
+      encoder: { ...encoder, gpu },
+      bulk: { ...bulk, gpu: shards },
+    };
     return [nameOf(choice), synthesise(settings)];
   }),
 );

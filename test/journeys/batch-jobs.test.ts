@@ -30,7 +30,7 @@ let door: AwsDoor;
 let batch: BatchClient;
 let platform: Miniflare | undefined;
 let url = '';
-let stack = { bucket: '', queue: '', definition: '' };
+let stack: Awaited<ReturnType<typeof deployBulk>>;
 /** Of the job that is compared: eight tars, and between them an image in a line; a shard each, and as many as two children do. */
 let lines: string[] = [];
 
@@ -72,6 +72,8 @@ async function startDeployed() {
       JOBS_STORE: `s3://${stack.bucket}`,
       JOBS_QUEUE: stack.queue,
       JOBS_DEFINITION: stack.definition,
+      JOBS_GPU_QUEUE: stack.gpu.queue,
+      JOBS_GPU_DEFINITION: stack.gpu.definition,
       WORKER_ISSUER: `http://127.0.0.1:${port}`,
       WORKER_IDENTITY: JSON.stringify(await crypto.subtle.exportKey('jwk', privateKey)),
       WORKER_ROLE_ARN: 'arn:aws:iam::123456789012:role/worker',
@@ -94,10 +96,10 @@ async function create(body: object, key: string): Promise<JobReport> {
 const read = async (id: string): Promise<JobReport> =>
   JobReport.parse(await (await fetch(`${url}/v1/jobs/${id}`)).json());
 
-/** Every job that was ever submitted to the queue, without the children of arrays. */
-async function submissions(): Promise<{ jobId?: string | undefined; jobName?: string | undefined }[]> {
+/** Every job that was ever submitted to a queue, without the children of arrays. */
+async function submissions(jobQueue = stack.queue): Promise<{ jobId?: string | undefined; jobName?: string | undefined }[]> {
   const filters = [{ name: 'JOB_NAME', values: ['*'] }];
-  const { jobSummaryList = [] } = await batch.send(new ListJobsCommand({ jobQueue: stack.queue, filters }));
+  const { jobSummaryList = [] } = await batch.send(new ListJobsCommand({ jobQueue, filters }));
   return jobSummaryList.filter(({ jobId = '' }) => !jobId.includes(':'));
 }
 
@@ -144,6 +146,18 @@ test('a job: submitted once, one child tried again alone, and the bytes are thos
   expect(BulkResult.parse(JSON.parse(part)).custom_id).toBe('alone');
   expect((await create(body, 'monday')).status).toBe('completed');
   expect(await submissions()).toHaveLength(1);
+}, 200_000);
+
+test('a job that asks for a GPU goes to the queue of such machines, and is done there by the same container', async () => {
+  const image = readFileSync(join(IMAGES, FILES[1] ?? '')).toString('base64');
+  const body = { input: { items: [{ custom_id: 'one', image }] }, machine: 'gpu' };
+  const { id, machine } = await create(body, 'thursday');
+  expect(machine).toBe('gpu');
+  await expect.poll(async () => (await read(id)).ended_at, WAIT).not.toBeNull();
+  const line = JSON.stringify({ custom_id: 'one', image });
+  expect(digestsOf(await read(id))).toEqual(await digestsHere([line], 'jsonl'));
+  expect((await submissions(stack.gpu.queue)).map(({ jobName }) => jobName)).toEqual([id]);
+  expect((await submissions()).map(({ jobName }) => jobName)).not.toContain(id);
 }, 200_000);
 
 test('a request that becomes a job, once under its key, with the bytes of the same items here', async () => {

@@ -146,31 +146,33 @@ async function makeQueue(batch: BatchClient, name: string): Promise<string> {
 }
 
 /** The bucket, the queue and the definition of bulk jobs, as the stacks make them; its containers run what the encoder's image runs. */
-export async function deployBulk({
-  endpoint,
-}: AwsEmulator): Promise<{ bucket: string; queue: string; definition: string }> {
+export async function deployBulk({ endpoint }: AwsEmulator) {
   const options = clientOptions(endpoint);
   const bucket = 'jobs-a1b2c3';
   await new S3Client({ ...options, forcePathStyle: true }).send(new CreateBucketCommand({ Bucket: bucket }));
   const batch = new BatchClient(options);
-  const queue = await makeQueue(batch, 'bulk');
-  const { jobDefinitionArn: definition = '' } = await batch.send(
-    new RegisterJobDefinitionCommand({
-      jobDefinitionName: 'shard',
-      type: 'container',
-      parameters: { job: '' },
-      containerProperties: {
-        image: 'encoder',
-        command: ['bulk/hosts/shard.mjs', 'Ref::job'],
-        environment: [{ name: 'AWS_REGION', value: 'us-east-1' }],
-        resourceRequirements: [
-          { type: 'VCPU', value: '4' },
-          { type: 'MEMORY', value: '8192' },
-        ],
-      },
-    }),
-  );
-  return { bucket, queue, definition };
+  /** Both are the same here, where there is no GPU. */
+  const place = async (name: string) => {
+    const queue = await makeQueue(batch, name);
+    const { jobDefinitionArn: definition = '' } = await batch.send(
+      new RegisterJobDefinitionCommand({
+        jobDefinitionName: `${name}-shard`,
+        type: 'container',
+        parameters: { job: '' },
+        containerProperties: {
+          image: 'encoder',
+          command: ['bulk/hosts/shard.mjs', 'Ref::job'],
+          environment: [{ name: 'AWS_REGION', value: 'us-east-1' }],
+          resourceRequirements: [
+            { type: 'VCPU', value: '4' },
+            { type: 'MEMORY', value: '8192' },
+          ],
+        },
+      }),
+    );
+    return { queue, definition };
+  };
+  return { bucket, ...(await place('bulk')), gpu: await place('bulk-gpu') };
 }
 
 const clientOptions = (endpoint: string) => ({

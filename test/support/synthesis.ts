@@ -58,6 +58,9 @@ export const EVERY_MACHINE = {
 /** Settings of an image encoder with a GPU. */
 export const GPU_ENCODER = { memory_gib: 24, least_machines: 0, most_machines: 2 } as const;
 
+/** Settings of bulk jobs on machines with a GPU. */
+export const GPU_SHARDS = { spot_max_vcpus: 16, on_demand_max_vcpus: 8 } as const;
+
 const done = new Map<string, Synthesis>();
 
 /** The environment as committed, with neither bundles nor checks: those are tested where they are made. */

@@ -129,7 +129,7 @@ async function main(line: Line): Promise<number> {
   const shardItems = wholeNumberOf('--shard-items', values['shard-items'], { from: 1, to: 1024 });
   const tell = values.json ? print : printForPeople();
   const workers = wholeNumberOf('--workers', values.workers, { from: 1 }) ?? availableParallelism();
-  const plan = await planJob(folder, job, { open: openUri, shardItems, machine: ownMachine(workers) });
+  const plan = await planJob(folder, job, { open: openUri, shardItems, machines: { cpu: ownMachine(workers) } });
   // Before anything is said of the job: whoever reads that may stop it.
   const stop = new AbortController();
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => stop.abort());

@@ -7,7 +7,7 @@ import type { BulkJob } from '../../../contracts/src/bulk/job.ts';
 import { ENVARS } from '../../../contracts/src/envars.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
 import { downloadWhole } from '../../encoder/model-cache.ts';
-import { readManifest as readEmbedded } from '../../encoder/session.ts';
+import { providerOf, readManifest as readEmbedded } from '../../encoder/session.ts';
 import { readManifest } from '../../registry/read.ts';
 import type { ObjectStore } from '../../registry/store.ts';
 import { toFileUri } from '../../registry/stores/file-uri.ts';
@@ -88,7 +88,8 @@ export async function folderOf({ model: { manifest } }: BulkJob, { model, regist
 }
 
 export function openEncoder(folder: string, threads?: number): Promise<BulkEncoder> {
-  return openBulkEncoder({ folder, textModule: TEXT_MODULE, threads });
+  const provider = providerOf(process.env[ENVARS.encoderProvider]);
+  return openBulkEncoder({ folder, textModule: TEXT_MODULE, threads, provider });
 }
 
 function embeddedFolder(model: string | undefined): string {

@@ -1,6 +1,13 @@
 // What is asked for becomes a job: its options checked against the model, everything that may be left out filled in.
 import { PLAN_LIMITS } from '../../../contracts/src/api/limits.ts';
-import type { BulkFormat, BulkInput, BulkJob, BulkOutput, BulkType } from '../../../contracts/src/bulk/job.ts';
+import type {
+  BulkFormat,
+  BulkInput,
+  BulkJob,
+  BulkMachineKind,
+  BulkOutput,
+  BulkType,
+} from '../../../contracts/src/bulk/job.ts';
 import type { VideoSampling } from '../../../contracts/src/bulk/video.ts';
 import { hexOf } from '../../../contracts/src/keys.ts';
 import type { ModelManifest } from '../../../contracts/src/model/manifest.ts';
@@ -19,6 +26,8 @@ export interface Asked {
   model?: string | undefined;
   /** Absent: videos are not read. */
   video?: VideoSampling | undefined;
+  /** Absent: whichever the plan finds the cheaper. */
+  machine?: BulkMachineKind | undefined;
 }
 
 /** Of the job itself, not of what it is asked to do. */
@@ -62,11 +71,11 @@ export const COMMAND = { owner: null, idempotency_key: null, asked: null, expire
 
 /** Throws a CoreError where the model has no such id or no such length. */
 export function jobOf(asked: Asked, current: CurrentModel, named: Named): BulkJob & { output: BulkOutput } {
-  const { input, sources, formats = ['jsonl'], type = 'float32', video = null } = asked;
+  const { input, sources, formats = ['jsonl'], type = 'float32', video = null, machine = null } = asked;
   const { id, dimensions } = choose(current.manifest, asked);
   const output = { formats: [...new Set(formats)], type, dimensions };
   const model = modelOf(current, id);
-  return { schema_version: SCHEMA_VERSION, ...named, input, sources, video, output, model };
+  return { schema_version: SCHEMA_VERSION, ...named, input, sources, video, machine, output, model };
 }
 
 export function modelOf({ manifest, digest }: CurrentModel, id: string): BulkJob['model'] {

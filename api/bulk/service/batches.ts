@@ -35,6 +35,7 @@ export function createBatches({ store, current }: ServiceOptions, files: FileSer
             input: inputOfFile(store, file),
             sources: [],
             video: null,
+            machine: null,
             output,
             model: modelOf(model, choose(model.manifest, {}).id),
           };

@@ -14,7 +14,7 @@ import { COMMAND, jobOf, newId } from './ask.ts';
 import { type FileService, inputOfFile, listOf } from './files/files.ts';
 import { isBelow, placesOf } from './inputs.ts';
 import { encodeLines } from './lines.ts';
-import { type Cut, cutJob, forecast, type PlanOptions } from './plan.ts';
+import { type Cut, checkMachine, cutJob, forecast, type PlanOptions } from './plan.ts';
 import { excessOf, refusalOf } from './quota.ts';
 import type { Asker, Owner, ServiceOptions, States } from './states.ts';
 import { type JobState, reportOf } from './status.ts';
@@ -50,6 +50,7 @@ export function createJobs(options: ServiceOptions, files: FileService, states: 
         asker,
         asked,
         async make(named) {
+          checkMachine(asked.machine ?? null, options.runner.planning.machines);
           // What is asked in full is refused at once; what lies in files is counted when the job is cut.
           const excess =
             asker.left && 'items' in asked.input ? excessOf(asker.left, workIn(asked.input.items)) : undefined;
@@ -70,10 +71,12 @@ export function createJobs(options: ServiceOptions, files: FileService, states: 
     },
     async plan(body, { owner, left }) {
       const asked = parseRequest(JobRequest, body);
+      const { planning } = options.runner;
+      checkMachine(asked.machine ?? null, planning.machines);
       const named = { ...COMMAND, id: newId('job'), created_at: new Date().toISOString() };
       const input = await inputOf(asked.input, bulkInlineFolder(named.id), owner);
-      const { model, output, video } = jobOf({ ...asked, input, sources: [] }, await options.current(), named);
-      const { planning } = options.runner;
+      const job = jobOf({ ...asked, input, sources: [] }, await options.current(), named);
+      const { model, output, video } = job;
       const lines = 'items' in asked.input ? encodeLines(asked.input.items) : undefined;
       const open: PlanOptions['open'] = lines ? () => holding(lines) : planning.open;
       const cut = await cutJob({ input, output, video }, { ...planning, open }).catch(refuseInput);
@@ -82,7 +85,7 @@ export function createJobs(options: ServiceOptions, files: FileService, states: 
         object: 'dry_run',
         model,
         output,
-        ...forecast(cut, model.id, planning.machine),
+        ...forecast(cut, job, planning.machines),
         routing: { route: 'batch', reason: 'asked' },
         quota: left ?? null,
         error: refusal ? errorMember(refusal) : null,

@@ -2,7 +2,12 @@
 import { BULK_LIMITS, type BulkJob, type BulkPlan } from '../../../contracts/src/bulk/job.ts';
 import { mostFrames } from '../../../contracts/src/bulk/video.ts';
 import { addWork, noWork, workIn } from '../../../contracts/src/bulk/work.ts';
-import { type BulkMachine, type BulkWork, estimateBulk } from '../../../contracts/src/cloud/bulk-estimate.ts';
+import {
+  type BulkMachines,
+  type BulkWork,
+  chooseMachine,
+  estimateBulk,
+} from '../../../contracts/src/cloud/bulk-estimate.ts';
 import { bulkFiles, FILES } from '../../../contracts/src/keys.ts';
 import { SCHEMA_VERSION } from '../../../contracts/src/schema-version.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
@@ -15,8 +20,8 @@ import { LINE_BYTES, linesOf, readLine } from './lines.ts';
 import { budgetOf, excessOf, noteCharge, refusalOf } from './quota.ts';
 
 export interface PlanOptions {
-  /** What it is estimated for. */
-  machine: BulkMachine;
+  /** What it may be encoded on, and is estimated for. */
+  machines: BulkMachines;
   /** Opens a folder or prefix that an input is in. */
   open(place: string): Pick<ObjectStore, 'get' | 'list'>;
   /** Items of a shard (default and most: 1,024), and bytes of its lines (default: 64 MiB). */
@@ -83,14 +88,28 @@ export async function cutJob(
 }
 
 /** What is said of a cut before anything is computed. */
-export function forecast({ shards, work, items, skipped, isOpen }: Cut, model: string, machine: BulkMachine) {
-  const count = shards.length;
+export function forecast(
+  { shards, work, items, skipped, isOpen }: Cut,
+  { model, machine: asked }: Pick<BulkJob, 'model' | 'machine'>,
+  machines: BulkMachines,
+) {
+  const cut = { shards: shards.length, tier: tierOfId(model.id) };
+  const kind = chooseMachine(isOpen ? null : work, { ...cut, machines, asked });
   return {
-    shards: count,
+    shards: cut.shards,
     items: isOpen ? null : items,
     skipped,
-    estimate: isOpen ? null : estimateBulk(work, { shards: count, tier: tierOfId(model), machine }),
+    machine: kind,
+    estimate: isOpen ? null : estimateBulk(work, { ...cut, machine: machines[kind] ?? machines.cpu }),
   };
+}
+
+/** Throws a CoreError where a job asks for what its shards cannot be encoded on here. */
+export function checkMachine(asked: BulkJob['machine'], machines: BulkMachines): void {
+  if (asked === null || machines[asked] !== undefined) return;
+  const message =
+    'No machines with a GPU encode jobs here (setting bulk.gpu of a deployment): leave `machine` out, or ask for `cpu`.';
+  throw new CoreError('not_configured', message, { param: 'machine' });
 }
 
 /** Written once: a job that has a plan keeps it. Throws as `cutJob` does, and a CoreError beyond the budget of the job. */
@@ -110,7 +129,7 @@ export async function planJob(folder: JobFolder, job: BulkJob, options: PlanOpti
   const plan: BulkPlan = {
     schema_version: SCHEMA_VERSION,
     job: job.id,
-    ...forecast(cut, job.model.id, options.machine),
+    ...forecast(cut, job, options.machines),
     at: new Date().toISOString(),
   };
   await folder.put(FILES.plan, encodeDocument(plan));

@@ -64,6 +64,7 @@ export function reportOf(state: JobState, now: number): JobReport {
     expires_at: job.expires_at === null ? null : toSeconds(job.expires_at),
     request_counts: countsOf(state, status),
     shards: { total: plan?.shards ?? null, done: done.length },
+    machine: plan?.machine ?? null,
     estimate: plan?.estimate ?? null,
     error: status === 'failed' || status === 'cancelled' ? (stop?.message ?? null) : null,
     model: job.model,

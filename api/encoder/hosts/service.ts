@@ -2,13 +2,12 @@
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { ENVARS } from '../../../contracts/src/envars.ts';
-import { UserError } from '../../../contracts/src/user-error.ts';
 import { openRegistry, openStore } from '../../registry/stores/open.ts';
 import { createAdmission } from '../admission.ts';
 import { createEncode } from '../encode.ts';
 import { followTowers } from '../follow-towers.ts';
 import type { Service } from '../http.ts';
-import { openSession, type Provider, readManifest } from '../session.ts';
+import { openSession, providerOf, readManifest } from '../session.ts';
 import { singleTower, type Tower } from '../towers.ts';
 
 const EMBEDDED = fileURLToPath(new URL('../../model', import.meta.url));
@@ -39,7 +38,14 @@ export async function openService(options: ServiceOptions = {}): Promise<Service
   const name = process.env[ENVARS.modelName];
   const seconds = Number(process.env[ENVARS.registrySeconds] ?? REGISTRY_SECONDS);
   const registry = openRegistry(uri, process.env);
-  const towers = await followTowers({ embedded, registry, name, seconds, threads, provider: providerIn(process.env) });
+  const towers = await followTowers({
+    embedded,
+    registry,
+    name,
+    seconds,
+    threads,
+    provider: providerOf(process.env[ENVARS.encoderProvider]),
+  });
   return { towers, admission, uploads, close: () => towers.close() };
 }
 
@@ -47,14 +53,10 @@ export async function openService(options: ServiceOptions = {}): Promise<Service
 export async function openTower({ model, threads }: ServiceOptions = {}): Promise<Tower & Closable> {
   const folder = model ?? process.env[ENVARS.model] ?? EMBEDDED;
   const manifest = await readManifest(folder);
-  const options = { threads: threads ?? availableParallelism(), provider: providerIn(process.env) };
+  const options = {
+    threads: threads ?? availableParallelism(),
+    provider: providerOf(process.env[ENVARS.encoderProvider]),
+  };
   const session = await openSession(folder, manifest, options);
   return { manifest, encode: createEncode(manifest, session), close: () => session.close() };
-}
-
-/** The same for every model of the process. */
-function providerIn(env: NodeJS.ProcessEnv): Provider {
-  const provider = env[ENVARS.encoderProvider] || 'cpu';
-  if (provider === 'cpu' || provider === 'cuda') return provider;
-  throw new UserError(`$${ENVARS.encoderProvider} is ${provider}: there are cpu and cuda`);
 }

@@ -1,15 +1,22 @@
 // What is asked of AWS Batch about bulk jobs, by signed calls: submitted, found again, looked at, ended.
 
 import * as z from 'zod';
+import type { BulkMachineKind } from '../../../contracts/src/bulk/job.ts';
 import { reasonOf } from '../../../contracts/src/user-error.ts';
 import { CoreError } from '../../core/errors.ts';
 import { type AwsKeys, createSignedFetch } from '../aws/signed-fetch.ts';
 
-export interface BatchOptions {
+/** Where jobs for one kind of machine go. */
+export interface BatchPlace {
   /** ARN of the queue, which names the region. */
   queue: string;
   /** ARN of the definition of a shard. */
   definition: string;
+}
+
+export interface BatchOptions {
+  /** Those that this deployment has. */
+  places: { cpu: BatchPlace; gpu?: BatchPlace | undefined };
   /** Where Batch is not AWS's own. */
   endpoint?: string | undefined;
   keys: () => Promise<AwsKeys>;
@@ -31,10 +38,12 @@ export interface FailedChild {
 
 /** All of these throw `encoder_unavailable` where Batch refuses or does not answer, with what it said. */
 export interface BatchClient {
+  /** Those that jobs can be submitted to. */
+  kinds: readonly BulkMachineKind[];
   /** An array job of so many children, which is no array where it is one. Answers its id. */
-  submit(job: { name: string; uri: string; children: number }): Promise<string>;
-  /** Id of the newest one of that name. */
-  find(name: string): Promise<string | undefined>;
+  submit(job: { name: string; uri: string; children: number; machine: BulkMachineKind }): Promise<string>;
+  /** Id of the newest one of that name on that kind of machine. */
+  find(name: string, machine: BulkMachineKind): Promise<string | undefined>;
   /** Undefined where Batch does not know it any more: it forgets jobs some days after their end. */
   describe(id: string): Promise<BatchJob | undefined>;
   /** Children of an array job that failed in all of their attempts, by their numbers. */
@@ -64,9 +73,9 @@ const Listed = z.object({
   nextToken: z.string().nullish(),
 });
 
-export function createBatchClient({ queue, definition, endpoint, keys }: BatchOptions): BatchClient {
+export function createBatchClient({ places, endpoint, keys }: BatchOptions): BatchClient {
   // arn:aws:batch:REGION:ACCOUNT:job-queue/NAME
-  const region = queue.split(':')[3] ?? '';
+  const region = places.cpu.queue.split(':')[3] ?? '';
   const root = endpoint ?? `https://batch.${region}.amazonaws.com`;
   const send = createSignedFetch(keys, { service: 'batch', region });
 
@@ -98,8 +107,19 @@ export function createBatchClient({ queue, definition, endpoint, keys }: BatchOp
     return found;
   }
 
+  /** A plan may be older than the deployment that runs it. */
+  function placeOf(machine: BulkMachineKind): BatchPlace {
+    const { [machine]: place } = places;
+    if (place !== undefined) return place;
+    const message =
+      'The job was planned for machines with a GPU, which this deployment has for jobs no more: ask for it under another Idempotency-Key.';
+    throw new CoreError('not_configured', message);
+  }
+
   return {
-    async submit({ name, uri, children }) {
+    kinds: places.gpu === undefined ? ['cpu'] : ['cpu', 'gpu'],
+    async submit({ name, uri, children, machine }) {
+      const { queue, definition } = placeOf(machine);
       const asked = {
         jobName: name,
         jobQueue: queue,
@@ -110,8 +130,8 @@ export function createBatchClient({ queue, definition, endpoint, keys }: BatchOp
       };
       return (await call('submitjob', asked, Submitted)).jobId;
     },
-    async find(name) {
-      const found = await list({ jobQueue: queue, filters: [{ name: 'JOB_NAME', values: [name] }] });
+    async find(name, machine) {
+      const found = await list({ jobQueue: placeOf(machine).queue, filters: [{ name: 'JOB_NAME', values: [name] }] });
       const own = found.filter(({ jobName }) => jobName === name).sort((a, b) => b.createdAt - a.createdAt);
       return own[0]?.jobId;
     },

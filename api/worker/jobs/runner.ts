@@ -1,6 +1,11 @@
 // Bulk jobs as array jobs of AWS Batch: cut into shards here, submitted once, ended when they are cancelled, given up when Batch does.
-import { BulkSubmission, CANCELLED } from '../../../contracts/src/bulk/job.ts';
-import { machinesFor, SHARD_MACHINE } from '../../../contracts/src/cloud/bulk-estimate.ts';
+import { type BulkPlan, BulkSubmission, CANCELLED } from '../../../contracts/src/bulk/job.ts';
+import {
+  type BulkMachines,
+  GPU_SHARD_MACHINE,
+  machinesFor,
+  SHARD_MACHINE,
+} from '../../../contracts/src/cloud/bulk-estimate.ts';
 import { FILES } from '../../../contracts/src/keys.ts';
 import { SCHEMA_VERSION } from '../../../contracts/src/schema-version.ts';
 import type { JobFolder } from '../../bulk/service/folder.ts';
@@ -19,6 +24,8 @@ export interface BatchRunnerOptions {
   batch: BatchClient;
 }
 
+type Placed = Pick<BulkPlan, 'machine'> & { children: number };
+
 /** Longer than a submission takes: whoever holds a claim longer was stopped. */
 const CLAIM_MS = 60_000;
 /** A Worker has 128 MB, 30 s of CPU and 1,000 calls for a request: a shard is in memory twice while it is written. */
@@ -27,6 +34,8 @@ const PLANNING = { reads: { files: 100_000, bytes: 256 * 2 ** 20 }, shardBytes: 
 const NAMED = 5;
 
 export function createBatchRunner({ open, openPlace, batch }: BatchRunnerOptions): Required<Runner> {
+  const gpu = batch.kinds.includes('gpu') ? GPU_SHARD_MACHINE : undefined;
+  const machines: BulkMachines = { cpu: SHARD_MACHINE, gpu };
   async function known(folder: JobFolder): Promise<{ submission: BulkSubmission; etag: string } | undefined> {
     const object = await folder.get(FILES.submission);
     return object && { submission: BulkSubmission.parse(JSON.parse(await object.text())), etag: object.etag };
@@ -36,7 +45,7 @@ export function createBatchRunner({ open, openPlace, batch }: BatchRunnerOptions
    * Batch has no token by which it would know a second submission of the same job. Whoever writes the claim submits, and nobody else
    * does while it is good; a claim that was left behind may have led to a job, which is then found by its name.
    */
-  async function submitOnce(folder: JobFolder, id: string, children: number): Promise<void> {
+  async function submitOnce(folder: JobFolder, id: string, { machine, children }: Placed): Promise<void> {
     const before = await known(folder);
     const { batch_job = null, claimed_until = null } = before?.submission ?? {};
     if (batch_job !== null || (claimed_until !== null && Date.parse(claimed_until) > Date.now())) return;
@@ -48,8 +57,8 @@ export function createBatchRunner({ open, openPlace, batch }: BatchRunnerOptions
     if (!(await folder.put(FILES.submission, encodeDocument(claim), condition))) return;
     let submitted: string | undefined;
     try {
-      submitted = before && (await batch.find(id));
-      submitted ??= await batch.submit({ name: id, uri: folder.uri, children });
+      submitted = before && (await batch.find(id, machine));
+      submitted ??= await batch.submit({ name: id, uri: folder.uri, children, machine });
     } finally {
       await folder.put(FILES.submission, encodeDocument(submission(submitted ?? null, null)));
     }
@@ -59,14 +68,14 @@ export function createBatchRunner({ open, openPlace, batch }: BatchRunnerOptions
   }
 
   return {
-    planning: { open: openPlace, machine: SHARD_MACHINE, ...PLANNING },
+    planning: { open: openPlace, machines, ...PLANNING },
     async submit(id) {
       const folder = open(id);
       const [job, stop, plan] = await Promise.all([folder.job(), folder.stopped(), folder.plan()]);
       if (!job || !plan || isFinal(statusOf({ job, stop, plan, done: [] }, Date.now()))) return;
-      const { shards, estimate } = plan;
-      const tier = tierOfId(job.model.id);
-      await submitOnce(folder, id, machinesFor(estimate, { shards, tier, machine: SHARD_MACHINE }));
+      const { shards, estimate, machine } = plan;
+      const cut = { shards, tier: tierOfId(job.model.id), machine: machines[machine] ?? machines.cpu };
+      await submitOnce(folder, id, { machine, children: machinesFor(estimate, cut) });
     },
     async cancel(id) {
       const found = await known(open(id));

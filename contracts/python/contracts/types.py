@@ -574,6 +574,12 @@ class VideoSampling(TypedDict):
     """
 
 
+BulkMachineKind = Literal["cpu", "gpu"]
+"""What shards are encoded on: processors, or machines with a GPU, which a deployment has where its
+settings say so.
+"""
+
+
 BulkFormat = Literal["jsonl", "npy", "safetensors", "parquet"]
 """Form of the files with the vectors."""
 
@@ -656,6 +662,9 @@ class BulkJob(TypedDict):
 
     video: VideoSampling | None
     """How videos are read; null: they are not."""
+
+    machine: BulkMachineKind | None
+    """What was asked for; null: whichever the plan finds the cheaper."""
 
     output: BulkOutput | BulkAnswers
     """What is made of it."""
@@ -771,6 +780,9 @@ class BulkPlan(TypedDict):
 
     skipped: int
     """Files of a prefix that are not read."""
+
+    machine: BulkMachineKind
+    """What its shards are encoded on."""
 
     estimate: BulkEstimate | None
     """What it will take; null where tars or videos were not opened to count their images."""
@@ -1442,6 +1454,9 @@ class EmbedJob(TypedDict):
     shards: EmbedJobShards
     """Parts that are done one by one."""
 
+    machine: BulkMachineKind | None
+    """What its shards are encoded on; null while it is not planned."""
+
     estimate: BulkEstimate | None
     """What it was planned to take; null while it is not planned, and where it reads tars or videos, which are
     not opened before.
@@ -1932,6 +1947,9 @@ class JobDryRun(TypedDict):
     skipped: int
     """Files of a prefix that are no images."""
 
+    machine: BulkMachineKind
+    """What its shards would be encoded on."""
+
     estimate: BulkEstimate | None
     """What it would take; null where it reads tars or videos."""
 
@@ -1999,6 +2017,9 @@ class JobReport(TypedDict):
 
     shards: JobReportShards
     """Parts that are done one by one."""
+
+    machine: BulkMachineKind | None
+    """What its shards are encoded on; null while it is not planned."""
 
     estimate: BulkEstimate | None
     """What it was planned to take; null while it is not planned, and where it reads tars or videos, which are
@@ -2081,6 +2102,11 @@ class JobRequest(TypedDict):
 
     video: NotRequired[VideoSampling]
     """How videos are read; absent: they are not."""
+
+    machine: NotRequired[BulkMachineKind]
+    """What it is encoded on; absent: whichever the estimate says costs less. `gpu` is refused where the
+    deployment has none for jobs.
+    """
 
     webhook: NotRequired[Webhook]
     """Who is told of the end of a job."""

@@ -38,6 +38,13 @@ export const BulkType = z.enum(['float32', 'int8', 'binary']).meta({
 });
 export type BulkType = z.infer<typeof BulkType>;
 
+export const BulkMachineKind = z.enum(['cpu', 'gpu']).meta({
+  title: 'BulkMachineKind',
+  description:
+    'What shards are encoded on: processors, or machines with a GPU, which a deployment has where its settings say so.',
+});
+export type BulkMachineKind = z.infer<typeof BulkMachineKind>;
+
 const place = z.string().regex(/^(file|s3|r2):\/\/./);
 export const BulkInput = z
   .union([
@@ -124,6 +131,7 @@ export const BulkJob = z
       .array(place)
       .describe('Places that the lines of the input may name, beside the folder of the input itself.'),
     video: VideoSampling.nullable().describe('How videos are read; null: they are not.'),
+    machine: BulkMachineKind.nullable().describe('What was asked for; null: whichever the plan finds the cheaper.'),
     output: z.union([BulkOutput, BulkAnswers]).describe('What is made of it.'),
     model: BulkModel,
   })
@@ -156,6 +164,7 @@ export const BulkPlan = z
     shards: count.max(BULK_LIMITS.shards).describe('Shards, numbered from 0.'),
     items: count.nullable().describe('Items in all; null where tars or videos were not opened to count them.'),
     skipped: count.describe('Files of a prefix that are not read.'),
+    machine: BulkMachineKind.describe('What its shards are encoded on.'),
     estimate: BulkEstimate.nullable().describe(
       'What it will take; null where tars or videos were not opened to count their images.',
     ),

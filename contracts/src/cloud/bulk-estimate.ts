@@ -1,7 +1,7 @@
 // What embedding in bulk takes: hours of a machine and dollars, from what there is to embed and how fast a machine does it. Pure.
-import { BULK_LIMITS, type BulkEstimate } from '../bulk/job.ts';
+import { BULK_LIMITS, type BulkEstimate, type BulkMachineKind } from '../bulk/job.ts';
 import type { Tier } from '../model/tier.ts';
-import { fargateHourlyUsd } from './prices.ts';
+import { fargateHourlyUsd, PRICE_TABLE } from './prices.ts';
 import { CORE_SECONDS } from './rates.ts';
 
 /** What there is to embed. */
@@ -14,6 +14,8 @@ export interface BulkWork {
 export interface BulkMachine {
   /** Processor cores that encode. */
   cores: number;
+  /** Seconds of one core for an image: to its vector, or as far as a GPU takes it over. */
+  imageSeconds: number;
   /** Each time that it is started it is charged for so long at least. */
   leastSeconds: number;
   /** Work that it is given each time that it is started, about; null: it is started once, for all of it. */
@@ -31,14 +33,38 @@ export const SHARD = { vcpus: 4, memory_mib: 8_192 } as const;
  */
 export const SHARD_MACHINE: BulkMachine = {
   cores: SHARD.vcpus,
+  imageSeconds: CORE_SECONDS.image,
   leastSeconds: 60,
   shareSeconds: 15 * 60,
   usdPerHour: fargateHourlyUsd(SHARD, 'arm64'),
 };
 
+/** What a shard gets on a machine with a GPU, the smallest of its kinds: all of its processors, and seven eighths of its memory. */
+export const GPU_SHARD = { vcpus: 4, memory_mib: 14_336, gpus: 1 } as const;
+
+/**
+ * Charged from when the machine starts, which boots and pulls an image of gigabytes: taken for five minutes, which was not measured, as was
+ * no GPU that encodes. It is taken for as fast as its processors decode and resize; a slower one takes longer.
+ */
+export const GPU_SHARD_MACHINE: BulkMachine = {
+  cores: GPU_SHARD.vcpus,
+  imageSeconds: CORE_SECONDS.preparation,
+  leastSeconds: 5 * 60,
+  shareSeconds: 60 * 60,
+  usdPerHour: PRICE_TABLE.gpu[0].usd,
+};
+
+/** What a job may be encoded on. */
+export interface BulkMachines {
+  cpu: BulkMachine;
+  /** Absent: there is none. */
+  gpu?: BulkMachine | undefined;
+}
+
 /** A machine of somebody's own, which costs nothing more. */
 export const ownMachine = (cores: number): BulkMachine => ({
   cores,
+  imageSeconds: CORE_SECONDS.image,
   leastSeconds: 0,
   shareSeconds: null,
   usdPerHour: null,
@@ -69,6 +95,26 @@ export function estimateBulk(work: BulkWork, { shards, tier, machine }: BulkShar
   return { images, tokens, hours, usd: machine.usdPerHour === null ? null : hours * machine.usdPerHour };
 }
 
-function secondsOf({ images, tokens }: BulkWork, tier: Tier, { cores }: BulkMachine): number {
-  return (images * CORE_SECONDS.image + tokens * CORE_SECONDS.tokens[tier]) / cores;
+/**
+ * What a job is encoded on: what was asked for, else what costs less. Processors where both cost the same, where nobody knows what there is
+ * to embed, and where there is nothing else. `asked` that is not there is refused before.
+ */
+export function chooseMachine(
+  work: BulkWork | null,
+  {
+    shards,
+    tier,
+    machines,
+    asked,
+  }: Omit<BulkShards, 'machine'> & { machines: BulkMachines; asked: BulkMachineKind | null },
+): BulkMachineKind {
+  if (machines.gpu === undefined) return 'cpu';
+  if (asked !== null) return asked;
+  if (work === null) return 'cpu';
+  const usdOn = (machine: BulkMachine): number => estimateBulk(work, { shards, tier, machine }).usd ?? 0;
+  return usdOn(machines.gpu) < usdOn(machines.cpu) ? 'gpu' : 'cpu';
+}
+
+function secondsOf({ images, tokens }: BulkWork, tier: Tier, { cores, imageSeconds }: BulkMachine): number {
+  return (images * imageSeconds + tokens * CORE_SECONDS.tokens[tier]) / cores;
 }

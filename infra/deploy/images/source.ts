@@ -6,7 +6,7 @@ import { toDigest } from '../../../api/registry/digest.ts';
 import type { ObjectStore } from '../../../api/registry/store.ts';
 import { sourceFileKey, sourcePrefix } from '../../../contracts/src/keys.ts';
 import type { StackParameterName } from '../../../contracts/src/outputs.ts';
-import type { Settings } from '../../base/settings.ts';
+import { hasGpuEncoder, type Settings } from '../../base/settings.ts';
 
 /** The images: how each is built, where it goes, and which files decide what is in it. */
 export const IMAGES = {
@@ -44,10 +44,10 @@ export const IMAGES = {
 export type ImageName = keyof typeof IMAGES;
 
 /** Those that an environment runs. */
-export const imagesOf = ({ encoder }: Pick<Settings, 'encoder'>): ImageName[] => [
+export const imagesOf = (settings: Pick<Settings, 'encoder' | 'bulk'>): ImageName[] => [
   'trainer',
   'encoder',
-  ...(encoder.gpu === null ? [] : (['encoder-gpu'] as const)),
+  ...(hasGpuEncoder(settings) ? (['encoder-gpu'] as const) : []),
 ];
 
 export interface Source {

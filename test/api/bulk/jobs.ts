@@ -65,7 +65,7 @@ export async function runJob(asked: Omit<Asked, 'sources'> & Partial<Asked>, opt
   const named = { ...COMMAND, id: `bulk_${'0'.repeat(16)}`, created_at: '2026-11-27T12:00:00.000Z' };
   const job = jobOf({ sources: [], ...asked }, { manifest: encoder.manifest, digest: null }, named);
   await folder.begin(job);
-  const plan = await planJob(folder, job, { open: openPlace, machine: ownMachine(1), ...options });
+  const plan = await planJob(folder, job, { open: openPlace, machines: { cpu: ownMachine(1) }, ...options });
   const done: (BulkDone | undefined)[] = [];
   for (let shard = 0; shard < plan.shards; shard++) {
     done.push(await encodeShard({ folder, job, shard, encoder, sources: openSources(job), programs: PROGRAMS }));

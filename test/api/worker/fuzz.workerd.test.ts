@@ -44,7 +44,7 @@ const bulk = createBulkService({
   runner: {
     submit: () => {},
     cancel: () => {},
-    planning: { machine: ownMachine(1), open: () => ({ get: async () => undefined, list: async () => [] }) },
+    planning: { machines: { cpu: ownMachine(1) }, open: () => ({ get: async () => undefined, list: async () => [] }) },
   },
   places: () => [],
   sources: () => [],

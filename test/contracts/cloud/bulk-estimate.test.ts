@@ -1,6 +1,14 @@
 // What bulk work is estimated to take: hours and dollars by hand, for a machine of one's own and for shards on AWS.
 import { describe, expect, it } from 'vitest';
-import { estimateBulk, machinesFor, ownMachine, SHARD_MACHINE } from '../../../contracts/src/cloud/bulk-estimate.ts';
+import {
+  type BulkMachine,
+  chooseMachine,
+  estimateBulk,
+  GPU_SHARD_MACHINE,
+  machinesFor,
+  ownMachine,
+  SHARD_MACHINE,
+} from '../../../contracts/src/cloud/bulk-estimate.ts';
 
 /** 4 vCPUs and 8 GiB of Fargate on arm64 by its list price, an hour. */
 const USD = 4 * 0.03238 + 8 * 0.00356;
@@ -58,5 +66,59 @@ describe('the machines of a job on AWS', () => {
 
   it('are one where a machine is not started anew for a part', () => {
     expect(machinesFor({ images: 1e9, tokens: 0 }, { shards: 9, tier: 'student', machine: ownMachine(1) })).toBe(1);
+  });
+});
+
+describe('a machine with a GPU', () => {
+  const onGpu = (images: number, tokens = 0) =>
+    estimateBulk({ images, tokens }, { shards: 800, tier: 'student', machine: GPU_SHARD_MACHINE });
+
+  it('does what its four processors decode and resize, 3.5 ms an image, at the price of the most expensive kind', () => {
+    expect(onGpu(1e6)).toMatchObject({
+      hours: expect.closeTo((1e6 * 0.0035) / 4 / 3600, 9),
+      usd: expect.closeTo(((1e6 * 0.0035) / 4 / 3600) * 1.861, 9),
+    });
+    // Texts are read by the processors there, too.
+    expect(onGpu(0, 1e7).hours).toBeCloseTo((1e7 * 0.142) / 256 / 4 / 3600, 9);
+  });
+
+  it('is charged for the five minutes that it takes to start', () => {
+    expect(onGpu(100).hours).toBeCloseTo(5 / 60, 9);
+  });
+});
+
+describe('what a job is encoded on', () => {
+  /** Costs a dollar an hour, and is never charged for less than it works. */
+  const machine = (imageSeconds: number, usdPerHour = 1): BulkMachine => {
+    return { cores: 1, imageSeconds, leastSeconds: 0, shareSeconds: 3600, usdPerHour };
+  };
+  const cpu = machine(0.1);
+  const images = { images: 36_000, tokens: 0 };
+  const chosen = (gpu: BulkMachine | undefined, asked: 'cpu' | 'gpu' | null = null, work: typeof images | null = images) =>
+    chooseMachine(work, { shards: 36, tier: 'student', machines: { cpu, gpu }, asked });
+
+  it.each([
+    ['without a GPU', undefined, null, 'cpu'],
+    ['asked for processors', machine(0.001), 'cpu', 'cpu'],
+    ['asked for a GPU that costs more', machine(0.1, 9), 'gpu', 'gpu'],
+    // An hour of processors is a dollar.
+    ['a GPU that costs less', machine(0.01, 9.9), null, 'gpu'],
+    ['a GPU that costs the same', machine(0.01, 10), null, 'cpu'],
+    ['a GPU that costs more', machine(0.01, 10.1), null, 'cpu'],
+  ] as const)('%s', (_, gpu, asked, kind) => {
+    expect(chosen(gpu, asked)).toBe(kind);
+  });
+
+  it('is processors where nobody knows what there is to embed, and texts are no work for a GPU', () => {
+    expect(chosen(machine(0.001), null, null)).toBe('cpu');
+    expect(chosen(machine(0.001), 'gpu', null)).toBe('gpu');
+    const texts = { images: 0, tokens: 1e6 };
+    expect(chosen(machine(0.001), null, texts)).toBe('cpu');
+  });
+
+  it('by the rates and prices of today is processors, however many images there are: the embedded tower is small', () => {
+    const machines = { cpu: SHARD_MACHINE, gpu: GPU_SHARD_MACHINE };
+    for (const images of [1, 1e4, 1e7])
+      expect(chooseMachine({ images, tokens: 0 }, { shards: 100, tier: 'student', machines, asked: null })).toBe('cpu');
   });
 });

@@ -167,6 +167,15 @@ it('tells the Worker of an encoder with a GPU where the stacks have one', async 
   expect(deployed).toContain('--var ENCODER_URL:https://encoder.example --var ENCODER_GPU_URL:https://gpu.example ');
 });
 
+it('tells the Worker of a queue of jobs for machines with a GPU where the stacks have one', async () => {
+  more = { BulkGpuQueue: 'arn:aws:batch:gpu-queue', BulkGpuDefinition: 'arn:aws:batch:gpu-shard:1' };
+  await run('--environment', 'dev');
+  const deployed = ran.find((line) => line.startsWith('wrangler deploy'));
+  expect(deployed).toContain(
+    '--var JOBS_DEFINITION:arn:aws:batch:shard:3 --var JOBS_GPU_QUEUE:arn:aws:batch:gpu-queue --var JOBS_GPU_DEFINITION:arn:aws:batch:gpu-shard:1 ',
+  );
+});
+
 it('goes on after a failure with the step that failed, and once finished has nothing to do', async () => {
   failing = /^wrangler deploy/;
   const failed = await run('--environment', 'dev');

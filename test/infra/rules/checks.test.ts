@@ -17,6 +17,7 @@ import { createStacks } from '../../../infra/stacks.ts';
 import {
   EVERY_MACHINE,
   GPU_ENCODER,
+  GPU_SHARDS,
   STACKS,
   statements,
   synthesis,
@@ -36,6 +37,7 @@ const ALL = [
         registry: 's3',
         worker_issuer: 'clip.example.com',
         encoder: { ...settingsOf('prod').encoder, gpu: GPU_ENCODER },
+        bulk: { ...settingsOf('prod').bulk, gpu: GPU_SHARDS },
       },
       { checks: true },
     ),

@@ -5,6 +5,7 @@ import {
   BulkEstimate,
   BulkFormat,
   BulkInput,
+  BulkMachineKind,
   BulkModel,
   BulkOutput,
   BulkType,
@@ -45,6 +46,9 @@ export const JobRequest = z
     dimensions: z.int().positive().optional().describe('Length of the vectors; absent: the full length.'),
     model: z.string().optional().describe('Id of a model from GET /v1/models; absent: the first one.'),
     video: VideoSampling.optional().describe('How videos are read; absent: they are not.'),
+    machine: BulkMachineKind.optional().describe(
+      'What it is encoded on; absent: whichever the estimate says costs less. `gpu` is refused where the deployment has none for jobs.',
+    ),
     webhook: Webhook.optional(),
   })
   .meta({ title: 'JobRequest', description: 'Body of POST /v1/jobs.' });
@@ -79,6 +83,7 @@ export const JobReport = z
         done: count.describe('Shards that are finished.'),
       })
       .describe('Parts that are done one by one.'),
+    machine: BulkMachineKind.nullable().describe('What its shards are encoded on; null while it is not planned.'),
     estimate: BulkEstimate.nullable().describe(
       'What it was planned to take; null while it is not planned, and where it reads tars or videos, which are not opened before.',
     ),
@@ -106,6 +111,7 @@ export const JobDryRun = z
     shards: count.describe('Shards that the job would be cut into.'),
     items: count.nullable().describe('Items in all; null where it reads tars or videos, which are not opened before.'),
     skipped: count.describe('Files of a prefix that are no images.'),
+    machine: BulkMachineKind.describe('What its shards would be encoded on.'),
     estimate: BulkEstimate.nullable().describe('What it would take; null where it reads tars or videos.'),
     routing: RoutingReceipt.describe('Where it would go: a job is never a matter of an image encoder.'),
     quota: BulkBudget.pick({ images: true, tokens: true })

@@ -15,7 +15,7 @@ async function planOf(change: Partial<BulkJob>, options: Partial<PlanOptions> = 
     input: { jsonl: writeLines(newFolder('one'), [{ custom_id: '1', text: ' ' }]) },
   });
   const unplanned = { ...folder, plan: async () => undefined, put: async () => true };
-  return planJob(unplanned, { ...job, ...change }, { open: openPlace, machine: ownMachine(1), ...options });
+  return planJob(unplanned, { ...job, ...change }, { open: openPlace, machines: { cpu: ownMachine(1) }, ...options });
 }
 
 const estimateOf = async (jsonl: string, change: Partial<BulkJob> = {}) =>
@@ -70,7 +70,7 @@ describe('a plan', () => {
     await writeImages(input, 3);
     const { folder, job, plan } = await runJob({ input: { prefix: `file://${input}` } });
     await writeImages(input, 9);
-    expect(await planJob(folder, job, { open: openPlace, machine: ownMachine(1) })).toEqual(plan);
+    expect(await planJob(folder, job, { open: openPlace, machines: { cpu: ownMachine(1) } })).toEqual(plan);
   });
 
   test('counts images and about the tokens of texts, of lines in every form, and says what they take', async () => {

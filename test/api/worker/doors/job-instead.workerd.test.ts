@@ -25,6 +25,7 @@ const REPORT: JobReport = {
   request_counts: { total: null, completed: 0, failed: 0 },
   shards: { total: null, done: 0 },
   error: null,
+  machine: null,
   estimate: null,
   model: { id: STATIC, version: '1', space_id: `sha256:${'b'.repeat(64)}`, manifest: null },
   output: { formats: ['jsonl'], type: 'float32', dimensions: 4 },

@@ -46,7 +46,7 @@ function memoryStore(): ObjectStore & { objects: Map<string, { bytes: Uint8Array
 }
 
 interface Fake extends BatchClient {
-  submitted: { name: string; uri: string; children: number }[];
+  submitted: { name: string; uri: string; children: number; machine: 'cpu' | 'gpu' }[];
   terminated: string[];
   /** What Batch says of every job. */
   job: BatchJob;
@@ -55,8 +55,9 @@ interface Fake extends BatchClient {
   breaks: 'before' | 'after' | undefined;
 }
 
-function fakeBatch(): Fake {
+function fakeBatch(kinds: Fake['kinds']): Fake {
   const fake: Fake = {
+    kinds,
     submitted: [],
     terminated: [],
     job: { status: 'RUNNING', reason: undefined, children: 2 },
@@ -70,8 +71,8 @@ function fakeBatch(): Fake {
       if (breaks === 'after') throw new Error('the connection was reset');
       return `batch-${fake.submitted.length}`;
     },
-    find: async (name) => {
-      const at = fake.submitted.findLastIndex((job) => job.name === name);
+    find: async (name, machine) => {
+      const at = fake.submitted.findLastIndex((job) => job.name === name && job.machine === machine);
       return at < 0 ? undefined : `batch-${at + 1}`;
     },
     describe: async () => fake.job,
@@ -81,8 +82,8 @@ function fakeBatch(): Fake {
   return fake;
 }
 
-function open() {
-  const [store, batch] = [memoryStore(), fakeBatch()];
+function open(kinds: Fake['kinds'] = ['cpu']) {
+  const [store, batch] = [memoryStore(), fakeBatch(kinds)];
   const current = async () => ({ manifest: MANIFEST, digest: null });
   const service: BulkService = createBatchService({ store, batch, current, background: () => {} });
   return { store, batch, service, jobs: service.jobs, files: service.files };
@@ -103,7 +104,7 @@ describe('a job that AWS Batch runs', () => {
     const { store, batch, jobs } = open();
     const { id, status, shards } = await jobs.create(BODY, MONDAY);
     expect([status, shards]).toEqual(['in_progress', { total: 2, done: 0 }]);
-    expect(batch.submitted).toEqual([{ name: id, uri: `s3://jobs/jobs/${id}`, children: 1 }]);
+    expect(batch.submitted).toEqual([{ name: id, uri: `s3://jobs/jobs/${id}`, children: 1, machine: 'cpu' }]);
     const lines = new TextDecoder().decode(store.objects.get(`jobs/${id}/input/shard-0001.jsonl`)?.bytes);
     expect(lines.trim().split('\n')).toHaveLength(1500 - 1024);
     await jobs.create(TARS, { owner: null, idempotencyKey: 'tuesday' });
@@ -230,6 +231,37 @@ describe('a job that AWS Batch runs', () => {
   });
 });
 
+describe('a job for machines with a GPU', () => {
+  const IMAGES = { input: { items: Array.from({ length: 2048 }, (_, i) => ({ custom_id: `${i}`, image: 'AAAA' })) } };
+  const asked = { ...IMAGES, machine: 'gpu' };
+
+  test('is submitted for them, with what they take, and found there again', async () => {
+    const { batch, jobs } = open(['cpu', 'gpu']);
+    batch.breaks = 'after';
+    await expect(jobs.create(asked, MONDAY)).rejects.toThrow('reset');
+    const { id, machine, estimate } = await jobs.create(asked, MONDAY);
+    expect(batch.submitted).toEqual([{ name: id, uri: `s3://jobs/jobs/${id}`, children: 1, machine: 'gpu' }]);
+    expect(machine).toBe('gpu');
+    // Five minutes of the machine, whose processors have 2,048 images ready in two seconds.
+    expect(estimate).toMatchObject({ hours: expect.closeTo(1 / 12, 9), usd: expect.closeTo(1.861 / 12, 9) });
+  });
+
+  test('is one for processors where nothing was asked for, since they cost less', async () => {
+    const { batch, jobs } = open(['cpu', 'gpu']);
+    expect((await jobs.create(IMAGES, MONDAY)).machine).toBe('cpu');
+    expect(batch.submitted.map(({ machine }) => machine)).toEqual(['cpu']);
+  });
+
+  test('is refused where there are none, in a dry run as in earnest, and processors may be asked for by name', async () => {
+    const { batch, jobs } = open();
+    const refused = { code: 'not_configured', message: expect.stringContaining('leave `machine` out') };
+    await expect(jobs.create(asked, MONDAY)).rejects.toMatchObject(refused);
+    await expect(jobs.plan(asked, MONDAY)).rejects.toMatchObject(refused);
+    expect(batch.submitted).toEqual([]);
+    expect((await jobs.create({ ...IMAGES, machine: 'cpu' }, MONDAY)).machine).toBe('cpu');
+  });
+});
+
 describe('a dry run', () => {
   const ask = async (opened: ReturnType<typeof open>, body: object, left: Record<string, string> = {}) => {
     const headers = { 'x-owner': 'ec_annaanna', ...left };
@@ -250,6 +282,7 @@ describe('a dry run', () => {
     expect(plan).toEqual({
       object: 'dry_run',
       skipped: 0,
+      machine: 'cpu',
       routing,
       quota: { images: null, tokens: 5000 },
       error: null,

@@ -12,6 +12,9 @@ import {
   sourceOf,
 } from '../../../../infra/deploy/images/source.ts';
 
+import { settingsOf } from '../../../../infra/environments.ts';
+import { GPU_ENCODER, GPU_SHARDS } from '../../../support/synthesis.ts';
+
 const ROOT = join(import.meta.dirname, '../../../..');
 const ALL = Object.keys(IMAGES) as ImageName[];
 
@@ -70,8 +73,8 @@ it('an image is named by its own files: a change of the other image, or of a tes
 });
 
 it('the image for machines with a GPU is built where the settings have them', () => {
-  const encoder = { reserved_concurrency: 1, model_name: null, gpu: null };
-  expect(imagesOf({ encoder })).toEqual(['trainer', 'encoder']);
-  const gpu = { memory_gib: 24, least_machines: 0, most_machines: 1 } as const;
-  expect(imagesOf({ encoder: { ...encoder, gpu } })).toEqual(ALL);
+  const { encoder, bulk } = settingsOf('prod');
+  expect(imagesOf({ encoder, bulk })).toEqual(['trainer', 'encoder']);
+  expect(imagesOf({ encoder: { ...encoder, gpu: GPU_ENCODER }, bulk })).toEqual(ALL);
+  expect(imagesOf({ encoder, bulk: { ...bulk, gpu: GPU_SHARDS } })).toEqual(ALL);
 });
