@@ -6,7 +6,7 @@ import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type CommandLine, runCommand } from '../../contracts/command/command-line.ts';
 import { whenNpmEnds } from '../../contracts/command/lifetime.ts';
-import { wholeNumberOf } from '../../contracts/command/numbers.ts';
+import { PORTS, wholeNumberOf } from '../../contracts/command/numbers.ts';
 import { ENVARS } from '../../contracts/src/envars.ts';
 import { FILES } from '../../contracts/src/keys.ts';
 import { UserError } from '../../contracts/src/user-error.ts';
@@ -17,7 +17,6 @@ import { freePort } from './local-address.ts';
 import { printRequest } from './local-worker.ts';
 
 const PORT = 8787;
-const PORTS = { from: 0, to: 65_535 };
 
 const HELP = `Usage: npm start [-- --model FOLDER] [--registry FOLDER] [--port N]
                      [--keys FILE] [--require-keys] [--jobs FOLDER] [--job-source PLACE]…

@@ -24,6 +24,9 @@ export function wholeNumberOf(name: string, text: string | undefined, range: Ran
   return text === undefined ? undefined : read(name, text, { ...range, kind: 'whole number' });
 }
 
+/** TCP ports; 0: a free one. */
+export const PORTS = { from: 0, to: 65_535 } as const satisfies Range;
+
 function read(name: string, text: string, { from, to, kind }: Range & { kind: 'number' | 'whole number' }): number {
   const digits = text.replaceAll(/(?<=\d)_(?=\d)/g, '').trim();
   // By itself, Number reads hexadecimal digits, too, and no text as 0.

@@ -5,7 +5,7 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { type CommandLine, runCommand } from '../../../contracts/command/command-line.ts';
 import { whenOrphaned } from '../../../contracts/command/lifetime.ts';
-import { wholeNumberOf } from '../../../contracts/command/numbers.ts';
+import { PORTS, wholeNumberOf } from '../../../contracts/command/numbers.ts';
 import { LIMITS } from '../../../contracts/src/api/limits.ts';
 import { ENVARS } from '../../../contracts/src/envars.ts';
 import { bulkFolder } from '../../../contracts/src/keys.ts';
@@ -105,6 +105,7 @@ function refuse(response: ServerResponse, error: unknown, requestId: string): vo
 async function main(line: Line): Promise<undefined> {
   const [store] = line.words;
   if (store === undefined) throw new UserError(`STORE is needed.\n\n${HELP}`);
+  const port = wholeNumberOf(`$${ENVARS.port}`, process.env[ENVARS.port], PORTS) ?? 0;
   const { service, runner } = openService(store, line);
   const server = createServer((request, response) => {
     const requestId = headerOf(request, 'x-request-id') ?? crypto.randomUUID();
@@ -121,9 +122,9 @@ async function main(line: Line): Promise<undefined> {
   setInterval(() => {
     service.tellOverdue({ send: fetch }).catch((error: unknown) => console.error(reasonOf(error)));
   }, TELL_MS).unref();
-  server.listen(Number(process.env[ENVARS.port] ?? 0), '127.0.0.1', () => {
-    const { port } = server.address() as AddressInfo;
-    console.log(JSON.stringify({ event: 'listening', port }));
+  server.listen(port, '127.0.0.1', () => {
+    const { port: taken } = server.address() as AddressInfo;
+    console.log(JSON.stringify({ event: 'listening', port: taken }));
   });
 }
 

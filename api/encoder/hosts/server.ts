@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net';
 import { type CommandLine, runCommand } from '../../../contracts/command/command-line.ts';
 import { whenOrphaned } from '../../../contracts/command/lifetime.ts';
-import { wholeNumberOf } from '../../../contracts/command/numbers.ts';
+import { PORTS, wholeNumberOf } from '../../../contracts/command/numbers.ts';
 import { ENVARS } from '../../../contracts/src/envars.ts';
 import {
   BODY_BYTES,
@@ -17,9 +17,11 @@ import {
 import { readBody } from '../read-body.ts';
 import { openService } from './service.ts';
 
+const PORT = 9000;
+
 const HELP = `Usage: node api/encoder/hosts/server.ts [--model FOLDER] [--registry URI] [--threads N]
 
-Serves POST /encode and GET /health on 127.0.0.1. The variable PORT names the port (default 9000, 0 picks a free one);
+Serves POST /encode and GET /health on 127.0.0.1. The variable PORT names the port (default ${PORT}, 0 picks a free one);
 the line {"event":"listening","port":N} on standard output says which. SIGTERM and Ctrl-C let running requests finish.
   --model FOLDER  holds manifest.json and what it names (default $CLIP_MODEL, else api/model)
   --registry URI  file:///folder or s3://bucket whose current model is followed (default $MODEL_REGISTRY, else none)
@@ -81,6 +83,7 @@ function headerOf(request: IncomingMessage, name: string): string | undefined {
 
 async function main({ values }: CommandLine<typeof OPTIONS>): Promise<undefined> {
   const { model, registry } = values;
+  const port = wholeNumberOf(`$${ENVARS.port}`, process.env[ENVARS.port], PORTS) ?? PORT;
   const service = await openService({
     model,
     registry,
@@ -96,9 +99,9 @@ async function main({ values }: CommandLine<typeof OPTIONS>): Promise<undefined>
   process.once('disconnect', stop);
   // A child whose parent was killed must not stay behind.
   whenOrphaned(stop);
-  server.listen(Number(process.env[ENVARS.port] ?? 9000), '127.0.0.1', () => {
-    const { port } = server.address() as AddressInfo;
-    console.log(JSON.stringify({ event: 'listening', port }));
+  server.listen(port, '127.0.0.1', () => {
+    const { port: taken } = server.address() as AddressInfo;
+    console.log(JSON.stringify({ event: 'listening', port: taken }));
   });
 }
 

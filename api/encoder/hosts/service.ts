@@ -1,6 +1,7 @@
 // Composition root of every host: opens a model folder, or follows a registry, and returns a service ready to answer.
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
+import { numberOf } from '../../../contracts/command/numbers.ts';
 import { ENVARS } from '../../../contracts/src/envars.ts';
 import { openRegistry, openStore } from '../../registry/stores/open.ts';
 import { createAdmission } from '../admission.ts';
@@ -12,6 +13,8 @@ import { singleTower, type Tower } from '../towers.ts';
 
 const EMBEDDED = fileURLToPath(new URL('../../model', import.meta.url));
 const REGISTRY_SECONDS = 60;
+/** A hundredth of a second is for tests; after a day nobody waits for a model any more. */
+const SECONDS = { from: 0.01, to: 86_400 };
 
 export interface ServiceOptions {
   /** Folder of a model (default $CLIP_MODEL, else api/model). With a registry: served until that names another. */
@@ -36,7 +39,8 @@ export async function openService(options: ServiceOptions = {}): Promise<Service
     return { towers: singleTower(tower), admission, uploads, close };
   }
   const name = process.env[ENVARS.modelName];
-  const seconds = Number(process.env[ENVARS.registrySeconds] ?? REGISTRY_SECONDS);
+  const seconds = 
+    numberOf(`$${ENVARS.registrySeconds}`, process.env[ENVARS.registrySeconds], SECONDS) ?? REGISTRY_SECONDS;
   const registry = openRegistry(uri, process.env);
   const towers = await followTowers({
     embedded,

@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { text as textOf } from 'node:stream/consumers';
 import { afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { OpenAiUpload, OpenAiUploadPart } from '../../../../contracts/src/api/doors/uploads.ts';
 import { ErrorBody } from '../../../../contracts/src/api/error.ts';
@@ -199,6 +200,16 @@ describe('the service of bulk jobs', () => {
       [{ input: { file_id: 'file_0123456789abcdef' } }, 'not_found'],
     ];
     for (const [body, code] of wrong) expect((await refused('jobs', { body })).code).toBe(code);
+  });
+
+  test('does not start on a port that is none, and says which variable names it', async () => {
+    const child = spawn(process.execPath, [SERVICE, newFolder('jobs'), '--model', model], {
+      env: { ...process.env, PORT: '8787x' },
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
+    const code = new Promise((done) => child.once('exit', done));
+    expect(await textOf(child.stderr)).toBe('$PORT 8787x: a whole number from 0 to 65535\n');
+    expect(await code).toBe(2);
   });
 
   test('cancelled while it waits, it is never run; one that fails says why', async () => {

@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { request } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { createInterface } from 'node:readline';
+import { text as textOf } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { FRAME_TYPE, writeFrame } from '../../../../api/core/images/frame.ts';
@@ -248,6 +249,22 @@ describe('as a process', () => {
     for await (const part of child.stderr) message += part;
     expect(message).toMatch(/^there is no model at \/nowhere\/manifest.json: [^\n]*\n$/);
     expect(await exited).toBe(2);
+  });
+
+  test.each([
+    ['PORT', 'http', 'a whole number from 0 to 65535'],
+    ['PORT', '65536', 'a whole number from 0 to 65535'],
+    ['PORT', '', 'a whole number from 0 to 65535'],
+    ['MODEL_REGISTRY_SECONDS', 'often', 'a number from 0.01 to 86400'],
+    ['MODEL_REGISTRY_SECONDS', '0', 'a number from 0.01 to 86400'],
+  ])('$%s of %o is refused by its name, before anything listens', async (name, value, range) => {
+    const words = [SERVER, '--model', folder, '--registry', 'file:///nowhere'];
+    const child = spawn(process.execPath, words, {
+      env: { ...process.env, PORT: '0', [name]: value },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    const [exited, output, message] = await Promise.all([exit(child), textOf(child.stdout), textOf(child.stderr)]);
+    expect([exited, output, message]).toEqual([2, '', `$${name} ${value}: ${range}\n`]);
   });
 });
 
