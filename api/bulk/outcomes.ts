@@ -73,17 +73,17 @@ async function* chunksOf(items: AsyncIterable<BulkItem>): AsyncGenerator<Still[]
   let chunk: Still[] = [];
   let bytes = 0;
   for await (const each of items) {
-    const isVideo = isVideoItem(each);
-    if (!isVideo) {
-      chunk.push(each as Still);
-      bytes += each.bytes;
-    }
-    const isFull = chunk.length === CHUNK.items || bytes >= CHUNK.bytes;
-    if (isFull || (isVideo && chunk.length > 0)) {
-      yield chunk;
+    if (isVideoItem(each)) {
+      if (chunk.length > 0) yield chunk;
       [chunk, bytes] = [[], 0];
+      yield each;
+      continue;
     }
-    if (isVideo) yield each;
+    chunk.push(each as Still);
+    bytes += each.bytes;
+    if (chunk.length < CHUNK.items && bytes < CHUNK.bytes) continue;
+    yield chunk;
+    [chunk, bytes] = [[], 0];
   }
   if (chunk.length > 0) yield chunk;
 }

@@ -31,7 +31,7 @@ let batch: BatchClient;
 let platform: Miniflare | undefined;
 let url = '';
 let stack: Awaited<ReturnType<typeof deployBulk>>;
-/** Of the job that is compared: eight tars, and between them an image in a line; a shard each, and as many as two children do. */
+/** Of the job that is compared: nine tars, and between them an image in a line; a shard each, and as many as two children do. */
 let lines: string[] = [];
 
 beforeAll(async () => {
@@ -49,7 +49,7 @@ beforeAll(async () => {
   }
   const tar = (at: number) => ({ custom_id: `tar-${at}`, tar: `s3://${stack.bucket}/uploads/shared/${at}.tar` });
   const image = readFileSync(join(IMAGES, FILES[0] ?? '')).toString('base64');
-  lines = [tar(0), { custom_id: 'alone', image }, ...Array.from({ length: 7 }, (_, at) => tar(at % 2))].map((line) =>
+  lines = [tar(0), { custom_id: 'alone', image }, ...Array.from({ length: 8 }, (_, at) => tar(at % 2))].map((line) =>
     JSON.stringify(line),
   );
   ({ platform, url } = await startDeployed());
@@ -135,8 +135,8 @@ test('a job: submitted once, one child tried again alone, and the bytes are thos
   const report = await read(first.id);
   expect(report).toMatchObject({
     status: 'completed',
-    shards: { total: 9, done: 9 },
-    request_counts: { total: 25, completed: 25, failed: 0 },
+    shards: { total: 10, done: 10 },
+    request_counts: { total: 28, completed: 28, failed: 0 },
   });
   expect(aws.reclaimed).toEqual([1]);
   expect((await submissions()).map(({ jobName }) => jobName)).toEqual([first.id]);

@@ -1,5 +1,6 @@
-// A limit on how long a program may keep silent while somebody waits for it.
-import type { Running } from './program.ts';
+// A limit on how long a program may keep silent while somebody waits for it, and how one has ended that had such a limit.
+import { CoreError } from '../../core/errors.ts';
+import type { Ended, Running, Start } from './program.ts';
 
 export interface Deadline {
   /** Whether the program was ended because it was too slow. */
@@ -27,4 +28,19 @@ export function deadlineOf(running: Pick<Running, 'kill'>, seconds: number): Dea
     },
   };
   return deadline;
+}
+
+/**
+ * How a program has ended whose output was read to its end. Throws what ended it where that was not the program itself: whoever asked, or its
+ * silence, which `late` says.
+ */
+export async function endOf(
+  { ended }: Pick<Running, 'ended'>,
+  { deadline, start, late }: { deadline: Deadline; start: Pick<Start, 'signal'>; late: string },
+): Promise<Ended> {
+  deadline.pause();
+  const found = await ended;
+  start.signal?.throwIfAborted();
+  if (deadline.isOver) throw new CoreError('broken_image', late);
+  return found;
 }

@@ -1,7 +1,6 @@
 // Frames of a video as pictures, one after the other: one is held at a time, and the decoder waits while it is embedded.
-import { CoreError } from '../../core/errors.ts';
 import type { Picture } from '../../encoder/pixels/decode.ts';
-import { type Deadline, deadlineOf } from './deadline.ts';
+import { type Deadline, deadlineOf, endOf } from './deadline.ts';
 import { refusalOf, warningsOf } from './faults.ts';
 import type { VideoFacts } from './probe.ts';
 import { type Running, type Start, startProgram } from './program.ts';
@@ -40,11 +39,8 @@ export function openFrames(start: Start, facts: VideoFacts, plan: FramePlan): Vi
         if (count > plan.most) throw tooManyFrames(count, plan.most);
         yield picture;
       }
-      const { code, said } = await running.ended;
-      start.signal?.throwIfAborted();
-      if (deadline.isOver) {
-        throw new CoreError('broken_image', `the decoder gave no frame of the video within ${Math.round(seconds)} s.`);
-      }
+      const late = `the decoder gave no frame of the video within ${Math.round(seconds)} s.`;
+      const { code, said } = await endOf(running, { deadline, start, late });
       if (code !== 0 || count === 0) throw refusalOf(said);
       warnings = warningsOf(said);
     } finally {

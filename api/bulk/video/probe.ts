@@ -3,7 +3,7 @@ import { createInterface } from 'node:readline';
 import { LIMITS } from '../../../contracts/src/api/limits.ts';
 import { VIDEO_LIMITS } from '../../../contracts/src/bulk/video.ts';
 import { CoreError } from '../../core/errors.ts';
-import { deadlineOf } from './deadline.ts';
+import { deadlineOf, endOf } from './deadline.ts';
 import { refusalOf } from './faults.ts';
 import { type Start, startProgram } from './program.ts';
 
@@ -43,10 +43,8 @@ export async function probeVideo(start: Start): Promise<VideoFacts> {
     else if (line.includes('|')) seen.described += `${line}\n`;
     if (seen.packets > MOST_PACKETS) running.kill();
   }
-  deadline.pause();
-  const { code, said } = await running.ended;
-  start.signal?.throwIfAborted();
-  if (deadline.isOver) throw new CoreError('broken_image', `the video could not be read within ${SILENT_SECONDS} s.`);
+  const late = `the video could not be read within ${SILENT_SECONDS} s.`;
+  const { code, said } = await endOf(running, { deadline, start, late });
   if (seen.packets > MOST_PACKETS) throw tooLong(`more than ${MOST_PACKETS.toLocaleString('en-US')} frames`);
   if (code !== 0) throw refusalOf(said);
   if (seen.packets === 0) throw withoutPictures(seen.described);

@@ -18,7 +18,7 @@ const CONTAINERS = ['mov', 'matroska', 'avi', 'mpegts', 'mpeg', 'flv', 'asf', 'o
 /** What a program said last. */
 const LAST_CHARS = 4000;
 
-interface Ended {
+export interface Ended {
   /** Null: by a signal. */
   code: number | null;
   /** Lines of errors. */

@@ -7,8 +7,8 @@ import { text as textOf } from 'node:stream/consumers';
 import { afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { OpenAiUpload, OpenAiUploadPart } from '../../../../contracts/src/api/doors/uploads.ts';
 import { ErrorBody } from '../../../../contracts/src/api/error.ts';
-import { JobList, JobReport } from '../../../../contracts/src/api/tasks/jobs.ts';
-import { IMAGES, newFolder, resultsIn, writeImages, writeTinyModel } from '../jobs.ts';
+import { JobDryRun, JobList, JobReport } from '../../../../contracts/src/api/tasks/jobs.ts';
+import { IMAGES, newFolder, resultsIn, writeImages, writeLines, writeTinyModel } from '../jobs.ts';
 
 const SERVICE = join(import.meta.dirname, '../../../../api/bulk/hosts/service.ts');
 let model = '';
@@ -200,6 +200,22 @@ describe('the service of bulk jobs', () => {
       [{ input: { file_id: 'file_0123456789abcdef' } }, 'not_found'],
     ];
     for (const [body, code] of wrong) expect((await refused('jobs', { body })).code).toBe(code);
+  });
+
+  test('plans 10,000 shards, and refuses the one that no array job has a child for', async () => {
+    const input = newFolder('in');
+    const { send } = await start(newFolder('jobs'), ['--source', input]);
+    // A tar is a shard.
+    const dryRun = async (tars: number) => {
+      const jsonl = writeLines(input, Array.from({ length: tars }, (_, at) => ({ custom_id: `${at}`, tar: 'a.tar' })));
+      return send('jobs?dry_run=1', { body: { input: { jsonl } } });
+    };
+    expect(JobDryRun.parse((await dryRun(10_000)).json)).toMatchObject({ shards: 10_000, items: null, error: null });
+    const beyond = await dryRun(10_001);
+    expect([beyond.status, ErrorBody.parse(beyond.json)]).toMatchObject([
+      400,
+      { code: 'invalid_request', detail: expect.stringContaining('more than 10,000 shards'), error: { param: 'input' } },
+    ]);
   });
 
   test('does not start on a port that is none, and says which variable names it', async () => {

@@ -87,7 +87,7 @@ describe('a plan', () => {
       { custom_id: '6', picture: 'AAAA' },
     ]);
     const tokens = 3 + 512;
-    const seconds = 3 / 47.9 + (tokens * 0.142) / 256;
+    const seconds = 3 / 50.2 + (tokens * 0.142) / 256;
     expect(await estimateOf(jsonl)).toEqual({
       images: 3,
       tokens,

@@ -13,8 +13,8 @@ const MANIFEST = ModelManifest.parse(
   JSON.parse(readFileSync(join(import.meta.dirname, '../../../../api/model/manifest.json'), 'utf8')),
 );
 const BODY = { input: { items: Array.from({ length: 1500 }, (_, i) => ({ custom_id: `${i}`, text: `a dog ${i}` })) } };
-/** Tars are shards, of which a child has eight: two children. */
-const TARS = { input: { items: Array.from({ length: 9 }, (_, i) => ({ custom_id: `${i}`, tar: `${i}.tar` })) } };
+/** Tars are shards, of which a child has nine: two children. */
+const TARS = { input: { items: Array.from({ length: 10 }, (_, i) => ({ custom_id: `${i}`, tar: `${i}.tar` })) } };
 const MONDAY = { owner: null, idempotencyKey: 'monday' };
 
 function memoryStore(): ObjectStore & { objects: Map<string, { bytes: Uint8Array; etag: string }> } {
@@ -196,7 +196,7 @@ describe('a job that AWS Batch runs', () => {
     expect((await get(jobs, id)).status).toBe('in_progress');
     batch.job = { status: 'FAILED', reason: 'Array Child Job failed', children: 2 };
     batch.children = [{ child: 1, reason: 'Essential container in task exited' }];
-    // The second child has the shards 1, 3, 5 and 7; it has finished the first of them.
+    // The second child has the shards 1, 3, 5, 7 and 9; it has finished the first of them.
     await finish(store, begun, 1);
     const error = 'Shard 3 failed in all attempts: Essential container in task exited.';
     expect(await get(jobs, id)).toMatchObject({ status: 'failed', error });
@@ -307,8 +307,35 @@ describe('a dry run', () => {
     });
     expect(beyond.error?.message).toContain('about 4,400 tokens');
     const tars = JobDryRun.parse(await (await ask(open(), TARS, { 'x-images-left': '9' })).json());
-    expect(tars).toMatchObject({ shards: 9, items: null, estimate: null, error: { code: 'quota_exceeded' } });
+    expect(tars).toMatchObject({ shards: 10, items: null, estimate: null, error: { code: 'quota_exceeded' } });
   });
+
+  test('plans up to 10,000 shards and a million items with hours and dollars, and refuses the one that is too many', async () => {
+    const opened = open();
+    const dryRun = async (lines: number, line: object, left: Record<string, string> = {}) => {
+      const bytes = new TextEncoder().encode(`${JSON.stringify(line)}\n`.repeat(lines));
+      await opened.store.put('uploads/shared/lines.jsonl', bytes);
+      const response = await ask(opened, { input: { jsonl: 's3://jobs/uploads/shared/lines.jsonl' } }, left);
+      return JobDryRun.parse(await response.json());
+    };
+    const tar = { custom_id: 'a', tar: 'a.tar' };
+    expect(await dryRun(10_000, tar)).toMatchObject({ shards: 10_000, items: null, error: null });
+    await expect(dryRun(10_001, tar)).rejects.toMatchObject({
+      code: 'invalid_request',
+      message: expect.stringContaining('more than 10,000 shards'),
+    });
+    const image = { custom_id: 'a', path: 'a.jpg' };
+    const million = await dryRun(1_000_000, image, { 'x-images-left': '1000000' });
+    // 4 vCPUs and 8 GiB of Fargate.
+    const hours = 1_000_000 / 50.2 / 4 / 3600;
+    expect(million).toMatchObject({ shards: 977, items: 1_000_000, machine: 'cpu', error: null });
+    expect([million.estimate?.hours, million.estimate?.usd]).toEqual([
+      expect.closeTo(hours, 6),
+      expect.closeTo(hours * (4 * 0.03238 + 8 * 0.00356), 6),
+    ]);
+    const more = await dryRun(1_000_001, image, { 'x-images-left': '1000000' });
+    expect(more).toMatchObject({ items: 1_000_001, error: { code: 'quota_exceeded' } });
+  }, 300_000);
 
   test('of what could not be begun is refused as that would be', async () => {
     const opened = open();
