@@ -97,7 +97,9 @@ const read = async (id: string): Promise<JobReport> =>
   JobReport.parse(await (await fetch(`${url}/v1/jobs/${id}`)).json());
 
 /** Every job that was ever submitted to a queue, without the children of arrays. */
-async function submissions(jobQueue = stack.queue): Promise<{ jobId?: string | undefined; jobName?: string | undefined }[]> {
+async function submissions(
+  jobQueue = stack.queue,
+): Promise<{ jobId?: string | undefined; jobName?: string | undefined }[]> {
   const filters = [{ name: 'JOB_NAME', values: ['*'] }];
   const { jobSummaryList = [] } = await batch.send(new ListJobsCommand({ jobQueue, filters }));
   return jobSummaryList.filter(({ jobId = '' }) => !jobId.includes(':'));

@@ -39,7 +39,7 @@ export async function openService(options: ServiceOptions = {}): Promise<Service
     return { towers: singleTower(tower), admission, uploads, close };
   }
   const name = process.env[ENVARS.modelName];
-  const seconds = 
+  const seconds =
     numberOf(`$${ENVARS.registrySeconds}`, process.env[ENVARS.registrySeconds], SECONDS) ?? REGISTRY_SECONDS;
   const registry = openRegistry(uri, process.env);
   const towers = await followTowers({

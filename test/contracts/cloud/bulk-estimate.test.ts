@@ -94,8 +94,11 @@ describe('what a job is encoded on', () => {
   };
   const cpu = machine(0.1);
   const images = { images: 36_000, tokens: 0 };
-  const chosen = (gpu: BulkMachine | undefined, asked: 'cpu' | 'gpu' | null = null, work: typeof images | null = images) =>
-    chooseMachine(work, { shards: 36, tier: 'student', machines: { cpu, gpu }, asked });
+  const chosen = (
+    gpu: BulkMachine | undefined,
+    asked: 'cpu' | 'gpu' | null = null,
+    work: typeof images | null = images,
+  ) => chooseMachine(work, { shards: 36, tier: 'student', machines: { cpu, gpu }, asked });
 
   it.each([
     ['without a GPU', undefined, null, 'cpu'],

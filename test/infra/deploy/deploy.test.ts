@@ -172,7 +172,7 @@ it('tells the Worker of a queue of jobs for machines with a GPU where the stacks
   await run('--environment', 'dev');
   const deployed = ran.find((line) => line.startsWith('wrangler deploy'));
   expect(deployed).toContain(
-    '--var JOBS_DEFINITION:arn:aws:batch:shard:3 --var JOBS_GPU_QUEUE:arn:aws:batch:gpu-queue --var JOBS_GPU_DEFINITION:arn:aws:batch:gpu-shard:1 ',
+    '--var JOBS_DEFINITION:arn:aws:batch:shard:3 --var JOBS_GPU_QUEUE:arn:aws:batch:gpu-queue --var JOBS_GPU_DEFINITION:arn:aws:batch:gpu-shard:1',
   );
 });
 

@@ -112,7 +112,9 @@ describe('whoever looks after them', () => {
 
 it('keep as many images of each kind in the repository as the settings say', () => {
   const rules = JSON.parse(
-    String(record(one(data, 'AWS::ECR::Repository', 'DataEncoderImages').properties.LifecyclePolicy).LifecyclePolicyText),
+    String(
+      record(one(data, 'AWS::ECR::Repository', 'DataEncoderImages').properties.LifecyclePolicy).LifecyclePolicyText,
+    ),
   );
   expect(rules.rules[0].selection.countNumber).toBe(2 * prod.images_kept);
 });

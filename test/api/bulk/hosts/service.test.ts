@@ -207,14 +207,21 @@ describe('the service of bulk jobs', () => {
     const { send } = await start(newFolder('jobs'), ['--source', input]);
     // A tar is a shard.
     const dryRun = async (tars: number) => {
-      const jsonl = writeLines(input, Array.from({ length: tars }, (_, at) => ({ custom_id: `${at}`, tar: 'a.tar' })));
+      const jsonl = writeLines(
+        input,
+        Array.from({ length: tars }, (_, at) => ({ custom_id: `${at}`, tar: 'a.tar' })),
+      );
       return send('jobs?dry_run=1', { body: { input: { jsonl } } });
     };
     expect(JobDryRun.parse((await dryRun(10_000)).json)).toMatchObject({ shards: 10_000, items: null, error: null });
     const beyond = await dryRun(10_001);
     expect([beyond.status, ErrorBody.parse(beyond.json)]).toMatchObject([
       400,
-      { code: 'invalid_request', detail: expect.stringContaining('more than 10,000 shards'), error: { param: 'input' } },
+      {
+        code: 'invalid_request',
+        detail: expect.stringContaining('more than 10,000 shards'),
+        error: { param: 'input' },
+      },
     ]);
   });
 
