@@ -7,8 +7,7 @@ import * as iam from 'aws-cdk-lib/aws-iam';
 import * as sqs from 'aws-cdk-lib/aws-sqs';
 import { Construct } from 'constructs';
 import { CANCELLED } from '../../contracts/src/bulk/job.ts';
-import { GPU_SHARD, SHARD } from '../../contracts/src/cloud/bulk-estimate.ts';
-import { ENVARS } from '../../contracts/src/envars.ts';
+import { SHARD } from '../../contracts/src/cloud/bulk-estimate.ts';
 import { EXIT } from '../../contracts/src/exit-codes.ts';
 import { acknowledge } from '../base/acknowledge.ts';
 import { grantActions } from '../base/grants.ts';
@@ -16,12 +15,11 @@ import { imageDigest } from '../base/parameter.ts';
 import { createLogGroup } from '../base/retention.ts';
 import type { Settings } from '../base/settings.ts';
 import { CpuFleet } from '../fleets/cpu-fleet.ts';
-import { GpuFleet } from '../fleets/gpu-fleet.ts';
-import { bulkMachinesOf } from '../fleets/machine-kinds.ts';
 import { JOB_RETRIES } from '../fleets/retries.ts';
 import { grantSubmit } from '../fleets/submit.ts';
 import type { Network } from '../network/network.ts';
 import type { Storage } from '../storage/storage.ts';
+import { gpuShards } from './bulk-gpu.ts';
 import { modelEnvironment } from './image-encoder.ts';
 
 /** An attempt at a child's shards ends after this time, and the next one goes on where it was. */
@@ -65,7 +63,6 @@ export class BulkJobs extends Construct {
 
   constructor(scope: Construct, id: string, { settings, network, storage }: BulkJobsProps) {
     super(scope, id);
-    const machines = bulkMachinesOf(settings);
     const container = this.container({ settings, network, storage });
     const definition = (name: string, rendered: batch.IEcsContainerDefinition) =>
       new batch.EcsJobDefinition(this, name, {
@@ -81,11 +78,8 @@ export class BulkJobs extends Construct {
       queue: new CpuFleet(this, 'Fleet', { most: settings.bulk.cpu, network }).queue,
       definition: definition('Shard', this.onProcessors(container, network)),
     };
-    this.gpu = machines && {
-      // Jobs of this queue do not follow one another as the stages of a recipe do.
-      queue: new GpuFleet(this, 'GpuFleet', { settings, network, machines, idleMinutes: undefined }).queue,
-      definition: definition('GpuShard', this.withGpu(container, storage)),
-    };
+    const gpu = gpuShards(this, { settings, network, storage, container });
+    this.gpu = gpu && { queue: gpu.queue, definition: definition('GpuShard', gpu.container) };
     if (network.publicAddresses)
       acknowledge(
         this,
@@ -145,23 +139,6 @@ export class BulkJobs extends Construct {
       assignPublicIp: network.publicAddresses,
       fargateCpuArchitecture: ecs.CpuArchitecture.ARM64,
       fargateOperatingSystemFamily: ecs.OperatingSystemFamily.LINUX,
-    });
-  }
-
-  /** The image of the function with a GPU, which is for x86-64, as the machines are. */
-  private withGpu(container: ReturnType<typeof this.container>, storage: Storage) {
-    return new batch.EcsEc2ContainerDefinition(this, 'GpuContainer', {
-      ...container,
-      image: ecs.ContainerImage.fromEcrRepository(
-        storage.encoderImages,
-        imageDigest(Stack.of(this), 'EncoderGpuImageDigest'),
-      ),
-      environment: { ...container.environment, [ENVARS.encoderProvider]: 'cuda' },
-      cpu: GPU_SHARD.vcpus,
-      memory: Size.mebibytes(GPU_SHARD.memory_mib),
-      gpu: GPU_SHARD.gpus,
-      privileged: false,
-      linuxParameters: new batch.LinuxParameters(this, 'GpuLinux', { initProcessEnabled: true }),
     });
   }
 

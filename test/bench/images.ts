@@ -1,4 +1,4 @@
-// `npm run bench:images`: photographs a second and core, our encoder beside what a Python user would run instead.
+// `npm run bench:images`: photographs a second and core, our encoder beside what a Python user would run instead, and its cold start on Lambda.
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { availableParallelism, cpus, loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,23 +9,27 @@ import { wholeNumberOf } from '../../contracts/command/numbers.ts';
 import { reasonOf, UserError } from '../../contracts/src/user-error.ts';
 import { trainerPython } from '../support/python.ts';
 import { type Arm, openArm, type Round } from './images/arm.ts';
+import { measureColdStart } from './images/cold-start.ts';
 import { installInfinity } from './images/infinity.ts';
 import { median } from './process.ts';
 
-const HELP = `Usage: npm run bench:images [-- --photos FOLDER] [--rounds N] [--infinity] [--json]
+const HELP = `Usage: npm run bench:images [-- --photos FOLDER] [--rounds N] [--starts N] [--infinity] [--json]
 
 Photographs of 500 x 375 pixels, made of the page's samples, from bytes of JPEG to vectors in one thread: the encoder of bulk
 jobs; open_clip's transforms with the backbone in PyTorch; the same transforms with the exported graph in ONNX Runtime; infinity's
 engine around that graph. In turns, each in a process of its own, by CPU time; medians of N rounds (default 5) after one that is
-not counted.
+not counted. Then cold starts: the handler of the Lambda image, from the start of its process to the first vector, whose event
+comes from an emulated runtime API; medians of N starts after one that is not counted.
   --photos FOLDER  JPEG files to encode instead
-  --rounds N       rounds
+  --rounds N       rounds, 0: none, and nothing but cold starts is measured
+  --starts N       cold starts (default 15), 0: none
   --infinity       measure infinity, too: installs it into a folder that goes afterwards, from the package registry
   --json           one JSON document
 `;
 const OPTIONS = {
   photos: { type: 'string' },
   rounds: { type: 'string', default: '5' },
+  starts: { type: 'string', default: '15' },
   infinity: { type: 'boolean' },
   json: { type: 'boolean' },
 } as const;
@@ -45,29 +49,22 @@ async function makePhotos(folder: string): Promise<void> {
 }
 
 async function main({ values }: CommandLine<typeof OPTIONS>): Promise<number> {
-  const rounds = wholeNumberOf('--rounds', values.rounds, { from: 1 });
-  const python = await trainerPython();
+  const rounds = wholeNumberOf('--rounds', values.rounds, { from: 0 });
+  const starts = wholeNumberOf('--starts', values.starts, { from: 0 });
   const made = mkdtempSync(join(tmpdir(), 'bench-images-'));
   const arms: Arm[] = [];
   try {
     if (values.photos === undefined) await makePhotos(made);
     const photos = values.photos ?? made;
-    const count = readdirSync(photos).filter((name) => name.endsWith('.jpg')).length;
+    const names = readdirSync(photos).filter((name) => name.endsWith('.jpg'));
+    const count = names.length;
     if (count === 0) throw new UserError(`--photos ${photos}: there is no .jpg in it`);
-    const env = {
-      ...process.env,
-      PYTHONPATH: ['trainer', 'contracts/python'].map((path) => join(ROOT, path)).join(':'),
-    };
-    arms.push(openArm('ours', process.execPath, [join(import.meta.dirname, 'images/ours.ts'), photos, MODEL], env));
-    for (const name of ['open_clip', 'onnxruntime']) {
-      arms.push(openArm(name, python, ['-W', 'ignore', '-m', 'bench.images', name, photos, MODEL], env));
-    }
-    const reason = values.infinity ? await addInfinity(arms, { python, photos, made, env }) : '--infinity measures it';
     const result = {
-      ...(await measure(arms, { rounds, count })),
-      ...(reason === undefined ? {} : { infinity: `not run: ${reason}` }),
+      machine: { cpu: cpus()[0]?.model, cores: availableParallelism(), load: loadavg()[0] },
+      ...(rounds === 0 ? {} : await compare(arms, { rounds, count, photos, made, infinity: values.infinity ?? false })),
       photos: values.photos ?? 'made of the samples',
       count,
+      ...(starts === 0 ? {} : { cold_start: await measureColdStart(join(photos, names[0] ?? ''), starts) }),
     };
     if (values.json) console.log(JSON.stringify(result, undefined, 2));
     else for (const [name, value] of Object.entries(result)) console.log(`${name.padEnd(28)} ${JSON.stringify(value)}`);
@@ -76,6 +73,30 @@ async function main({ values }: CommandLine<typeof OPTIONS>): Promise<number> {
     for (const arm of arms) arm.close();
     rmSync(made, { recursive: true, force: true });
   }
+}
+
+interface Comparison {
+  rounds: number;
+  count: number;
+  photos: string;
+  made: string;
+  infinity: boolean;
+}
+
+/** Opens what encodes, in turns. */
+async function compare(arms: Arm[], { rounds, count, photos, made, infinity }: Comparison) {
+  const python = await trainerPython();
+  const env = {
+    ...process.env,
+    PYTHONPATH: ['trainer', 'contracts/python'].map((path) => join(ROOT, path)).join(':'),
+  };
+  arms.push(openArm('ours', process.execPath, [join(import.meta.dirname, 'images/ours.ts'), photos, MODEL], env));
+  for (const name of ['open_clip', 'onnxruntime']) {
+    arms.push(openArm(name, python, ['-W', 'ignore', '-m', 'bench.images', name, photos, MODEL], env));
+  }
+  const reason = infinity ? await addInfinity(arms, { python, photos, made, env }) : '--infinity measures it';
+  const result = await measure(arms, { rounds, count });
+  return reason === undefined ? result : { ...result, infinity: `not run: ${reason}` };
 }
 
 interface Setting {
@@ -117,7 +138,6 @@ async function measure(arms: Arm[], { rounds, count }: { rounds: number; count: 
   };
   const others = arms.map(({ name }) => name).filter((name) => name !== 'ours');
   return {
-    machine: { cpu: cpus()[0]?.model, cores: availableParallelism(), load: loadavg()[0] },
     photographs_a_core_second: Object.fromEntries(arms.map(({ name }) => [name, rate(name)])),
     ours_times: Object.fromEntries(others.map((name) => [name, ratio(name)])),
     least_cosine_to: Object.fromEntries(

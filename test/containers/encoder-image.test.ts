@@ -12,10 +12,10 @@ import { EncodeResponse } from '../../contracts/src/api/encode.ts';
 import { BulkResult } from '../../contracts/src/bulk/lines.ts';
 import { ModelManifest } from '../../contracts/src/model/manifest.ts';
 import { filesBelow, lastOf, ROOT, readDockerfile, replay } from './dockerfile.ts';
+import { replayEncoder } from './encoder-files.ts';
 
 const MODEL = join(ROOT, 'api/model');
 const IMAGES = ['api/encoder/Dockerfile', 'api/encoder/gpu.Dockerfile'];
-const stages = readDockerfile('api/encoder/Dockerfile');
 const photo = (name: string) =>
   readFileSync(join(ROOT, 'contracts/vectors/preprocess/images', name)).toString('base64');
 const { space_id } = ModelManifest.parse(JSON.parse(readFileSync(join(MODEL, 'manifest.json'), 'utf8')));
@@ -89,12 +89,7 @@ describe.runIf(process.platform === 'linux')('the image (its native packages are
   let top = '';
   let task = '';
   beforeAll(() => {
-    top = replay(stages, (command, folder) => {
-      if (!command.startsWith('npm ci')) return command.replaceAll('arm64', process.arch);
-      symlinkSync(join(ROOT, 'node_modules'), join(folder, 'node_modules'));
-      return null;
-    });
-    task = join(top, 'final', 'var', 'task');
+    ({ top, task } = replayEncoder());
   });
   afterAll(() => rmSync(top, { recursive: true, force: true }));
 
