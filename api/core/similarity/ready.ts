@@ -12,6 +12,7 @@ export interface ReadyVector {
   numbers: ArrayLike<number>;
   isBits: boolean;
   modality: VectorItem['modality'];
+  truncation: VectorItem['truncation'];
 }
 
 export function readVector(item: VectorItem, param: string, model: Model): ReadyVector {
@@ -38,7 +39,13 @@ export function readVector(item: VectorItem, param: string, model: Model): Ready
     const message = `${param} holds whole numbers only, which may be of several types. Send its type: float, int8, uint8, binary or ubinary.`;
     throw new CoreError('invalid_request', message, { param });
   }
-  return { param, numbers: Array.from(numbers).slice(0, most), isBits, modality: item.modality };
+  return {
+    param,
+    numbers: Array.from(numbers).slice(0, most),
+    isBits,
+    modality: item.modality,
+    truncation: item.truncation,
+  };
 }
 
 /** The vector to read and its type; of an object by type the most exact one, unless the item names another. */
@@ -53,12 +60,12 @@ function chooseType({ embedding, type }: VectorItem, param: string): { written: 
   throw new CoreError('invalid_request', `${param} holds no vector of type ${candidates.join(', ')}.`, { param });
 }
 
-export function cutReady({ param, numbers, isBits, modality }: ReadyVector, dimensions: number): Scored {
+export function cutReady({ param, numbers, isBits, modality, truncation }: ReadyVector, dimensions: number): Scored {
   if (numbers.length < dimensions) {
     const message = `${param} has ${numbers.length} numbers; ${dimensions} dimensions were asked for.`;
     throw new CoreError('dimension_mismatch', message, { param });
   }
   const embedding = cutAndNormalise(numbers, dimensions);
   if (!isUnit(embedding)) throw new CoreError('invalid_request', `${param} is zero or not finite.`, { param });
-  return { embedding, isBits, modality };
+  return { embedding, isBits, modality, truncation };
 }

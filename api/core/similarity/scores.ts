@@ -13,6 +13,8 @@ export interface Scored {
   /** Only the signs of the embedding are known. */
   isBits?: boolean;
   modality?: VectorItem['modality'];
+  /** Of one text; undefined where that is not known. */
+  truncation?: VectorItem['truncation'];
 }
 
 export interface ScoreOptions {
@@ -36,7 +38,8 @@ export function scoreSides<Missing extends null>(
     const against = mode === 'pairs' ? b.slice(i, i + 1) : b;
     return against.map((right, j) => scorePair(left, right, { index: start + j, calibration, candidates }));
   });
-  const verdicts = candidates?.verdicts && mode !== 'pairs' ? rows.map((row) => verdictOf(row, candidates)) : undefined;
+  const verdicts =
+    candidates?.verdicts && mode !== 'pairs' ? rows.map((row, i) => verdictOf(a[i], row, candidates)) : undefined;
   const judged = verdicts ? { verdicts } : {};
   if (mode === 'top_k') {
     const results = rows.map((row) => best(row, topK).map(({ modalities: _, ...hit }) => hit));
@@ -84,9 +87,10 @@ function best(row: Pair<null>[], topK: number): Pair<never>[] {
 }
 
 /** Null where one of b has no vector, too: it may match. */
-function verdictOf(row: Pair<null>[], { count, verdicts }: Candidates): Verdict | null {
+function verdictOf(a: Scored | null | undefined, row: Pair<null>[], { count, verdicts }: Candidates): Verdict | null {
   const found = row.flatMap(({ score, modalities }) => (score === null ? [] : { score, modalities }));
-  return (verdicts && found.length === row.length && judgeSearch(found, count, verdicts)) || null;
+  const tokens = a?.truncation?.tokens_total;
+  return (verdicts && found.length === row.length && judgeSearch({ found, count, tokens }, verdicts)) || null;
 }
 
 /** Estimated where only the signs of a vector are known: exact for a vector with itself, rough for others. */

@@ -11,14 +11,23 @@ export interface Found {
   modalities: [Modality, Modality] | undefined;
 }
 
+export interface Search {
+  /** All that was searched, or the best of it. */
+  found: Found[];
+  /** How many things were searched. */
+  count: number;
+  /** Of the text that searched, as its receipt counts them; undefined where that is not known or it is no text. */
+  tokens: number | undefined;
+}
+
 /**
- * Of a search among `count` things, of which `found` are all or the best. Where they are of several modalities, the surer
- * one decides. Undefined where one of them cannot be judged: it may match.
+ * Where what was found is of several modalities, the surer one decides. Undefined where one of them cannot be judged: it may
+ * match.
  */
-export function judgeSearch(found: Found[], count: number, verdicts: SearchVerdicts): Verdict | undefined {
+export function judgeSearch({ found, count, tokens }: Search, verdicts: SearchVerdicts): Verdict | undefined {
   const best = new Map<SearchVerdict, number>();
   for (const { score, modalities } of found) {
-    const verdict = modalities && verdictOf(modalities, verdicts);
+    const verdict = modalities && verdictOf(modalities, tokens, verdicts);
     if (!verdict) return undefined;
     best.set(verdict, Math.max(score, best.get(verdict) ?? -1));
   }
@@ -35,8 +44,14 @@ export function judgeBest(score: number, count: number, verdict: SearchVerdict):
   return { matches: score > at(present_above, 'rises') ? 'yes' : 'uncertain', probability };
 }
 
-function verdictOf([a, b]: [Modality, Modality], verdicts: SearchVerdicts): SearchVerdict | undefined {
-  return a === 'mixed' || b === 'mixed' ? undefined : verdicts[`${a}_${b}`];
+function verdictOf(
+  [a, b]: [Modality, Modality],
+  tokens: number | undefined,
+  { short_texts, ...verdicts }: SearchVerdicts,
+): SearchVerdict | undefined {
+  if (a === 'mixed' || b === 'mixed') return undefined;
+  const isShort = short_texts && tokens !== undefined && tokens <= short_texts.max_tokens;
+  return isShort && a === 'text' && b === 'image' ? short_texts.text_image : verdicts[`${a}_${b}`];
 }
 
 /** How a number may go on beyond the largest count: among more things, chance hits are nearer. */

@@ -180,7 +180,7 @@ async function textQuery(text, signal) {
   signal.throwIfAborted();
   say('receipt', receiptOf(embedded.receipt));
   const { vector, receipt } = embedded;
-  return { vector, modality: /** @type {const} */ ('text'), understood: receipt.understood };
+  return { vector, modality: /** @type {const} */ ('text'), understood: receipt.understood, receipt };
 }
 
 /** Only where something was not read as it was written. @param {import('../service/texts.js').Receipt} receipt */

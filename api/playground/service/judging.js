@@ -2,7 +2,7 @@
 import { serviceLimits } from './models.js';
 import { patiently, request, toBase64 } from './requests.js';
 
-/** @typedef {{vector: Float32Array, modality: 'text' | 'image'}} Judged */
+/** @typedef {{vector: Float32Array, modality: 'text' | 'image', receipt?: import('./texts.js').Receipt}} Judged a text with its receipt, which tells how short it is */
 /** @typedef {{model: string, dimensions: number, space: string, candidates?: number | undefined, signal: AbortSignal}} Judging */
 
 /** @typedef {{matches: 'yes' | 'no' | 'uncertain', probability: number}} Verdict of the service on a whole search */
@@ -18,10 +18,11 @@ export async function judge(a, b, { model, dimensions, space, candidates, signal
   const { items } = await serviceLimits();
   const width = Math.max(1, Math.min(b.length, items - 1));
   const height = Math.min(a.length, Math.max(1, items - width));
-  const written = (/** @type {Judged} */ { vector, modality }) => ({
+  const written = (/** @type {Judged} */ { vector, modality, receipt }) => ({
     embedding: toBase64(vector),
     space_id: space,
     modality,
+    ...(receipt ? { truncation: receipt } : {}),
   });
   /** @type {Judgement[][]} */
   const rows = a.map(() => []);

@@ -2244,6 +2244,16 @@ class SearchVerdict(TypedDict):
     """Something matches where it is higher; never below `absent_below`."""
 
 
+class ShortTexts(TypedDict):
+    """In the place of `text_image` for short texts; absent: they are no exception."""
+
+    max_tokens: int
+    """Tokens that such a text has at most, as `tokens_total` of its receipt counts them for this tier."""
+
+    text_image: SearchVerdict
+    """Such a text among images."""
+
+
 class SearchVerdicts(TypedDict):
     """What its verdicts come from, for whoever searches where the vectors are; absent: it gives none."""
 
@@ -2258,6 +2268,9 @@ class SearchVerdicts(TypedDict):
 
     image_image: SearchVerdict
     """An image among images."""
+
+    short_texts: NotRequired[ShortTexts]
+    """In the place of `text_image` for short texts; absent: they are no exception."""
 
 
 class Limits(TypedDict):
@@ -4918,6 +4931,12 @@ class RequestEvent(TypedDict):
     """What the cache knew of the request."""
 
 
+class VectorItemTruncation1(TypedDict):
+
+    tokens_total: NotRequired[int]
+    """Tokens of the text."""
+
+
 class VectorItem(TypedDict):
     """A ready vector, for example an item of an /embed answer."""
 
@@ -4942,8 +4961,10 @@ class VectorItem(TypedDict):
     index: NotRequired[int]
     """Not used: items of an /embed answer are taken as they are."""
 
-    truncation: NotRequired[Any]
-    """Not used: items of an /embed answer are taken as they are."""
+    truncation: NotRequired[VectorItemTruncation1 | None]
+    """Of a text, as /embed gives it: its `tokens_total` tells a short text, which is judged by a verdict of
+    its own; absent: it is judged as a caption.
+    """
 
     picture: NotRequired[Any]
     """Not used: items of an /embed answer are taken as they are."""

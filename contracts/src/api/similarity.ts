@@ -19,7 +19,15 @@ export const VectorItem = z
     modality: Modality.optional().describe('What it stands for; without it there is no calibrated score.'),
     object: z.literal('embedding').optional().describe('Not used: items of an /embed answer are taken as they are.'),
     index: z.int().nonnegative().optional().describe('Not used: items of an /embed answer are taken as they are.'),
-    truncation: z.unknown().optional().describe('Not used: items of an /embed answer are taken as they are.'),
+    truncation: z
+      .looseObject({
+        tokens_total: z.int().nonnegative().optional().describe('Tokens of the text.'),
+      })
+      .nullish()
+      .describe(
+        'Of a text, as /embed gives it: its `tokens_total` tells a short text, which is judged by a verdict of its own; absent: ' +
+          'it is judged as a caption.',
+      ),
     picture: z.unknown().optional().describe('Not used: items of an /embed answer are taken as they are.'),
     parts: z.unknown().optional().describe('Not used: items of an /embed answer are taken as they are.'),
   })

@@ -23,12 +23,31 @@ export const SearchVerdict = z
   });
 export type SearchVerdict = z.infer<typeof SearchVerdict>;
 
+export const ShortTexts = z
+  .strictObject({
+    max_tokens: z
+      .int()
+      .positive()
+      .describe('Tokens that such a text has at most, as `tokens_total` of its receipt counts them for this tier.'),
+    text_image: SearchVerdict.describe('Such a text among images.'),
+  })
+  .meta({
+    title: 'ShortTexts',
+    description:
+      'Names and other texts of a few words have lower cosines with what they name than captions have. Fitted on searches by ' +
+      'the words that most captions of an image share, among images of which some show it and among those of which none does.',
+  });
+export type ShortTexts = z.infer<typeof ShortTexts>;
+
 export const SearchVerdicts = z
   .strictObject({
     text_image: SearchVerdict.describe('A text among images.'),
     image_text: SearchVerdict.describe('An image among texts.'),
     text_text: SearchVerdict.describe('A text among texts.'),
     image_image: SearchVerdict.describe('An image among images.'),
+    short_texts: ShortTexts.optional().describe(
+      'In the place of `text_image` for short texts; absent: they are no exception.',
+    ),
   })
   .meta({
     title: 'SearchVerdicts',

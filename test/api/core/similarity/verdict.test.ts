@@ -2,9 +2,11 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { classify } from '../../../../api/core/classify.ts';
+import { embed } from '../../../../api/core/embed.ts';
 import { listModels } from '../../../../api/core/model.ts';
 import { type SimilarityInput, similarity } from '../../../../api/core/similarity/similarity.ts';
-import { judgeBest, judgeSearch } from '../../../../api/core/similarity/verdict.ts';
+import { type Found, judgeBest, judgeSearch } from '../../../../api/core/similarity/verdict.ts';
+import type { Modality } from '../../../../contracts/src/api/embed.ts';
 import type { SearchVerdict, SearchVerdicts } from '../../../../contracts/src/model/verdict.ts';
 import { draw, notingEngines, wordModel } from '../word-model.ts';
 
@@ -77,17 +79,34 @@ test.each([
 });
 
 describe('of a search', () => {
+  const judge = (found: Found[], tokens?: number, by: SearchVerdicts = verdicts) =>
+    judgeSearch({ found, count: 100, tokens }, by);
+
+  test('by a short text among images is by the verdict of short texts, and no other is', () => {
+    const by: SearchVerdicts = { ...verdicts, short_texts: { max_tokens: 6, text_image: constant(7, -2) } };
+    const at = (modalities: [Modality, Modality], tokens?: number) =>
+      judge([{ score: 0.5, modalities }], tokens, by)?.probability;
+    expect(at(['text', 'image'], 1)).toBeCloseTo(sigmoid(1.5), 10);
+    expect(at(['text', 'image'], 6)).toBeCloseTo(sigmoid(1.5), 10);
+    expect(at(['text', 'image'], 7)).toBeCloseTo(sigmoid(2), 10);
+    // Whoever sends a vector may not say how long its text was.
+    expect(at(['text', 'image'])).toBeCloseTo(sigmoid(2), 10);
+    expect(at(['text', 'text'], 1)).toBeCloseTo(sigmoid(0.5), 10);
+    expect(at(['image', 'text'], 1)).toBeCloseTo(sigmoid(0.5), 10);
+    // A manifest of before knows no exception.
+    expect(judge([{ score: 0.5, modalities: ['text', 'image'] }], 1)?.probability).toBeCloseTo(sigmoid(2), 10);
+  });
+
   test('the best hit decides, and of several modalities the surer one', () => {
     const text = { score: 0.5, modalities: ['text', 'text'] as ['text', 'text'] };
     const image = { score: 0.5, modalities: ['text', 'image'] as ['text', 'image'] };
-    expect(judgeSearch([{ ...text, score: 0.3 }, text], 100, verdicts)?.probability).toBeCloseTo(sigmoid(0.5), 10);
-    expect(judgeSearch([text, image], 100, verdicts)?.probability).toBeCloseTo(sigmoid(2), 10);
-    expect(judgeSearch([image, { ...text, score: 0.9 }], 100, verdicts)?.probability).toBeCloseTo(sigmoid(2.5), 10);
+    expect(judge([{ ...text, score: 0.3 }, text])?.probability).toBeCloseTo(sigmoid(0.5), 10);
+    expect(judge([text, image])?.probability).toBeCloseTo(sigmoid(2), 10);
+    expect(judge([image, { ...text, score: 0.9 }])?.probability).toBeCloseTo(sigmoid(2.5), 10);
   });
 
   test('which of the two searched counts', () => {
-    const at = (a: 'text' | 'image', b: 'text' | 'image') =>
-      judgeSearch([{ score: 0.4, modalities: [a, b] }], 100, verdicts)?.probability;
+    const at = (a: 'text' | 'image', b: 'text' | 'image') => judge([{ score: 0.4, modalities: [a, b] }])?.probability;
     expect(at('text', 'image')).toBeCloseTo(sigmoid(0.4), 10);
     expect(at('image', 'text')).toBeCloseTo(sigmoid(0.2), 10);
     expect(at('image', 'image')).toBeCloseTo(sigmoid(0.6), 10);
@@ -95,8 +114,8 @@ describe('of a search', () => {
 
   test('is not said where one of the candidates cannot be judged', () => {
     const text = { score: 0.5, modalities: ['text', 'text'] as ['text', 'text'] };
-    expect(judgeSearch([text, { score: 0.1, modalities: ['text', 'mixed'] }], 9, verdicts)).toBeUndefined();
-    expect(judgeSearch([text, { score: 0.1, modalities: undefined }], 9, verdicts)).toBeUndefined();
+    expect(judge([text, { score: 0.1, modalities: ['text', 'mixed'] }])).toBeUndefined();
+    expect(judge([text, { score: 0.1, modalities: undefined }])).toBeUndefined();
   });
 });
 
@@ -137,6 +156,33 @@ describe('/similarity', () => {
     expect(answer).toMatchObject({ verdicts: [{ matches: 'yes', probability: expect.closeTo(sigmoid(6), 5) }] });
     const { modality: _, ...nameless } = item(2);
     expect(await ask({ a: [item(1)], b: [nameless], mode: 'top_k' })).toMatchObject({ verdicts: [null] });
+  });
+
+  test('judges a short text as one, sent as text or as the item of /embed that it became', async () => {
+    const short = wordModel();
+    // Four tokens with both special ones.
+    const short_texts = { max_tokens: 4, text_image: constant(7, -2) };
+    short.manifest.search_verdicts = { student: { ...verdicts, short_texts } };
+    const image = { embedding: draw(3), space_id: short.manifest.space_id, modality: 'image' as const };
+    const { embedded } = await embed(short, notingEngines(), { input: ['a dog', 'a big dog'] });
+    const asked = { b: [image], candidates: 8, mode: 'top_k' as const };
+    const texts = await similarity(short, notingEngines(), { ...asked, a: ['a dog', 'a big dog'] });
+    const items = embedded.map(({ embedding, ...item }) => {
+      return { ...item, embedding: [...embedding], space_id: short.manifest.space_id };
+    });
+    const ready = await similarity(short, notingEngines(), { ...asked, a: items });
+    const { verdicts: found, results } = texts as {
+      verdicts: { probability: number }[];
+      results: { score: number }[][];
+    };
+    const [dog = Number.NaN, big = Number.NaN] = results.map(([hit]) => hit?.score);
+    expect(found.map(({ probability }) => probability)).toEqual([
+      expect.closeTo(sigmoid(7 * dog - 2), 10),
+      expect.closeTo(judgeBest(big, 8, verdict).probability, 10),
+    ]);
+    expect(ready).toMatchObject({
+      verdicts: found.map(({ probability }) => ({ probability: expect.closeTo(probability, 5) })),
+    });
   });
 
   test('judges the scores of another tier by its own map, without probabilities of single hits', async () => {
