@@ -57,6 +57,15 @@ class OverFeatures(Protocol):
         ...
 
 
+@runtime_checkable
+class Judging(Protocol):
+    """A tier that may say of a search of images that nothing matches."""
+
+    def called_absent(self, texts: Sequence[str], top_N: np.ndarray, count: int, /) -> np.ndarray | None:
+        """Of every text by the cosine of its best hit among `count` images; None where the model has no verdict."""
+        ...
+
+
 class Model(Protocol):
     """A space of images, and tiers that embed texts into it."""
 

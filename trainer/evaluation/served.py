@@ -2,20 +2,21 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from contracts.types import ModelManifest
+from contracts.types import ModelManifest, SearchVerdicts
 from evaluation.bench import TextTier
 from towers.exported_files import read_manifest
 from towers.onnx_export import session
 from towers.preprocess import preprocess
 from towers.quantisation import DEFAULT_SCALE
-from towers.served_text import EmbedTexts, served_tiers
+from towers.served_text import CountTokens, EmbedTexts, served_tiers, token_counts
+from towers.verdict import called_absent
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,12 @@ class ServedTier:
 
     key: str
     embed: EmbedTexts
+    tokens: CountTokens
+    verdicts: SearchVerdicts | None
+
+    def called_absent(self, texts: Sequence[str], top_N: np.ndarray, count: int) -> np.ndarray | None:
+        """As the service tells it; None where the model has no verdict."""
+        return None if self.verdicts is None else called_absent(top_N, self.tokens(texts), count, self.verdicts)
 
 
 class ServedModel:
@@ -38,8 +45,11 @@ class ServedModel:
         self.int8_scale = self.manifest.get("quantisation", {"int8_scale": DEFAULT_SCALE})["int8_scale"]
         self.image_session = session(folder / self.manifest["image"]["graph"]["file"]["path"], threads)
         # The first tier is called "student" in requests and "base" where tiers are compared.
+        tokens, verdicts = token_counts(folder, self.manifest), self.manifest.get("search_verdicts", {})
         self.tiers: Mapping[str, TextTier] = {
-            "base" if name == "student" else name: ServedTier(f"{name} {text_digest(self.manifest)}", embed)
+            "base" if name == "student" else name: ServedTier(
+                f"{name} {text_digest(self.manifest)}", embed, tokens[name], verdicts.get(name)
+            )
             for name, embed in served_tiers(folder, self.manifest).items()
         }
 

@@ -1,11 +1,12 @@
-"""The command behind `npm run model -- export` and `import`: served models out to other libraries, published checkpoints in."""
+"""The command behind `npm run model -- export`, `import` and `calibrate`: models out, checkpoints in, scores fitted again."""
 
 import argparse
 import json
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from contracts.constants import EXIT_OK, EXIT_USAGE, FILE_MANIFEST
@@ -37,6 +38,15 @@ def main() -> int:
     inward.add_argument("--licence", default="not stated")
     inward.add_argument("--students", type=Path, help="finished run of imitate, served in place of its own text tower")
     inward.add_argument("--json", action="store_true", help="one JSON object instead of text")
+    again = commands.add_parser("calibrate", help="fit scores and verdicts of a model again, without training")
+    again.add_argument("model", type=Path, help=f"folder with {FILE_MANIFEST}")
+    again.add_argument("--model-version", required=True)
+    again.add_argument(
+        "--images", type=Path, required=True, help="images with captions, in any form that finetune reads"
+    )
+    again.add_argument("--to", type=Path, required=True, help="folder that is not there yet, or is empty")
+    again.add_argument("--seed", type=int, default=1)
+    again.add_argument("--json", action="store_true", help="one JSON object instead of text")
     looking = commands.add_parser("look", help="say how stage imitate opens a published checkpoint, or why it cannot")
     looking.add_argument("source", type=Path)
     looking.add_argument("--architecture")
@@ -57,7 +67,31 @@ def main() -> int:
         return run_features(given)
     if given.to.exists() and (not given.to.is_dir() or any(given.to.iterdir())):
         return refuse(f"{given.to} is there already: name another folder with --to, or remove it")
-    return run_export(given) if given.command == "export" else run_import(given)
+    run = {"export": run_export, "import": run_import, "calibrate": run_calibrate}[given.command]
+    return run(given)
+
+
+def run_calibrate(given: argparse.Namespace) -> int:
+    """Write the model with scores that were fitted again."""
+    import towers  # noqa: F401  (makes transformers importable beside a CPU build of torch)
+    from exchange.calibrate import calibrate
+    from exchange.refusal import CannotExpress
+    from towers.formats.item import FormatError
+
+    try:
+        with becoming(given.to) as making:
+            done = calibrate(given.model, making, version=given.model_version, images=given.images, seed=given.seed)
+    except (CannotExpress, FormatError) as error:
+        return refuse(str(error))
+    name, version, metrics = done.manifest["name"], done.manifest["version"], done.manifest["metrics"]
+    if given.json:
+        print(
+            json.dumps({"to": str(given.to), "name": name, "version": version, "metrics": metrics, "notes": done.notes})
+        )
+    else:
+        figures = [f"  {figure} {value:.4f}" for figure, value in metrics.items() if ".verdict." in figure]
+        print("\n".join([f"{given.to}: {name} {version}", *figures, *done.notes]))
+    return EXIT_OK
 
 
 def run_import(given: argparse.Namespace) -> int:
@@ -158,23 +192,31 @@ def write_out(given: argparse.Namespace, write: Callable[[Path], list[str]], wei
     """Call `write` with a folder that becomes the target, and say what it wrote."""
     from exchange.refusal import CannotExpress
 
-    given.to.parent.mkdir(parents=True, exist_ok=True)
-    making = Path(tempfile.mkdtemp(prefix=f".{given.to.name}-", dir=given.to.parent))
     try:
-        written = write(making)
-        if given.to.exists():
-            given.to.rmdir()
-        making.chmod(0o755)
-        making.rename(given.to)
+        with becoming(given.to) as making:
+            written = write(making)
     except CannotExpress as error:
         return refuse(str(error))
-    finally:
-        shutil.rmtree(making, ignore_errors=True)
     if given.json:
         print(json.dumps({"to": str(given.to), "format": given.format, "written": written, "weights": weights}))
     else:
         print(f"{given.to}: {', '.join(written)}, as {given.format}. README.md says how to open it.\n{weights}")
     return EXIT_OK
+
+
+@contextmanager
+def becoming(folder: Path) -> Iterator[Path]:
+    """An empty folder that becomes `folder` when everything is in it; after an error nothing is left."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    making = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        yield making
+        if folder.exists():
+            folder.rmdir()
+        making.chmod(0o755)
+        making.rename(folder)
+    finally:
+        shutil.rmtree(making, ignore_errors=True)
 
 
 def refuse(sentence: str) -> int:

@@ -34,6 +34,18 @@ def served_tiers(folder: Path, manifest: ModelManifest) -> dict[Tier, EmbedTexts
 
 
 TextTokenizer = WordPiece | ClipBpe | SentencePiece
+CountTokens = Callable[[Sequence[str]], list[int]]
+
+
+def token_counts(folder: Path, manifest: ModelManifest) -> dict[Tier, CountTokens]:
+    """Tokens of texts as receipts of each tier count them, up to the context length: transformers read special ones, too."""
+    tokenizer, most = tokenizer_in(folder, manifest), manifest["text"]["context_length"]
+    counts: dict[Tier, CountTokens] = {
+        tier: lambda texts: [len(ids) for ids in tokenizer.encode(texts, most)] for tier in text_towers(manifest)
+    }
+    if "static" in manifest:
+        counts["static"] = lambda texts: [min(len(ids), most) for ids in tokenizer.tokens(texts)]
+    return counts
 
 
 def tokenizer_in(folder: Path, manifest: ModelManifest) -> TextTokenizer:

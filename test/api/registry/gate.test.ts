@@ -117,6 +117,8 @@ describe('verdicts on whole searches', () => {
     'tiny.verdict.auc': 0.63,
     'tiny.verdict.ece': 0.01,
     'static.verdict.ece': 0.01,
+    'student.verdict.short.auc': 0.66,
+    'tiny.verdict.short.present_called_absent': 0.1,
   };
   const judged = (figures: Record<string, number>): Candidate => ({
     ...candidate(),
@@ -133,6 +135,12 @@ describe('verdicts on whole searches', () => {
     ['tiny.verdict.auc', 0.6, 'tiny.verdict.auc is 0.6; at least 0.61 is needed'],
     ['tiny.verdict.ece', 0.04, 'tiny.verdict.ece is 0.04; at most 0.03 is needed'],
     ['static.verdict.ece', 0.2, 'static.verdict.ece is 0.2; at most 0.03 is needed'],
+    ['student.verdict.short.auc', 0.6, 'student.verdict.short.auc is 0.6; at least 0.61 is needed'],
+    [
+      'tiny.verdict.short.present_called_absent',
+      0.35,
+      'tiny.verdict.short.present_called_absent is 0.35; at most 0.14 is needed',
+    ],
   ])('that are worse in %s than the incumbent by more than may be are refused', (metric, value, sentence) => {
     expect(decide(judged({ ...VERDICTS, [metric]: value }), before())).toMatchObject({
       decision: 'reject',
@@ -154,6 +162,8 @@ describe('verdicts on whole searches', () => {
       'tiny.verdict.auc': 0.615,
       'tiny.verdict.ece': 0.025,
       'static.verdict.ece': 0.025,
+      'student.verdict.short.auc': 0.62,
+      'tiny.verdict.short.present_called_absent': 0.13,
     };
     expect(decide(judged(slightly), before()).decision).toBe('publish');
     expect(decide(judged({ ...slightly, 'student.verdict.auc': 0.3 }), before(digest('e'))).decision).toBe('publish');

@@ -136,7 +136,7 @@ PERFECT = {
     "multi30k": ["de_R@1", "cs_R@1", "zh_R@1"],
     "stsb": ["spearman"],
     "long": ["half_to_half_R@1"],
-    "absent": ["auc", "absent_refused", "nonsense_refused", "absent_things_refused", "things_auc"],
+    "absent": ["auc", "absent_called_absent", "nonsense_called_absent", "absent_things_called_absent", "things_auc"],
 }
 
 
@@ -169,13 +169,29 @@ def test_things_that_photos_show_are_those_that_most_captions_name(data):
     assert absent.present_things(bench, captions) == ["a photo of a quokka"]
 
 
-def test_names_of_things_that_are_there_are_not_refused_by_a_model_that_reads_them(measured, data):
-    assert measured["sets"]["absent"]["colours"]["present_things_refused"] == 0
+def test_names_of_things_that_are_there_are_not_called_absent_by_a_model_that_reads_them(measured, data):
+    assert measured["sets"]["absent"]["colours"]["present_things_called_absent"] == 0
     model = SeesColours()
     # It reads sentences but no prompts: every name scores below every caption.
     model.reader.embed = lambda texts: ReadsColours().embed(["" if "photo of" in text else text for text in texts])
     bench = Bench(model, model.tiers["colours"], Place(data, progress=Progress(quiet=True)))
-    assert absent.present_or_absent(bench)["present_things_refused"] == 1
+    assert absent.present_or_absent(bench)["present_things_called_absent"] == 1
+
+
+def test_what_is_called_absent_is_what_the_model_itself_says_of_texts_of_that_length(data):
+    told = []
+
+    class Judges(ReadsColours):
+        def called_absent(self, texts, top_N, count):
+            told.append((texts, count, top_N.shape))
+            return np.array([len(text.split()) > 4 for text in texts])
+
+    model = SeesColours()
+    bench = Bench(model, Judges(), Place(data, progress=Progress(quiet=True)))
+    figures = absent.present_or_absent(bench)
+    # "a photo of a quokka" has five words, a word of random letters has three at most.
+    assert figures["present_things_called_absent"] == 1 and figures["nonsense_called_absent"] == 0
+    assert {count for _, count, _ in told} == {8} and all(shape == (len(texts),) for texts, _, shape in told)
 
 
 def test_only_photos_of_held_out_labels_count_as_unseen(measured):

@@ -21,6 +21,7 @@ import { stageOf } from '../plan/pipeline-plan.ts';
 import type { Plan, PlannedJob } from '../plan/plan.ts';
 import { type ResolvedRecipe, resolveRecipe } from '../recipe/locate.ts';
 import { type CommandContext, openRegistryOf, processContext, runsFolder } from './context.ts';
+import { calibrateModel } from './exchange/calibrate-model.ts';
 import { exportModel } from './exchange/export-model.ts';
 import { importModel } from './exchange/import-model.ts';
 
@@ -29,6 +30,7 @@ const HELP = `Usage: npm run model -- list [NAME] [options]
        npm run model -- rollback NAME [options]
        npm run model -- export NAME --format FORMAT [options]
        npm run model -- import SOURCE [--name NAME] [options]
+       npm run model -- calibrate NAME --images PATH --model-version TEXT [--to FOLDER] [options]
 
 A registry holds models by digest and, for each name, a pointer to the current one. Servers follow the pointer.
 
@@ -41,6 +43,9 @@ A registry holds models by digest and, for each name, a pointer to the current o
                   of weights with --architecture. With --distil a small text student learns its text vectors from captions
                   first, where no isolate holds its own text tower; it says how long that takes, and Ctrl-C keeps what was
                   done
+  calibrate       fit again what scores and verdicts of a model mean, on images with captions that it did not learn from, and
+                  write a new version into a folder of its own: every other file, and the space, stay byte for byte. For a model that was
+                  imported or fine-tuned, whose searches have no verdict. NAME is as for export
 
   --registry URI  file:// or s3:// (default $${ENVARS.registry}, else registry/ in the repository, which \`npm start\` follows)
   --check         publish: only ask the gate; exit 1 if it rejects
@@ -48,11 +53,13 @@ A registry holds models by digest and, for each name, a pointer to the current o
   --runs DIR      publish, import --distil: where the recipe's runs are (default runs/ in the repository); export: where the
                   runs of distill and clip may be, whose float weights are taken where the model was exported from them
   --to DIGEST     rollback: to this manifest, as list shows it
-  --to FOLDER     export: a folder that is not there yet (default NAME.FORMAT)
+  --to FOLDER     export, calibrate: a folder that is not there yet (default NAME.FORMAT, NAME-VERSION)
+  --images PATH   calibrate: images with captions, at least 100, of which 50 have two; any form that finetune reads
   --format FORMAT export: hf, onnx, open_clip, safetensors or sentence-transformers
   --tier TIER,…   export: these text tiers only; image: the image tower alone (hf, onnx)
   --name NAME     import: the model's name (default: that of the folder or file)
-  --model-version TEXT, --licence TEXT   import: kept in the manifest (default 1, and not stated)
+  --model-version TEXT   import, calibrate: kept in the manifest (default of import: 1)
+  --licence TEXT  import: kept in the manifest (default: not stated)
   --architecture NAME   import: open_clip's name of what a file of weights belongs to
   --distil        import: train text students, as trainer/recipes/imitate.json says; its texts are those of the recipe, or of
   --captions FILE      a caption a line, JSON lines or a table with a column caption, captions or text
@@ -86,6 +93,7 @@ interface ModelOptions {
   features?: string | undefined;
   steps?: string | undefined;
   recipe?: string | undefined;
+  images?: string | undefined;
   on?: string | undefined;
   outputs?: string | undefined;
   json: boolean;
@@ -103,6 +111,7 @@ export async function model(argv: readonly string[], context: CommandContext): P
     if (command === 'list') return await list(registry, subject, print);
     if (command === 'publish') return await publish(subject, { registry, options, context, print });
     if (command === 'export') return await exportModel(subject, options, { registry, context });
+    if (command === 'calibrate') return await calibrateModel(subject, options, { registry, context });
     if (command === 'import') return await importModel(subject, options, { registry, context });
     const reason = options.reason ?? 'rolled back by hand';
     const back = await rollback(registry, subject, { to: options.to, reason });
@@ -225,12 +234,13 @@ const OPTIONS = {
   features: { type: 'string' },
   steps: { type: 'string' },
   recipe: { type: 'string' },
+  images: { type: 'string' },
   on: { type: 'string' },
   outputs: { type: 'string' },
   json: { type: 'boolean', default: false },
 } as const;
 
-const COMMANDS = ['list', 'publish', 'rollback', 'export', 'import'] as const;
+const COMMANDS = ['list', 'publish', 'rollback', 'export', 'import', 'calibrate'] as const;
 type ModelCommand = (typeof COMMANDS)[number];
 
 /** Options that some commands alone take. */
@@ -238,12 +248,13 @@ const OWNERS: Record<string, readonly ModelCommand[]> = {
   check: ['publish'],
   force: ['publish'],
   runs: ['publish', 'export', 'import'],
-  to: ['rollback', 'export'],
+  to: ['rollback', 'export', 'calibrate'],
   reason: ['rollback'],
   format: ['export'],
   tier: ['export'],
   name: ['import'],
-  'model-version': ['import'],
+  'model-version': ['import', 'calibrate'],
+  images: ['calibrate'],
   licence: ['import'],
   architecture: ['import'],
   distil: ['import'],
@@ -257,6 +268,7 @@ const ASKED: Record<Exclude<ModelCommand, 'list'>, string> = {
   publish: 'publish which recipe?',
   rollback: 'roll back which model? list shows their names',
   export: 'export which model? list shows their names',
+  calibrate: 'calibrate which model? Its folder, or a name that list shows',
   import: 'import what? A folder of transformers or open_clip, or a file of weights',
 };
 

@@ -1,22 +1,25 @@
 """Vectors of dev as they are served, and their cosines to PyTorch in float32: below the least nothing is exported."""
 
 import io
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import cast
 
 import numpy as np
 import torch
+from onnxruntime import InferenceSession
 from PIL import Image, ImageOps
 
-from contracts.types import ExportConfig, ModelManifest, Tier
+from contracts.types import ExportConfig, ModelManifest, PreprocessRecipe, Tier
 from engine.run import Run
 from towers.data import read_images, read_pairs
 from towers.export.graphs import Exported
 from towers.exported_files import FILE_OF
 from towers.onnx_export import session
 from towers.preprocess import preprocess
-from towers.served_text import EmbedTexts, served_tiers
+from towers.served_text import CountTokens, EmbedTexts, served_tiers, token_counts
 from towers.student.model import TextStudent
 
 MIN_IMAGE_COSINE = 0.999
@@ -28,12 +31,14 @@ CROP_FRACTION = 0.8  # of an image's sides: the central crop that is its second 
 
 @dataclass(frozen=True)
 class ServedTexts:
-    """Dev captions by every served tier [N, E], the image of each, and cosines of some to PyTorch by file name.
+    """Captions of every dev image, their vectors by every served tier [N, E], the image of each, and cosines of some to PyTorch by file name.
 
     `cosines` are to PyTorch with the rounding of the served graphs, `rounding` to float32: what rounding costs.
     """
 
+    captions: list[list[str]]
     embed: dict[Tier, EmbedTexts]
+    tokens: dict[Tier, CountTokens]
     vectors: dict[Tier, np.ndarray]
     image_of_text: np.ndarray
     cosines: dict[str, np.ndarray]
@@ -54,7 +59,8 @@ def serve_texts(run: Run[ExportConfig], prepared: Path, exported: Exported) -> S
     pairs = read_pairs(prepared, "dev")
     texts = [caption for row in pairs for caption in row["captions"]]
     image_of_text = np.array([number for number, row in enumerate(pairs) for _ in row["captions"]])
-    embed_tier = served_tiers(run.output, cast(ModelManifest, exported.described))
+    described = cast(ModelManifest, exported.described)
+    embed_tier, tokens = served_tiers(run.output, described), token_counts(run.output, described)
     vectors: dict[Tier, np.ndarray] = {tier: embed(texts) for tier, embed in embed_tier.items()}
     sample = np.unique(np.linspace(0, len(texts) - 1, min(run.config["parity_samples"], len(texts))).astype(int))
     sampled = [texts[i] for i in sample]
@@ -67,7 +73,8 @@ def serve_texts(run: Run[ExportConfig], prepared: Path, exported: Exported) -> S
     with torch.no_grad():
         static_NE = exported.static(exported.wordpiece.tokens(sampled)).numpy()
     cosines_of["static"] = row_cosines(vectors["static"][sample], static_NE)
-    return ServedTexts(embed_tier, vectors, image_of_text, cosines_of, rounding_of)
+    captions = [row["captions"] for row in pairs]
+    return ServedTexts(captions, embed_tier, tokens, vectors, image_of_text, cosines_of, rounding_of)
 
 
 def rounded(student: TextStudent, ids: list[list[int]]) -> np.ndarray:
@@ -78,28 +85,54 @@ def rounded(student: TextStudent, ids: list[list[int]]) -> np.ndarray:
     return torch.cat(vectors).numpy()
 
 
+OnBatch = Callable[[int, np.ndarray, np.ndarray], None]
+
+
 def serve_images(run: Run[ExportConfig], prepared: Path, exported: Exported) -> ServedImages:
     """Embed all dev images, a mirrored central crop of the first ones, and some in PyTorch."""
     pairs, graph = read_pairs(prepared, "dev"), session(run.output / "image.onnx")
-    images, views, cosines = [], [], []
+    cosines: list[np.ndarray] = []
     limit = run.config["parity_samples"]
-    pixels: list[np.ndarray] = []
-    crops: list[np.ndarray] = []
-    for number, (_, data) in enumerate(read_images(prepared, pairs), 1):
-        image = ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB")
-        pixels.append(preprocess(image, exported.recipe))
-        if number <= VIEW_IMAGES:
-            crops.append(preprocess(mirrored_centre(image), exported.recipe))
-        if len(pixels) == IMAGE_BATCH or number == len(pairs):
-            batch_B3SS = np.stack(pixels)
-            images.append(np.asarray(graph.run(["embedding"], {"pixels": batch_B3SS})[0]))
-            if crops:
-                views.append(np.asarray(graph.run(["embedding"], {"pixels": np.stack(crops)})[0]))
-            if number - len(pixels) < limit:
-                with torch.no_grad():
-                    cosines.append(row_cosines(images[-1], exported.tower(torch.from_numpy(batch_B3SS)).numpy()))
-            pixels, crops = [], []
-    return ServedImages(np.concatenate(images), np.concatenate(views), np.concatenate(cosines))
+
+    def compare(done: int, batch_B3SS: np.ndarray, vectors_BE: np.ndarray) -> None:
+        if done - len(batch_B3SS) < limit:
+            with torch.no_grad():
+                cosines.append(row_cosines(vectors_BE, exported.tower(torch.from_numpy(batch_B3SS)).numpy()))
+
+    images_ME, views_ME = see_images(read_images(prepared, pairs), graph, exported.recipe, compare)
+    return ServedImages(images_ME, views_ME, np.concatenate(cosines))
+
+
+def see_images(
+    files: Iterable[tuple[str, bytes]], graph: InferenceSession, recipe: PreprocessRecipe, on_batch: OnBatch
+) -> tuple[np.ndarray, np.ndarray]:
+    """Vectors [M, E] of image files (with their keys), and of a mirrored central crop of the first ones.
+
+    `on_batch` is told how many were embedded, and the pixels and vectors of the last ones.
+    """
+    images, views = [], []
+    done = 0
+    for some in in_batches(files):
+        pixels, crops = [], []
+        for _, data in some:
+            image = ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB")
+            pixels.append(preprocess(image, recipe))
+            if done + len(pixels) <= VIEW_IMAGES:
+                crops.append(preprocess(mirrored_centre(image), recipe))
+        batch_B3SS = np.stack(pixels)
+        images.append(np.asarray(graph.run(["embedding"], {"pixels": batch_B3SS})[0]))
+        if crops:
+            views.append(np.asarray(graph.run(["embedding"], {"pixels": np.stack(crops)})[0]))
+        done += len(pixels)
+        on_batch(done, batch_B3SS, images[-1])
+    return np.concatenate(images), np.concatenate(views)
+
+
+def in_batches(files: Iterable[tuple[str, bytes]]) -> Iterable[list[tuple[str, bytes]]]:
+    """In lists of as many as the graph takes at once."""
+    waiting = iter(files)
+    while some := list(islice(waiting, IMAGE_BATCH)):
+        yield some
 
 
 def parity(config: ExportConfig, texts: ServedTexts, images: ServedImages) -> dict[str, float]:

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from contracts.types import Calibration, ModelManifestCalibration, ScoreDistributions, SearchVerdicts
+from contracts.types import Calibration, ModelManifestCalibration, ScoreDistributions, SearchVerdicts, Tier
 from towers.calibration import fit_logistic, random_negative_pairs, score_distributions
 from towers.export.parity import ServedImages, ServedTexts
 from towers.metrics import recalls
-from towers.verdict import search_verdicts
+from towers.names import names_in
+from towers.verdict import LEAST_NAMES, ShortSide, fit_short, longest_short, measure_short, search_verdicts
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,13 @@ def fit_scores(texts: ServedTexts, images: ServedImages, seed: int) -> Scores:
     for tier, vectors_NE in texts.vectors.items():
         verdicts[tier], found = search_verdicts(vectors_NE, image_of_text, images_ME, views_ME, rng)
         metrics |= {f"{tier}.verdict.{name}": value for name, value in found.items()}
+        # Drawn apart: what is drawn for the rest does not depend on the names.
+        [drawn] = rng.spawn(1)
+        side = short_side(texts, tier)
+        if side is not None:
+            verdicts[tier]["short_texts"] = fit_short(side, images_ME, drawn)
+            found = measure_short(texts.captions, side, images_ME, drawn)
+            metrics |= {f"{tier}.verdict.short.{name}": value for name, value in found.items()}
     texts_NE = texts.vectors["student"]
     calibration: ModelManifestCalibration = {
         "text_image": fit_pairs(texts_NE, image_of_text, images_ME, rng),
@@ -42,6 +50,16 @@ def fit_scores(texts: ServedTexts, images: ServedImages, seed: int) -> Scores:
     }
     distributions = score_distributions(texts_NE, image_of_text, images_ME, views_ME, rng)
     return Scores(calibration, distributions, verdicts, metrics)
+
+
+def short_side(texts: ServedTexts, tier: Tier) -> ShortSide | None:
+    """The names that the captions say; None where they are too few or as long as captions are."""
+    names = names_in(texts.captions)
+    if len(names.texts) < LEAST_NAMES:
+        return None
+    flat = [caption for of_image in texts.captions for caption in of_image]
+    most = longest_short(texts.tokens[tier](names.texts), texts.tokens[tier](flat))
+    return None if most is None else ShortSide(names, texts.embed[tier](names.texts), most)
 
 
 def fit_pairs(a_NE: np.ndarray, image_of_a: np.ndarray, images_ME: np.ndarray, rng: np.random.Generator) -> Calibration:

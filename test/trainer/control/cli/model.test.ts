@@ -80,16 +80,25 @@ describe('a registry beside the repository', () => {
 describe('the command line', () => {
   const { root } = createRepository();
   it.each([
-    [[], 'there are list, publish, rollback, export, import'],
-    [['promote'], 'promote: there are list, publish, rollback, export, import'],
+    [[], 'there are list, publish, rollback, export, import, calibrate'],
+    [['promote'], 'promote: there are list, publish, rollback, export, import, calibrate'],
     [['publish'], 'publish which recipe?'],
     [['rollback'], 'roll back which model?'],
     [['rollback', 'tiny'], 'nothing was ever published under this name'],
     [['list', 'tiny'], 'nothing was ever published as tiny in file://'],
-    [['list', '--to', 'x'], '--to goes with rollback and export, not with list'],
+    [['list', '--to', 'x'], '--to goes with rollback and export and calibrate, not with list'],
     [['rollback', 'tiny', '--check'], '--check goes with publish, not with rollback'],
     [['import'], 'import what?'],
     [['import', 'A Folder'], 'a folder is no name for a model'],
+    [['calibrate'], 'calibrate which model?'],
+    [['calibrate', 'tiny'], 'calibrate on which images? --images names'],
+    [['calibrate', 'tiny', '--images', '.'], '--model-version is missing'],
+    [['calibrate', 'tiny', '--images', 'nowhere', '--model-version', '2'], '--images: there is no /'],
+    [
+      ['calibrate', 'tiny', '--images', '.', '--model-version', '2'],
+      'tiny is no folder with a manifest.json and no model',
+    ],
+    [['import', 'x', '--images', '.'], '--images goes with calibrate, not with import'],
     [['export'], 'export which model?'],
     [['export', 'tiny'], '--format is missing: there are hf, onnx, open_clip, safetensors, sentence-transformers'],
     [['export', 'tiny', '--format', 'keras'], '--format keras: there are hf, onnx'],

@@ -1,0 +1,101 @@
+"""`npm run model -- calibrate`: the same files in a new version, scores fitted on images at hand, and what is refused."""
+
+import json
+import subprocess
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from support import ROOT, STAGE_ENV, warm_python
+from towers.exported_files import artefacts_in
+
+COLOURS = ["red", "green", "blue", "black", "white", "yellow", "pink", "brown", "grey", "orange", "purple"]
+THINGS = ["dog", "boat", "girl", "rock"]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """Three tiers of random weights, as a server opens them, with a card."""
+    folder = tmp_path_factory.mktemp("model")
+    script = ROOT / "test/support/tiered_model.py"
+    subprocess.run([warm_python(), "-W", "ignore", str(script), str(folder)], check=True, env=STAGE_ENV)
+    card = "# tiered 1\n\n## Measured on the dev split\n| figure | value |\n|---|---|\n| old.verdict.auc | 0.1 |\n\n- Parity: kept.\n"
+    (folder / "MODEL_CARD.md").write_text(card, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """132 pictures, three of each of 44 things with two captions."""
+    folder = tmp_path_factory.mktemp("photos")
+    rng = np.random.default_rng(0)
+    rows = []
+    for number in range(132):
+        colour, thing = COLOURS[number % 11], THINGS[number % 4]
+        pixels = rng.integers(0, 255, (24, 24, 3)).astype(np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+        long = f"a {colour} {thing} is standing there in front of the old house by the sea"
+        rows.append(
+            {"file_name": f"{number}.png", "captions": [long, f"there is the {colour} {thing} on its way to us now"]}
+        )
+    (folder / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return folder
+
+
+def calibrate(model, photos, to, *more, version="2"):
+    command = [warm_python(), "-W", "ignore", "-m", "exchange", "calibrate", str(model), "--model-version", version]
+    command += ["--images", str(photos), "--to", str(to), *more]
+    return subprocess.run(command, cwd=ROOT / "trainer", env=STAGE_ENV, capture_output=True, text=True, check=False)
+
+
+def test_the_new_version_has_the_same_files_and_vectors_and_other_scores(model, photos, tmp_path):
+    done = calibrate(model, photos / "metadata.jsonl", tmp_path / "new", "--json")
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert said["version"] == "2" and said["to"] == str(tmp_path / "new")
+    assert "images: 132 of 132" in done.stderr and "captions, tiny: 264 of 264" in done.stderr
+    old, new = (
+        json.loads((folder / "manifest.json").read_text(encoding="utf-8")) for folder in (model, tmp_path / "new")
+    )
+    fitted = {"version", "created_at", "calibration", "score_distributions", "search_verdicts", "metrics"}
+    assert {name for name in new if new.get(name) != old.get(name)} == fitted
+    for file in artefacts_in(new):
+        assert (tmp_path / "new" / file["path"]).read_bytes() == (model / file["path"]).read_bytes()
+    for verdicts in new["search_verdicts"].values():
+        short = verdicts["short_texts"]
+        assert short["text_image"]["counts"] == [1, 4, 16, 64, 92]
+        # The shorter caption has eleven words and a name two, of which a vocabulary without a colour spells some.
+        assert short["max_tokens"] >= 8
+    # Transformers read two special tokens more.
+    most = {tier: verdicts["short_texts"]["max_tokens"] for tier, verdicts in new["search_verdicts"].items()}
+    assert most["student"] == most["tiny"] == most["static"] + 2
+    card = (tmp_path / "new" / "MODEL_CARD.md").read_text(encoding="utf-8")
+    assert card.startswith(f"# {new['name']} 2\n") and "old.verdict" not in card and "- Parity: kept." in card
+    assert "fitted on 132 images with 264 captions" in card
+    assert f"| student.verdict.auc | {new['metrics']['student.verdict.auc']:.4f} |" in card
+    # The same seed draws the same.
+    again = calibrate(tmp_path / "new", photos / "metadata.jsonl", tmp_path / "third", "--json", version="3")
+    assert json.loads(again.stdout)["metrics"] == said["metrics"]
+    third = (tmp_path / "third" / "MODEL_CARD.md").read_text(encoding="utf-8")
+    assert third.count("- Scores and verdicts of") == 1
+
+
+def test_what_cannot_be_fitted_is_refused_with_what_is_needed_and_nothing_is_left(model, photos, tmp_path):
+    rows = (photos / "metadata.jsonl").read_text(encoding="utf-8").splitlines()
+    (photos / "few.jsonl").write_text("\n".join(rows[:99]), encoding="utf-8")
+    single = [json.dumps({**json.loads(row), "captions": json.loads(row)["captions"][:1]}) for row in rows]
+    (photos / "single.jsonl").write_text("\n".join(single), encoding="utf-8")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine.txt").write_text("kept", encoding="utf-8")
+    version = json.loads((model / "manifest.json").read_text(encoding="utf-8"))["version"]
+    for file, to, name, sentence in (
+        ("few.jsonl", "new", "2", "has 99 images with captions, at least 100 are needed"),
+        ("single.jsonl", "new", "2", "has 0 images with two captions or more, at least 50 are needed"),
+        ("metadata.jsonl", "new", version, "name the new one with --model-version"),
+        ("metadata.jsonl", "full", "2", "is there already"),
+        ("nothing.jsonl", "new", "2", "there is no"),
+    ):
+        done = calibrate(model, photos / file, tmp_path / to, version=name)
+        assert (done.returncode, done.stdout) == (2, "") and sentence in done.stderr, done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["full"]

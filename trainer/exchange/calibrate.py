@@ -1,0 +1,142 @@
+"""What scores of a finished model mean, fitted again without training: a new version of the same files.
+
+Scores and verdicts are fitted as stage `export` fits them, on images and captions that the model did not learn from.
+"""
+
+import re
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from contracts.types import ModelManifest
+from exchange.refusal import CannotExpress
+from towers.export.parity import ServedImages, ServedTexts, see_images
+from towers.export.scores import Scores, fit_scores
+from towers.exported_files import artefacts_in, read_manifest, write_manifest
+from towers.formats.item import Item
+from towers.formats.table import read_items
+from towers.onnx_export import session
+from towers.served_text import served_tiers, token_counts
+
+CARD = "MODEL_CARD.md"
+LEAST_IMAGES = 100  # with captions: a threshold is a tenth of them
+LEAST_DESCRIBED = 50  # images with two captions, which texts are compared by
+TEXTS_AT_ONCE = 512
+TOLD_EVERY = 160
+VERDICTS = ".verdict."
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """The new manifest, and sentences on what was fitted."""
+
+    manifest: ModelManifest
+    notes: list[str]
+
+
+def calibrate(model: Path, out: Path, *, version: str, images: Path, seed: int) -> Calibrated:
+    """Write the model with other scores into the folder `out`. Raises CannotExpress with what is to be done."""
+    manifest = read_manifest(model)
+    if version == manifest["version"]:
+        raise CannotExpress(f"{manifest['name']} {version} is what there is: name the new one with --model-version")
+    items, note = usable(images)
+    served, said = serve_images(model, manifest, items)
+    texts = serve_texts(model, manifest, said)
+    scores = fit_scores(texts, served, seed)
+    changed = with_scores(manifest, scores, version)
+    for path in {file["path"] for file in artefacts_in(manifest)}:
+        (out / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(model / path, out / path)
+    names = "with" if any("short_texts" in each for each in scores.verdicts.values()) else "without"
+    sentence = (
+        f"Scores and verdicts of {version}: fitted on {len(said)} images with {len(texts.image_of_text)} captions of "
+        f"{images.name}, {names} a verdict of names; {manifest['version']} has the same weights."
+    )
+    if (model / CARD).exists():
+        card = (model / CARD).read_text(encoding="utf-8")
+        (out / CARD).write_text(changed_card(card, changed, sentence), encoding="utf-8")
+    write_manifest(out, changed)
+    return Calibrated(changed, [*note, sentence])
+
+
+def usable(images: Path) -> tuple[list[Item], list[str]]:
+    """Images with captions, none of a split that is kept for tests, and how they were read."""
+    found = read_items(images)
+    items = [item for item in found.items if item.captions and item.split != "test"]
+    if len(items) < LEAST_IMAGES:
+        raise CannotExpress(f"{images.name} has {len(items)} images with captions, at least {LEAST_IMAGES} are needed")
+    described = sum(len(item.captions) > 1 for item in items)
+    if described < LEAST_DESCRIBED:
+        raise CannotExpress(
+            f"{images.name} has {described} images with two captions or more, at least {LEAST_DESCRIBED} are needed: they show "
+            "which scores two texts about one thing have"
+        )
+    return items, list(found.notes)
+
+
+def serve_images(model: Path, manifest: ModelManifest, items: Sequence[Item]) -> tuple[ServedImages, list[list[str]]]:
+    """Vectors as servers compute them, and the captions of each."""
+    image = manifest["image"]
+    graph = session(model / image["graph"]["file"]["path"])
+
+    def on_batch(done: int, *_: object) -> None:
+        if done % TOLD_EVERY == 0 or done == len(items):
+            tell("images", done, len(items))
+
+    files = ((item.key, item.load()) for item in items)
+    images_ME, views_ME = see_images(files, graph, image["preprocess"], on_batch)
+    return ServedImages(images_ME, views_ME, np.empty(0)), [list(item.captions) for item in items]
+
+
+def serve_texts(model: Path, manifest: ModelManifest, captions: list[list[str]]) -> ServedTexts:
+    """Vectors of every caption by every tier."""
+    texts = [caption for of_image in captions for caption in of_image]
+    image_of_text = np.array([number for number, of_image in enumerate(captions) for _ in of_image])
+    embed = served_tiers(model, manifest)
+    vectors = {}
+    for tier, embed_texts in embed.items():
+        parts = []
+        for start in range(0, len(texts), TEXTS_AT_ONCE):
+            parts.append(embed_texts(texts[start : start + TEXTS_AT_ONCE]))
+            tell(f"captions, {tier}", min(start + TEXTS_AT_ONCE, len(texts)), len(texts))
+        vectors[tier] = np.concatenate(parts)
+    return ServedTexts(captions, embed, token_counts(model, manifest), vectors, image_of_text, {}, {})
+
+
+def with_scores(manifest: ModelManifest, scores: Scores, version: str) -> ModelManifest:
+    """The manifest with nothing else changed: recalls and parity stay what `export` measured of the same weights."""
+    metrics = {name: value for name, value in manifest["metrics"].items() if VERDICTS not in name}
+    metrics |= {name: value for name, value in scores.metrics.items() if VERDICTS in name}
+    changed: dict[str, Any] = {
+        **manifest,
+        "version": version,
+        "created_at": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        "calibration": scores.calibration,
+        "score_distributions": scores.distributions,
+        "search_verdicts": scores.verdicts,
+        "metrics": metrics,
+    }
+    return cast(ModelManifest, changed)
+
+
+def changed_card(card: str, manifest: ModelManifest, sentence: str) -> str:
+    """The card with the new version, the new figures of dev and a sentence on them; everything else in it stays true."""
+    card = re.sub(r"^# .*$", f"# {manifest['name']} {manifest['version']}", card, count=1, flags=re.MULTILINE)
+    rows = "".join(f"| {name} | {value:.4f} |\n" for name, value in sorted(manifest["metrics"].items()))
+    card = re.sub(
+        r"(## Measured on the dev split\n\| figure \| value \|\n\|---\|---\|\n)(?:\|.*\n)*\n(?:- Scores and verdicts of .*\n)?",
+        lambda found: f"{found[1]}{rows}\n- {sentence}\n",
+        card,
+    )
+    return card
+
+
+def tell(what: str, done: int, total: int) -> None:
+    """A line on standard error."""
+    print(f"{what}: {done:,} of {total:,}", file=sys.stderr, flush=True)
