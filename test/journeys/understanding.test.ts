@@ -110,6 +110,26 @@ describe('a search among photos', () => {
     });
   });
 
+  test.each(['', '-tiny', '-static'])(
+    'by name is not told that what is there is absent, and is told so of the rest (%s)',
+    async (tier) => {
+      const model = `edge-clip-small${tier}`;
+      const told = async (a: unknown[]) => {
+        const { verdicts = [] } = await matrix({ model, a, b: photos, candidates: photos.length });
+        return verdicts.map((verdict) => verdict?.matches);
+      };
+      const there = [...NAMES, 'a cat', 'a photo of a cat', 'cats', 'Katze', 'chat', 'fleur', 'a rocket'];
+      const found = await told(there);
+      expect(there.filter((_, at) => found[at] === 'no')).toEqual([]);
+      const missing = ['a submarine', 'submarine', 'an elephant', 'guitar', 'qzxv wrrk'];
+      const lost = await told(missing);
+      expect(missing.filter((_, at) => lost[at] !== 'no')).toEqual([]);
+      // Vectors with their receipts are judged as their texts are, without them as captions.
+      const items = await embed(there, { model });
+      expect(await told(items)).toEqual(found);
+    },
+  );
+
   test('is the less sure the more was searched', async () => {
     const among = async (candidates: number) => (await matrix({ a: 'a flower', b: photos, candidates })).probabilities;
     const [few, many] = [(await among(8))?.[0]?.[3] ?? 0, (await among(100_000))?.[0]?.[3] ?? 1];
