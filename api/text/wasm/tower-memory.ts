@@ -87,7 +87,7 @@ export function planTower(shape: TowerShape, module: WebAssembly.Module): TowerM
     bias: floats(`${name}.bias`, width),
   });
   const matrix = (name: string, depth: number, columns: number): number => {
-    // Weights, scale, sum and bias of each column, and a mark for 8 x 8 weights: see assembly/product.ts.
+    // Weights, scale, sum and bias of each column, and a mark for 8 x 8 weights: see assembly/packing.ts.
     const at = plan.place(depth * columns + 3 * 4 * columns + (depth / 8) * (columns / 8));
     matrices.push({ name, depth, columns, at });
     return at;

@@ -6,13 +6,13 @@
 /** Constants at the start of memory, where its host places nothing: see RESERVED in kernels.ts. */
 const TABLE = memory.data<f32>([
   126, -126, 12582912, 1.3276472454890609e-3, 9.675540961325169e-3, 5.550713092088699e-2, 2.4022120237350464e-1,
-  6.931469440460205e-1, 1.0000001192092896, 1, 4, -4, -2.72614225801306e-10, 2.77068142495902e-8, -2.10102402082508e-6,
-  -5.69250639462346e-5, -7.34990630326855e-4, -2.95459980854025e-3, -1.60960333262415e-2, -1.45660718464996e-5,
-  -2.13374055278905e-4, -1.68282697438203e-3, -7.37332916720468e-3, -1.42647390514189e-2, 0.5, 0.7071067812,
-  -2.455466968, -2.302208198, 0.044715, 9.5701e-3, 5.591786e-2, 2.4024745e-1, 6.9312181e-1, 0.99999926, -64,
+  6.931469440460205e-1, 1.0000001192092896, 1, 0.5, -2.455466968, -2.302208198, 0.044715, 9.5701e-3, 5.591786e-2,
+  2.4024745e-1, 6.9312181e-1, 0.99999926, -64, 4.5, -4.5, -10.125, -2.578996911861697e-12, 8.225888026291983e-11,
+  -1.254566894814957e-9, 1.913190672553355e-8, -3.407073734251753e-7, 5.43447367817862e-6, -7.760938024148345e-5,
+  1.066703582182527e-3, -1.524692215025425e-2, 3.13811719417572e-1,
 ]);
 
-// Their numbers in the table. E of the exponential function, P and Q of the error function.
+// Their numbers in the table. E, W and G: coefficients of the two exponential functions and of GELU.
 const MOST: usize = 0;
 const LEAST: usize = 1;
 const WHOLE: usize = 2;
@@ -23,31 +23,29 @@ const E3: usize = 6;
 const E4: usize = 7;
 const E5: usize = 8;
 const ONE: usize = 9;
-const FOUR: usize = 10;
-const MINUS_FOUR: usize = 11;
-const P0: usize = 12;
-const P1: usize = 13;
-const P2: usize = 14;
-const P3: usize = 15;
-const P4: usize = 16;
-const P5: usize = 17;
-const P6: usize = 18;
-const Q0: usize = 19;
-const Q1: usize = 20;
-const Q2: usize = 21;
-const Q3: usize = 22;
-const Q4: usize = 23;
-const HALF: usize = 24;
-const ROOT_HALF: usize = 25;
-const QUICK: usize = 26;
-const TANH: usize = 27;
-const CUBIC: usize = 28;
-const W0: usize = 29;
-const W1: usize = 30;
-const W2: usize = 31;
-const W3: usize = 32;
-const W4: usize = 33;
-const NOTHING: usize = 34;
+const HALF: usize = 10;
+const QUICK: usize = 11;
+const TANH: usize = 12;
+const CUBIC: usize = 13;
+const W0: usize = 14;
+const W1: usize = 15;
+const W2: usize = 16;
+const W3: usize = 17;
+const W4: usize = 18;
+const NOTHING: usize = 19;
+const G_MOST: usize = 20;
+const G_LEAST: usize = 21;
+const G_MIDDLE: usize = 22;
+const G0: usize = 23;
+const G1: usize = 24;
+const G2: usize = 25;
+const G3: usize = 26;
+const G4: usize = 27;
+const G5: usize = 28;
+const G6: usize = 29;
+const G7: usize = 30;
+const G8: usize = 31;
+const G9: usize = 32;
 
 function constant(number: usize): v128 {
   return v128.load32_splat(TABLE + (number << 2));
@@ -130,27 +128,36 @@ export function shares(from: usize, end: usize, factor: v128): v128 {
   return total;
 }
 
-/** Error function as x P(x²) / Q(x²) on -4..4, beyond which float32 cannot tell it from ±1. Coefficients of Eigen's. */
-function erf(given: v128): v128 {
-  const x = f32x4.pmax(f32x4.pmin(given, constant(FOUR)), constant(MINUS_FOUR));
-  const s = f32x4.mul(x, x);
-  let p = step(constant(P0), s, P1);
-  p = step(p, s, P2);
-  p = step(p, s, P3);
-  p = step(p, s, P4);
-  p = step(p, s, P5);
-  p = step(p, s, P6);
-  let q = step(constant(Q0), s, Q1);
-  q = step(q, s, Q2);
-  q = step(q, s, Q3);
-  q = step(q, s, Q4);
-  return f32x4.div(f32x4.mul(x, p), q);
-}
-
-/** x Φ(x), with the exact distribution function. */
-export function gelu(x: v128): v128 {
-  const half = f32x4.mul(x, constant(HALF));
-  return f32x4.add(half, f32x4.mul(half, erf(f32x4.mul(x, constant(ROOT_HALF)))));
+/**
+ * x Φ(x), with the exact distribution function Φ, of numbers one after the other, in their place: each within 1.2e-5 of itself. It is
+ * x/2 + x/2 erf(x / √2), the error function an odd polynomial of x, -4.5..4.5, beyond which it is nearly ±1. Its coefficients,
+ * of powers of x² - 10.125, which lose fewer digits than those of x², are those of the least error of the whole.
+ */
+export function gelus(from: usize, end: usize): void {
+  const most = constant(G_MOST);
+  const least = constant(G_LEAST);
+  const middle = constant(G_MIDDLE);
+  const half = constant(HALF);
+  const g0 = constant(G0);
+  const g1 = constant(G1);
+  const g2 = constant(G2);
+  const g3 = constant(G3);
+  const g4 = constant(G4);
+  const g5 = constant(G5);
+  const g6 = constant(G6);
+  const g7 = constant(G7);
+  const g8 = constant(G8);
+  const g9 = constant(G9);
+  for (; from < end; from += 16) {
+    const x = v128.load(from);
+    const y = f32x4.pmax(f32x4.pmin(x, most), least);
+    const s = fused(y, y, middle);
+    let p = fused(fused(fused(g0, s, g1), s, g2), s, g3);
+    p = fused(fused(fused(p, s, g4), s, g5), s, g6);
+    p = fused(fused(fused(p, s, g7), s, g8), s, g9);
+    const part = f32x4.mul(x, half);
+    v128.store(from, fused(part, f32x4.mul(y, p), part));
+  }
 }
 
 /** x σ(1.702 x), CLIP's approximation. */

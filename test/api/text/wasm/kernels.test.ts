@@ -19,6 +19,17 @@ function randoms(seed: number): () => number {
 /** The largest whole number of which so many squares fit int32. */
 const fitting = (size: number): number => Math.floor(Math.sqrt((2 ** 31 - 1) / size));
 
+/** The distribution function of the normal distribution, by its power series. */
+function normal(x: number): number {
+  if (Math.abs(x) > 6) return x > 0 ? 1 : 0;
+  let [term, sum] = [x, x];
+  for (let n = 1; n < 150; n++) {
+    term *= -(x * x) / 2 / n;
+    sum += term / (2 * n + 1);
+  }
+  return 0.5 + sum / Math.sqrt(2 * Math.PI);
+}
+
 describe.each(MODULES)('%s', (file) => {
   const pages = 4;
   const { kernels, memory } = start(moduleOf(file), pages) as { kernels: Kernels; memory: WebAssembly.Memory };
@@ -52,8 +63,9 @@ describe.each(MODULES)('%s', (file) => {
     kernels.pack(4096, depth, width, matrix);
     kernels.arrange(matrix, depth, width);
 
-    for (let rows = 1; rows <= 9; rows++) {
-      const [x, q, info, out] = [8192, 16_384, 24_576, 32_768];
+    // In tiles and blocks that are whole and that are not.
+    for (const rows of [1, 2, 3, 4, 5, 6, 7, 8, 9, 23, 24, 25, 49]) {
+      const [x, q, info, out] = [8192, 24_576, 32_768, 36_864];
       // 0 and 1 in each row, so that its range is known; most of the others are at its end.
       const activation = () => (random() > 0 ? 1 : Math.abs(random()));
       for (let i = 0; i < rows * depth; i++) floats[x / 4 + i] = i % depth < 2 ? i % depth : activation();
@@ -93,6 +105,31 @@ describe.each(MODULES)('%s', (file) => {
       let wanted = before[n] ?? 0;
       for (let k = 0; k < depth; k++) wanted += (numbers[k] ?? 0) * (weights[k * width + n] ?? 0);
       expect(Math.abs((floats[out / 4 + n] ?? Number.NaN) - wanted)).toBeLessThan(1e-5);
+    }
+  });
+
+  test.each([
+    { finish: FINISH.gelu, exactness: 2e-5, gelu: (x: number) => x * normal(x) },
+    { finish: FINISH.quickGelu, exactness: 2e-6, gelu: (x: number) => x / (1 + Math.exp(-1.702 * x)) },
+    {
+      finish: FINISH.geluTanh,
+      exactness: 2e-6,
+      gelu: (x: number) => 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3))),
+    },
+  ])('GELU number $finish is within $exactness of its definition', ({ finish, exactness, gelu }) => {
+    const [depth, width, rows] = [8, 2048, 4];
+    const [x, q, info, matrix, out] = [4096, 8192, 12_288, 16_384, 65_536];
+    // Weights are zeros, so that biases are what the function is given.
+    floats.fill(0, x / 4, out / 4 + rows * width);
+    const biases = Array.from({ length: width }, (_, n) => Math.fround((n - width / 2) / 64));
+    floats.set(biases, (matrix + depth * width + 2 * 4 * width) / 4);
+    kernels.quantize(x, rows, depth, q, info);
+    kernels.multiply(q, info, rows, matrix, depth, width, out, width * 4, finish);
+    for (let row = 0; row < rows; row++) {
+      for (const [n, bias] of biases.entries()) {
+        const found = floats[out / 4 + row * width + n] ?? Number.NaN;
+        expect(Math.abs(found - gelu(bias)), `${bias}`).toBeLessThan(exactness * Math.max(1, Math.abs(bias)));
+      }
     }
   });
 

@@ -1,0 +1,102 @@
+// The int8 matrices of layers in panels of 8 columns: weights panel by panel, then scale, sum and bias of each column in float32,
+// then marks. A panel holds what products read, in their order: of 4 rows after each other, for each of the 8 columns, 4
+// weights. Both builds pack for steps of 4, so that a file of packed weights serves either; `arrange` makes steps of 2 of them
+// where those are what is multiplied: see sums.ts, which has the reasons for the marks, too.
+
+/** What the weights of one sign may sum to in a number of int16, for activations up to 127. */
+const ROOM: i16 = 258;
+
+/**
+ * From uint8 [depth, width] with zero point 128 at `from`, to panels at `to`. Scales and biases of the columns have to be
+ * in place behind them. `depth` and `width` are multiples of 8.
+ */
+export function pack(from: usize, depth: i32, width: i32, to: usize): void {
+  const stride = <usize>width;
+  const scales = to + <usize>depth * stride;
+  const sums = scales + (stride << 2);
+  let marks = sums + (stride << 3);
+  const zero = i8x16.splat(-128);
+  const none = i32x4.splat(0);
+  for (let column: usize = 0; column < stride; column += 8) {
+    let low = none;
+    let high = none;
+    let at = from + column;
+    for (let k = 0; k < depth; k += 8, to += 64) {
+      for (let row: usize = 0; row < 64; row += 16, at += stride * 2) {
+        const even = v128.xor(pair(at, at + stride), zero);
+        v128.store(to + row, even);
+        const both = i16x8.extadd_pairwise_i8x16_s(even);
+        low = i32x4.add(low, i32x4.extend_low_i16x8_s(both));
+        high = i32x4.add(high, i32x4.extend_high_i16x8_s(both));
+      }
+      interleave(to);
+      interleave(to + 32);
+      store<u8>(marks++, <u8>(!fits(v128.load(to), v128.load(to, 32)) || !fits(v128.load(to, 16), v128.load(to, 48))));
+    }
+    const scale = scales + (column << 2);
+    const sum = sums + (column << 2);
+    v128.store(sum, f32x4.mul(f32x4.convert_i32x4_s(low), v128.load(scale)));
+    v128.store(sum, f32x4.mul(f32x4.convert_i32x4_s(high), v128.load(scale, 16)), 16);
+  }
+}
+
+/** Two pairs of rows in turns, in place: four weights of each column lie together then. */
+function interleave(at: usize): void {
+  const first = v128.load(at);
+  const second = v128.load(at, 16);
+  v128.store(at, v128.shuffle<i16>(first, second, 0, 8, 1, 9, 2, 10, 3, 11));
+  v128.store(at, v128.shuffle<i16>(first, second, 4, 12, 5, 13, 6, 14, 7, 15), 16);
+}
+
+/** A packed matrix in the steps of this build, in place. Once, before the first product with it. */
+export function arrange(matrix: usize, depth: i32, width: i32): void {
+  if (ASC_FEATURE_RELAXED_SIMD) return;
+  for (const end = matrix + <usize>depth * <usize>width; matrix < end; matrix += 32) separate(matrix);
+}
+
+/** Takes back what `interleave` did. */
+function separate(at: usize): void {
+  const first = v128.load(at);
+  const second = v128.load(at, 16);
+  v128.store(at, v128.shuffle<i16>(first, second, 0, 2, 4, 6, 8, 10, 12, 14));
+  v128.store(at, v128.shuffle<i16>(first, second, 1, 3, 5, 7, 9, 11, 13, 15), 16);
+}
+
+/** Whether sums of two products with these weights stay within int16 whatever the activations are. */
+function fits(first: v128, second: v128): bool {
+  const none = i32x4.splat(0);
+  const room = i16x8.splat(ROOM);
+  const above = i16x8.add(
+    i16x8.extadd_pairwise_i8x16_s(i8x16.max_s(first, none)),
+    i16x8.extadd_pairwise_i8x16_s(i8x16.max_s(second, none)),
+  );
+  const below = i16x8.add(
+    i16x8.extadd_pairwise_i8x16_s(i8x16.min_s(first, none)),
+    i16x8.extadd_pairwise_i8x16_s(i8x16.min_s(second, none)),
+  );
+  return !v128.any_true(v128.or(i16x8.gt_s(above, room), i16x8.lt_s(below, i16x8.neg(room))));
+}
+
+/** Eight bytes of each of two rows, in turns. */
+function pair(first: usize, second: usize): v128 {
+  return i8x16.shuffle(
+    v128.load64_zero(first),
+    v128.load64_zero(second),
+    0,
+    16,
+    1,
+    17,
+    2,
+    18,
+    3,
+    19,
+    4,
+    20,
+    5,
+    21,
+    6,
+    22,
+    7,
+    23,
+  );
+}
