@@ -62,7 +62,7 @@ export function attend(
         narrow(query, head, <f32>1 / scale, queries + <usize>number * half);
         store<f32>(scores + <usize>number * row + (rounded << 2), scale);
       }
-      score(queries, half, keys, seen, scores, row);
+      products(queries, half, half, keys, half << 3, <usize>((seen + 7) >> 3), scores, row, 4, 0);
       for (let number = 0; number < rows; number++) {
         const own = causal ? first + i + number + 1 : tokens;
         const at = scores + <usize>number * row;
@@ -70,7 +70,19 @@ export function attend(
         const sum = weigh(at, own, seen, max(factor * load<f32>(behind), LEAST_FACTOR));
         store<f32>(behind, ofValues / sum);
       }
-      collect(scores, row, rows, seen, values, panel, head, out + <usize>i * width, width, rounded << 2);
+      const length = (<usize>((seen + 7) & -8)) << 1;
+      products(
+        scores,
+        row,
+        length,
+        values,
+        panel,
+        head >> 5,
+        out + <usize>i * width,
+        width,
+        rows,
+        scores + (rounded << 2),
+      );
     }
   }
 }
@@ -81,112 +93,75 @@ function scaleOf(most: f32, limit: f32): f32 {
 }
 
 /** Sums of pairs of products, added. */
-function added(total: v128, x: v128, y: v128): v128 {
-  return i32x4.add(total, i32x4.dot_i16x8_s(x, y));
+function added(total: v128, x: v128, y: v128, v: v128, z: v128): v128 {
+  return i32x4.add(total, i32x4.add(i32x4.dot_i16x8_s(x, y), i32x4.dot_i16x8_s(v, z)));
 }
 
 /**
- * Four rows of int16, `pitch` bytes apart and `length` bytes long, by a panel of eight columns: eight dimensions of queries and
- * keys in a round, or eight keys of weights and values. Each row's eight sums become float32 at `out`, `stride` bytes apart. Where
- * there are `scales`, as far apart as rows are, they are multiplied with them, and only the first `count` rows are stored.
+ * Four rows of int16, `pitch` bytes apart and `length` bytes long, by `panels` panels of eight columns, `size` bytes apart: four
+ * dimensions of queries and keys in a round, or four keys of weights and values. Two products are added to each sum at once: loops of
+ * more rounds in one the compiler reorders until sums are in memory. Each row's sums become float32 at `out`, `stride` bytes apart.
+ * Where there are `scales`, as far apart as rows are, they are multiplied with them, and only the first `count` rows are stored.
  */
 function products(
   rows: usize,
   pitch: usize,
   length: usize,
   panel: usize,
+  size: usize,
+  panels: usize,
   out: usize,
   stride: usize,
   count: i32,
   scales: usize,
 ): void {
-  let a0 = i32x4.splat(0);
-  let a1 = a0,
-    b0 = a0,
-    b1 = a0,
-    c0 = a0,
-    c1 = a0,
-    d0 = a0,
-    d1 = a0;
-  let a = rows;
-  let b = a + pitch;
-  let c = b + pitch;
-  let d = c + pitch;
-  for (const end = rows + length; a < end; a += 16, b += 16, c += 16, d += 16, panel += 128) {
-    let k0 = v128.load(panel, 0);
-    let k1 = v128.load(panel, 16);
-    let y = v128.load32_splat(a, 0);
-    a0 = added(a0, k0, y);
-    a1 = added(a1, k1, y);
-    y = v128.load32_splat(b, 0);
-    b0 = added(b0, k0, y);
-    b1 = added(b1, k1, y);
-    y = v128.load32_splat(c, 0);
-    c0 = added(c0, k0, y);
-    c1 = added(c1, k1, y);
-    y = v128.load32_splat(d, 0);
-    d0 = added(d0, k0, y);
-    d1 = added(d1, k1, y);
-    k0 = v128.load(panel, 32);
-    k1 = v128.load(panel, 48);
-    y = v128.load32_splat(a, 4);
-    a0 = added(a0, k0, y);
-    a1 = added(a1, k1, y);
-    y = v128.load32_splat(b, 4);
-    b0 = added(b0, k0, y);
-    b1 = added(b1, k1, y);
-    y = v128.load32_splat(c, 4);
-    c0 = added(c0, k0, y);
-    c1 = added(c1, k1, y);
-    y = v128.load32_splat(d, 4);
-    d0 = added(d0, k0, y);
-    d1 = added(d1, k1, y);
-    k0 = v128.load(panel, 64);
-    k1 = v128.load(panel, 80);
-    y = v128.load32_splat(a, 8);
-    a0 = added(a0, k0, y);
-    a1 = added(a1, k1, y);
-    y = v128.load32_splat(b, 8);
-    b0 = added(b0, k0, y);
-    b1 = added(b1, k1, y);
-    y = v128.load32_splat(c, 8);
-    c0 = added(c0, k0, y);
-    c1 = added(c1, k1, y);
-    y = v128.load32_splat(d, 8);
-    d0 = added(d0, k0, y);
-    d1 = added(d1, k1, y);
-    k0 = v128.load(panel, 96);
-    k1 = v128.load(panel, 112);
-    y = v128.load32_splat(a, 12);
-    a0 = added(a0, k0, y);
-    a1 = added(a1, k1, y);
-    y = v128.load32_splat(b, 12);
-    b0 = added(b0, k0, y);
-    b1 = added(b1, k1, y);
-    y = v128.load32_splat(c, 12);
-    c0 = added(c0, k0, y);
-    c1 = added(c1, k1, y);
-    y = v128.load32_splat(d, 12);
-    d0 = added(d0, k0, y);
-    d1 = added(d1, k1, y);
-  }
-  if (!scales) {
-    floats(out, a0, a1);
-    floats(out + stride, b0, b1);
-    floats(out + stride * 2, c0, c1);
-    floats(out + stride * 3, d0, d1);
-    return;
-  }
-  scaled(out, a0, a1, scales);
-  if (count > 1) scaled(out + stride, b0, b1, scales + pitch);
-  if (count > 2) scaled(out + stride * 2, c0, c1, scales + pitch * 2);
-  if (count > 3) scaled(out + stride * 3, d0, d1, scales + pitch * 3);
-}
-
-/** Products of four queries with all keys, eight keys at a time. */
-function score(queries: usize, half: usize, keys: usize, seen: i32, scores: usize, row: usize): void {
-  for (let j = 0; j < seen; j += 8, scores += 32, keys += half << 3) {
-    products(queries, half, half, keys, scores, row, 4, 0);
+  for (const last = out + (panels << 5); out < last; out += 32, panel += size) {
+    let a0 = i32x4.splat(0);
+    let a1 = a0,
+      b0 = a0,
+      b1 = a0,
+      c0 = a0,
+      c1 = a0,
+      d0 = a0,
+      d1 = a0;
+    let k = panel;
+    let a = rows;
+    let b = a + pitch;
+    let c = b + pitch;
+    let d = c + pitch;
+    for (const end = rows + length; a < end; a += 8, b += 8, c += 8, d += 8, k += 64) {
+      const k0 = v128.load(k);
+      const k1 = v128.load(k, 16);
+      const k2 = v128.load(k, 32);
+      const k3 = v128.load(k, 48);
+      let y = v128.load32_splat(a);
+      let z = v128.load32_splat(a, 4);
+      a0 = added(a0, k0, y, k2, z);
+      a1 = added(a1, k1, y, k3, z);
+      y = v128.load32_splat(b);
+      z = v128.load32_splat(b, 4);
+      b0 = added(b0, k0, y, k2, z);
+      b1 = added(b1, k1, y, k3, z);
+      y = v128.load32_splat(c);
+      z = v128.load32_splat(c, 4);
+      c0 = added(c0, k0, y, k2, z);
+      c1 = added(c1, k1, y, k3, z);
+      y = v128.load32_splat(d);
+      z = v128.load32_splat(d, 4);
+      d0 = added(d0, k0, y, k2, z);
+      d1 = added(d1, k1, y, k3, z);
+    }
+    if (!scales) {
+      floats(out, a0, a1);
+      floats(out + stride, b0, b1);
+      floats(out + stride * 2, c0, c1);
+      floats(out + stride * 3, d0, d1);
+    } else {
+      scaled(out, a0, a1, scales);
+      if (count > 1) scaled(out + stride, b0, b1, scales + pitch);
+      if (count > 2) scaled(out + stride * 2, c0, c1, scales + pitch * 2);
+      if (count > 3) scaled(out + stride * 3, d0, d1, scales + pitch * 3);
+    }
   }
 }
 
@@ -208,26 +183,6 @@ function weigh(scores: usize, own: i32, seen: i32, factor: f32): f32 {
   const top = f32x4.splat(-largest(f32x4.pmax(most, other)) * factor);
   const total = sum(powers(scores, end, f32x4.splat(factor), top));
   return sum(f32x4.convert_i32x4_s(shares(scores, end, f32x4.splat(FULL / total))));
-}
-
-/** Values by the weights of four queries, eight dimensions at a time. */
-function collect(
-  scores: usize,
-  row: usize,
-  rows: i32,
-  seen: i32,
-  values: usize,
-  panel: usize,
-  head: usize,
-  out: usize,
-  stride: usize,
-  behind: usize,
-): void {
-  const length = (<usize>((seen + 7) & -8)) << 1;
-  // Where there are fewer queries, rows of other times are weighed and not stored.
-  for (let at: usize = 0; at < head; at += 32, values += panel) {
-    products(scores, row, length, values, out + at, stride, rows, scores + behind);
-  }
 }
 
 /** Eight whole numbers as float32. */

@@ -8,16 +8,16 @@ const GELU: i32 = 1;
 const QUICK_GELU: i32 = 2;
 const ADD: i32 = 3;
 
-/** Sums of so many rows with a panel are made before they become numbers, so that scales are loaded once for them all. */
-const BLOCK: i32 = 24;
+/**
+ * Rows whose sums with a panel are made before they become numbers, so that scales are loaded once for them all. They pass by all
+ * panels before the next ones do: so few stay in the nearest cache, and the matrix in the second.
+ */
+const BLOCK: i32 = 12;
 /** Bytes of a row's sums, and where they are. */
 const SUM: usize = 32;
-const SUMS = memory.data(SUM * BLOCK, 16);
+const SUMS = memory.data(<i32>SUM * BLOCK, 16);
 
-/**
- * Rows of `quantize` times a packed matrix. Three rows by eight columns are summed in registers; a panel of the matrix stays in the
- * nearest cache while all rows pass by.
- */
+/** Rows of `quantize` times a packed matrix. */
 export function multiply(
   q: usize,
   info: usize,
@@ -32,34 +32,34 @@ export function multiply(
   const size = <usize>depth * (ASC_FEATURE_RELAXED_SIMD ? 1 : 2);
   const panel = (<usize>depth) << 3;
   const columns = (<usize>width) << 2;
-  let scales = panels + <usize>depth * <usize>width;
-  let marks = scales + columns * 3;
   // Not a constant to the compilers, which would make it anew for each product: that takes a third of the speed.
   const ones = i16x8.splat(<i16>min(rows, 1));
-  for (let column = 0; column < width; column += 8, panels += panel, scales += 32, out += 32) {
-    for (let row = 0; row < rows; row += BLOCK) {
+  for (let row = 0; row < rows; row += BLOCK) {
+    let matrix = panels;
+    let scales = panels + <usize>depth * <usize>width;
+    let marks = scales + columns * 3;
+    let target = out + <usize>row * stride;
+    for (let column = 0; column < width; column += 8, matrix += panel, scales += 32, target += 32) {
       const count = min(rows - row, BLOCK);
       const from = q + <usize>row * size;
-      const to = out + <usize>row * stride;
       const facts = info + ((<usize>row) << 3);
       let a = from;
       let left = count;
       let sums = SUMS;
-      // The last four together, or three would leave one, which is as much work as two.
-      for (; left > 2 && left !== 4; left -= 3, a += size * 3, sums += SUM * 3) {
-        sumThree(a, size, panels, panel, ones, sums);
+      for (; left > 3; left -= 4, a += size * 4, sums += SUM * 4) {
+        sumFour(a, size, matrix, panel, ones, sums);
       }
-      if (left === 4) sumFour(a, size, panels, panel, ones, sums);
-      else if (left > 0) sumTwo(a, left > 1 ? size : 0, panels, panel, ones, sums);
-      repair(from, size, count, panels, depth, marks, ones, SUMS);
-      if (finish === STORE || finish === ADD) settle(facts, count, scales, columns, to, stride, finish === ADD);
+      if (left === 3) sumThree(a, size, matrix, panel, ones, sums);
+      else if (left > 0) sumTwo(a, left > 1 ? size : 0, matrix, panel, ones, sums);
+      repair(from, size, count, matrix, depth, marks, ones, SUMS);
+      if (finish === STORE || finish === ADD) settle(facts, count, scales, columns, target, stride, finish === ADD);
       else {
         settle(facts, count, scales, columns, SUMS, SUM, false);
         activate(SUMS + <usize>count * SUM, finish);
-        spread(count, to, stride);
+        spread(count, target, stride);
       }
+      marks += <usize>depth >> 3;
     }
-    marks += <usize>depth >> 3;
   }
 }
 

@@ -17,43 +17,7 @@ const OF_BYTES: bool = ASC_FEATURE_RELAXED_SIMD;
 const GROUP: usize = OF_BYTES ? 64 : 32;
 const PART: usize = 8;
 
-/** Three rows, `size` bytes apart, by a panel of `length` bytes: 8 sums of each at `to`. With a fourth some would be in memory. */
-export function sumThree(a: usize, size: usize, panel: usize, length: usize, ones: v128, to: usize): void {
-  let b = a + size;
-  let c = b + size;
-  let a0 = i32x4.splat(0);
-  let a1 = a0,
-    b0 = a0,
-    b1 = a0,
-    c0 = a0,
-    c1 = a0;
-  for (const end = panel + length; panel < end; panel += GROUP, a += PART, b += PART, c += PART) {
-    const w0 = OF_BYTES ? v128.load(panel) : v128.load_ext<i8>(panel);
-    const w1 = OF_BYTES ? v128.load(panel, 16) : v128.load_ext<i8>(panel, 8);
-    const w2 = OF_BYTES ? v128.load(panel, 32) : v128.load_ext<i8>(panel, 16);
-    const w3 = OF_BYTES ? v128.load(panel, 48) : v128.load_ext<i8>(panel, 24);
-    let y = v128.load32_splat(a);
-    let z = v128.load32_splat(a, 4);
-    a0 = together(a0, w0, w2, y, z, ones);
-    a1 = together(a1, w1, w3, y, z, ones);
-    y = v128.load32_splat(b);
-    z = v128.load32_splat(b, 4);
-    b0 = together(b0, w0, w2, y, z, ones);
-    b1 = together(b1, w1, w3, y, z, ones);
-    y = v128.load32_splat(c);
-    z = v128.load32_splat(c, 4);
-    c0 = together(c0, w0, w2, y, z, ones);
-    c1 = together(c1, w1, w3, y, z, ones);
-  }
-  v128.store(to, a0);
-  v128.store(to, a1, 16);
-  v128.store(to, b0, 32);
-  v128.store(to, b1, 48);
-  v128.store(to, c0, 64);
-  v128.store(to, c1, 80);
-}
-
-/** The same of four rows. */
+/** Four rows, `size` bytes apart, by a panel of `length` bytes: 8 sums of each at `to`. More would not be in registers. */
 export function sumFour(a: usize, size: usize, panel: usize, length: usize, ones: v128, to: usize): void {
   let b = a + size;
   let c = b + size;
@@ -96,6 +60,42 @@ export function sumFour(a: usize, size: usize, panel: usize, length: usize, ones
   v128.store(to, c1, 80);
   v128.store(to, d0, 96);
   v128.store(to, d1, 112);
+}
+
+/** The same of three rows. */
+export function sumThree(a: usize, size: usize, panel: usize, length: usize, ones: v128, to: usize): void {
+  let b = a + size;
+  let c = b + size;
+  let a0 = i32x4.splat(0);
+  let a1 = a0,
+    b0 = a0,
+    b1 = a0,
+    c0 = a0,
+    c1 = a0;
+  for (const end = panel + length; panel < end; panel += GROUP, a += PART, b += PART, c += PART) {
+    const w0 = OF_BYTES ? v128.load(panel) : v128.load_ext<i8>(panel);
+    const w1 = OF_BYTES ? v128.load(panel, 16) : v128.load_ext<i8>(panel, 8);
+    const w2 = OF_BYTES ? v128.load(panel, 32) : v128.load_ext<i8>(panel, 16);
+    const w3 = OF_BYTES ? v128.load(panel, 48) : v128.load_ext<i8>(panel, 24);
+    let y = v128.load32_splat(a);
+    let z = v128.load32_splat(a, 4);
+    a0 = together(a0, w0, w2, y, z, ones);
+    a1 = together(a1, w1, w3, y, z, ones);
+    y = v128.load32_splat(b);
+    z = v128.load32_splat(b, 4);
+    b0 = together(b0, w0, w2, y, z, ones);
+    b1 = together(b1, w1, w3, y, z, ones);
+    y = v128.load32_splat(c);
+    z = v128.load32_splat(c, 4);
+    c0 = together(c0, w0, w2, y, z, ones);
+    c1 = together(c1, w1, w3, y, z, ones);
+  }
+  v128.store(to, a0);
+  v128.store(to, a1, 16);
+  v128.store(to, b0, 32);
+  v128.store(to, b1, 48);
+  v128.store(to, c0, 64);
+  v128.store(to, c1, 80);
 }
 
 /** Of two rows, or of one, `size` 0, twice. */
