@@ -52,9 +52,9 @@ export function multiply(
       if (left === 3) sumThree(a, size, matrix, panel, ones, sums);
       else if (left > 0) sumTwo(a, left > 1 ? size : 0, matrix, panel, ones, sums);
       repair(from, size, count, matrix, depth, marks, ones, SUMS);
-      if (finish === STORE || finish === ADD) settle(facts, count, scales, columns, target, stride, finish === ADD);
+      if (finish === STORE || finish === ADD) settle(facts, count, scales, columns, target, stride, finish);
       else {
-        settle(facts, count, scales, columns, SUMS, SUM, false);
+        settle(facts, count, scales, columns, SUMS, SUM, STORE);
         activate(SUMS + <usize>count * SUM, finish);
         spread(count, target, stride);
       }
@@ -64,7 +64,7 @@ export function multiply(
 }
 
 /** Sums become numbers: Σ x w = scale_row scale_column Σ q w + low_row sum_column + bias. */
-function settle(info: usize, count: i32, scales: usize, columns: usize, to: usize, stride: usize, isAdded: bool): void {
+function settle(info: usize, count: i32, scales: usize, columns: usize, to: usize, stride: usize, finish: i32): void {
   const s0 = v128.load(scales);
   const s1 = v128.load(scales, 16);
   const t0 = v128.load(scales + columns);
@@ -77,7 +77,7 @@ function settle(info: usize, count: i32, scales: usize, columns: usize, to: usiz
     const low = v128.load32_splat(info, 4);
     let x = fused(f32x4.convert_i32x4_s(v128.load(from)), f32x4.mul(scale, s0), fused(low, t0, b0));
     let y = fused(f32x4.convert_i32x4_s(v128.load(from, 16)), f32x4.mul(scale, s1), fused(low, t1, b1));
-    if (isAdded) {
+    if (finish === ADD) {
       x = f32x4.add(x, v128.load(to));
       y = f32x4.add(y, v128.load(to, 16));
     }
