@@ -21,6 +21,8 @@ export function createDemand(
   const size = parts[0]?.to ?? 1;
   const isKept = parts.map(() => false);
   let left = parts.length;
+  /** By row, 1: its parts are kept. Looking it up takes a fifth of finding its parts. */
+  const known = new Uint8Array(rows);
 
   async function read(part: number): Promise<void> {
     const bytes = await parts[part]?.read();
@@ -30,18 +32,31 @@ export function createDemand(
     left--;
   }
 
+  /** Parts of that row and of its scale that are not kept. */
+  function lackingOf(id: number): number[] {
+    const lacking: number[] = [];
+    for (const [from, bytes] of [
+      [id * width, width],
+      [rows * width + id * 4, 4],
+    ] as const) {
+      for (let part = Math.floor(from / size); part * size < from + bytes; part++) {
+        if (!isKept[part]) lacking.push(part);
+      }
+    }
+    return lacking;
+  }
+
   return {
     need(texts) {
       if (left === 0) return undefined;
       const missing = new Set<number>();
-      const add = (from: number, to: number) => {
-        for (let part = Math.floor(from / size); part * size < to; part++) if (!isKept[part]) missing.add(part);
-      };
       for (const ids of texts) {
         for (const id of ids) {
-          if (!(id >= 0 && id < rows)) continue;
-          add(id * width, (id + 1) * width);
-          add(rows * width + id * 4, rows * width + (id + 1) * 4);
+          // Of what is no row nothing is known, and nothing is needed.
+          if (known[id] !== 0) continue;
+          const lacking = lackingOf(id);
+          if (lacking.length === 0) known[id] = 1;
+          for (const part of lacking) missing.add(part);
         }
       }
       return missing.size === 0 ? undefined : Promise.all(Array.from(missing, read)).then(() => {});

@@ -1,6 +1,6 @@
 // The static tier: the mean of the rows of a text's known tokens at unit length. No graph.
 import { cutAndNormalise } from '../../core/vectors/vectors.ts';
-import type { Encode, RowSums } from '../engine.ts';
+import type { Encode, RowSums, TokenIds } from '../engine.ts';
 import type { Table } from '../table.ts';
 
 export interface StaticOptions {
@@ -9,13 +9,16 @@ export interface StaticOptions {
 }
 
 export function createStaticEncode({ sum, need }: Pick<RowSums, 'sum' | 'need'>, { silent }: StaticOptions): Encode {
-  const isSilent = new Set(silent);
+  const isSilent = (id: number): boolean => silent.includes(id);
+  const known = (ids: TokenIds): TokenIds => (ids.some(isSilent) ? ids.filter((id) => !isSilent(id)) : ids);
   return async function encodeStatically(inputs, turn) {
-    const texts = inputs.map((ids) => ids.filter((id) => !isSilent.has(id)));
-    await need?.(texts);
+    const texts = inputs.map(known);
+    // Where there is nothing to wait for nothing is: a text takes some ten microseconds, of which an await is a good part.
+    const reading = need?.(texts);
+    if (reading) await reading;
     const vectors: Float32Array[] = [];
     for (const ids of texts) {
-      await turn?.next(ids.length);
+      if (turn) await turn.next(ids.length);
       // Dividing by the count first would change nothing, because the result is brought to unit length.
       const whole = sum(ids);
       vectors.push(cutAndNormalise(whole, whole.length));

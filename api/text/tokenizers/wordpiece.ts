@@ -94,21 +94,24 @@ export function createWordPiece(
 
   /** As above, but that symbols always stand apart and that bytes spell what does not fit. */
   function spellWord(word: string, from: number, found: Tokens): void {
-    for (const { 0: part, index } of partsOf(word)) {
-      const isTooLong = isLong(part);
-      for (let at = 0; at < part.length; ) {
-        const piece = pieces.match(part, at);
-        const start = from + index + at;
-        if (piece) {
-          append(found, { id: piece.id, start, end: from + index + piece.end, isUnknown: isTooLong });
-          at = piece.end;
-        } else {
-          const size = (part.codePointAt(at) ?? 0) > 0xffff ? 2 : 1;
-          for (const id of spell(part.slice(at, at + size))) {
-            append(found, { id, start, end: start + size, isUnknown: true });
-          }
-          at += size;
+    if (!IS_SYMBOL.test(word)) spellPart(word, from, found);
+    else for (const { 0: part, index } of word.matchAll(PART)) spellPart(part, from + index, found);
+  }
+
+  function spellPart(part: string, from: number, found: Tokens): void {
+    const isTooLong = isLong(part);
+    for (let at = 0; at < part.length; ) {
+      const piece = pieces.match(part, at);
+      const start = from + at;
+      if (piece) {
+        append(found, { id: piece.id, start, end: from + piece.end, isUnknown: isTooLong });
+        at = piece.end;
+      } else {
+        const size = (part.codePointAt(at) ?? 0) > 0xffff ? 2 : 1;
+        for (const id of spell(part.slice(at, at + size))) {
+          append(found, { id, start, end: start + size, isUnknown: true });
         }
+        at += size;
       }
     }
   }
