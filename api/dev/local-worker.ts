@@ -18,10 +18,10 @@ export const BUCKET = 'MODELS';
 /** Name in wrangler.toml of the namespace with the API keys. */
 export const KEYS = 'KEYS';
 const NAME = 'edge-clip';
-/** What the front calls the Worker, the same behind its static files, and the paths that come to it first. */
-const [WORKER, SITE, FIRST] = ['WORKER', 'SITE', 'FIRST'];
-/** Another name of the Worker's default export. */
-const ITSELF = 'itself';
+/** What the front calls the Worker behind its static files. */
+const SITE = 'SITE';
+/** The entrypoint that listens. Before the default export Miniflare puts four Workers for the static files. */
+const ENTRY = 'front';
 const FRONT = fileURLToPath(new URL('front.ts', import.meta.url));
 /** A key that was made or revoked in a file is noticed as soon as the file's copy. */
 const KEY_SECONDS = 1;
@@ -79,7 +79,7 @@ export async function startWorker({
     options.assets ?? (await temporaryAssets(options.model, { onnx: variables.TEXT_ENGINE === 'onnx' }));
   const service = {
     name: NAME,
-    ...(await workerCode({ model: options.model, entry: options.entry ?? WITH_ONNXRUNTIME }, [NAMED])),
+    ...(await workerCode(options)),
     bindings: {
       [ENVARS.encoderUrl]: options.encoderUrl,
       ...(options.jobsUrl === undefined ? {} : { [ENVARS.jobsUrl]: options.jobsUrl }),
@@ -91,6 +91,8 @@ export async function startWorker({
       CACHE: 'memory',
       ...variables,
     },
+    serviceBindings: { [SITE]: NAME },
+    unsafeDirectSockets: [{ host: HOST, port: options.port, entrypoint: ENTRY }],
     kvNamespaces: [KEYS],
     durableObjects: { USAGE: { className: 'KeyUsage', useSQLite: true } },
     ratelimits: { FLOOD },
@@ -102,19 +104,11 @@ export async function startWorker({
       run_worker_first: RUN_WORKER_FIRST,
     },
   };
-  const front = {
-    name: 'front',
-    ...(await workerCode({ entry: FRONT })),
-    // By a name of its own the Worker is asked itself: before its default export Miniflare puts Workers for the static files.
-    serviceBindings: { [WORKER]: { name: NAME, entrypoint: ITSELF }, [SITE]: NAME },
-    bindings: { [FIRST]: RUN_WORKER_FIRST },
-    unsafeDirectSockets: [{ host: HOST, port: options.port }],
-  };
   const settings = convertV4MiniflareOptions({
     host: HOST,
     // Miniflare's own front, which answers what it cannot read with a stack, and which nobody is told of.
     port: 0,
-    workers: [service, front],
+    workers: [service],
     handleStructuredLogs({ level, message }) {
       const event = readEvent(FollowEvent, message);
       const request = event ? undefined : readEvent(RequestEvent, message);
@@ -126,7 +120,7 @@ export async function startWorker({
   });
   const platform = new Miniflare(settings);
   await platform.ready;
-  return { platform, url: (await platform.unsafeGetDirectURL(front.name)).origin };
+  return { platform, url: (await platform.unsafeGetDirectURL(NAME, ENTRY)).origin };
 }
 
 /** A copy: what is installed or trained meanwhile belongs to the next start. */
@@ -137,19 +131,20 @@ async function temporaryAssets(model: string, options: StaticFilesOptions): Prom
   return folder;
 }
 
-/** The bundle, with that name for its default export. */
-const NAMED: WorkerModule = {
-  type: 'ESModule',
-  path: 'named.js',
-  contents: `export * from './index.js'; export { default, default as ${ITSELF} } from './index.js';`,
-};
-
-/** The first module is the entry. */
-async function workerCode(
-  bundle: { model?: string | undefined; entry?: string | undefined },
-  before: WorkerModule[] = [],
-) {
-  const modules = [...before, ...(await bundleWorker(bundle))];
+/** The Worker's modules behind one that exports the front, too. The first module is the entry. */
+async function workerCode({ model, entry = WITH_ONNXRUNTIME }: Pick<WorkerOptions, 'model' | 'entry'>) {
+  const front = (await bundleWorker({ entry: FRONT })).map((module) => ({ ...module, path: 'front.js' }));
+  const both: WorkerModule = {
+    type: 'ESModule',
+    path: 'entry.js',
+    contents: `
+      import { before } from './front.js';
+      import worker from './index.js';
+      export * from './index.js';
+      export { worker as default };
+      export const ${ENTRY} = before(worker, ${JSON.stringify(RUN_WORKER_FIRST)});`,
+  };
+  const modules = [both, ...front, ...(await bundleWorker({ model, entry }))];
   return {
     compatibilityDate: COMPATIBILITY_DATE,
     compatibilityFlags: COMPATIBILITY_FLAGS,
