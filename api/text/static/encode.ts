@@ -15,7 +15,7 @@ export function createStaticEncode({ sum, need }: Pick<RowSums, 'sum' | 'need'>,
     const texts = inputs.map(known);
     // Where there is nothing to wait for nothing is: a text takes some ten microseconds, of which an await is a good part.
     const reading = need?.(texts);
-    if (reading) await reading;
+    if (reading !== undefined) await reading;
     const vectors: Float32Array[] = [];
     for (const ids of texts) {
       if (turn) await turn.next(ids.length);
