@@ -9,20 +9,27 @@ import { wholeNumberOf } from '../../contracts/command/numbers.ts';
 import { reasonOf, UserError } from '../../contracts/src/user-error.ts';
 import { trainerPython } from '../support/python.ts';
 import { type Arm, openArm, type Round } from './images/arm.ts';
+import { measureChildren } from './images/children.ts';
 import { measureColdStart } from './images/cold-start.ts';
 import { installInfinity } from './images/infinity.ts';
+import { measureVideos } from './images/videos.ts';
 import { median } from './process.ts';
 
-const HELP = `Usage: npm run bench:images [-- --photos FOLDER] [--rounds N] [--starts N] [--infinity] [--json]
+const HELP = `Usage: npm run bench:images [-- --photos FOLDER] [--only PART[,PART]] [--rounds N]
+                           [--starts N] [--infinity] [--json]
 
 Photographs of 500 x 375 pixels, made of the page's samples, from bytes of JPEG to vectors in one thread: the encoder of bulk
 jobs; open_clip's transforms with the backbone in PyTorch; the same transforms with the exported graph in ONNX Runtime; infinity's
 engine around that graph. In turns, each in a process of its own, by CPU time; medians of N rounds (default 5) after one that is
-not counted. Then cold starts: the handler of the Lambda image, from the start of its process to the first vector, whose event
-comes from an emulated runtime API; medians of N starts after one that is not counted.
+not counted. That is the part \`encoders\`; the others are
+  cold_start  the handler of the Lambda image, from the start of its process to the first vector, whose event comes from an
+              emulated runtime API; medians of N starts after one that is not counted
+  children    a child of an array job, one process whose runs use all cores, beside a process a core with one thread each, by wall time
+  videos      frames of clips that ffmpeg makes of the samples, by CPU time of the encoder and of ffmpeg
   --photos FOLDER  JPEG files to encode instead
-  --rounds N       rounds, 0: none, and nothing but cold starts is measured
-  --starts N       cold starts (default 15), 0: none
+  --only PART      parts to measure (default all)
+  --rounds N       rounds
+  --starts N       cold starts (default 15)
   --infinity       measure infinity, too: installs it into a folder that goes afterwards, from the package registry
   --json           one JSON document
 `;
@@ -30,6 +37,7 @@ const OPTIONS = {
   photos: { type: 'string' },
   rounds: { type: 'string', default: '5' },
   starts: { type: 'string', default: '15' },
+  only: { type: 'string' },
   infinity: { type: 'boolean' },
   json: { type: 'boolean' },
 } as const;
@@ -37,20 +45,32 @@ const ROOT = join(import.meta.dirname, '../..');
 const MODEL = join(ROOT, 'api/model');
 const SAMPLES = join(ROOT, 'api/playground/samples');
 const COUNT = 64;
+const PARTS = ['encoders', 'cold_start', 'children', 'videos'] as const;
+
+function partsOf(only: string | undefined): readonly string[] {
+  const parts = only?.split(',') ?? PARTS;
+  const unknown = parts.find((part) => !PARTS.some((each) => each === part));
+  if (unknown !== undefined) throw new UserError(`--only ${unknown}: there are ${PARTS.join(', ')}`);
+  return parts;
+}
+
+const samples = (): string[] =>
+  readdirSync(SAMPLES).flatMap((name) => (name.endsWith('.jpg') ? [join(SAMPLES, name)] : []));
 
 /** No two are alike: an encoder may compute what it has seen only once. */
 async function makePhotos(folder: string): Promise<void> {
-  const samples = readdirSync(SAMPLES).filter((name) => name.endsWith('.jpg'));
+  const files = samples();
   for (let i = 0; i < COUNT; i++) {
-    const sample = sharp(join(SAMPLES, samples[i % samples.length] ?? ''));
+    const sample = sharp(files[i % files.length] ?? '');
     const photo = sample.modulate({ brightness: 0.8 + i / 160 }).resize(500, 375, { fit: 'fill' });
     await photo.jpeg({ quality: 90 }).toFile(join(folder, `${String(i).padStart(3, '0')}.jpg`));
   }
 }
 
 async function main({ values }: CommandLine<typeof OPTIONS>): Promise<number> {
-  const rounds = wholeNumberOf('--rounds', values.rounds, { from: 0 });
-  const starts = wholeNumberOf('--starts', values.starts, { from: 0 });
+  const rounds = wholeNumberOf('--rounds', values.rounds, { from: 1 });
+  const starts = wholeNumberOf('--starts', values.starts, { from: 1 });
+  const parts = partsOf(values.only);
   const made = mkdtempSync(join(tmpdir(), 'bench-images-'));
   const arms: Arm[] = [];
   try {
@@ -61,10 +81,16 @@ async function main({ values }: CommandLine<typeof OPTIONS>): Promise<number> {
     if (count === 0) throw new UserError(`--photos ${photos}: there is no .jpg in it`);
     const result = {
       machine: { cpu: cpus()[0]?.model, cores: availableParallelism(), load: loadavg()[0] },
-      ...(rounds === 0 ? {} : await compare(arms, { rounds, count, photos, made, infinity: values.infinity ?? false })),
+      ...(parts.includes('encoders')
+        ? await compare(arms, { rounds, count, photos, made, infinity: values.infinity ?? false })
+        : {}),
       photos: values.photos ?? 'made of the samples',
       count,
-      ...(starts === 0 ? {} : { cold_start: await measureColdStart(join(photos, names[0] ?? ''), starts) }),
+      ...(parts.includes('cold_start')
+        ? { cold_start: await measureColdStart(join(photos, names[0] ?? ''), starts) }
+        : {}),
+      ...(parts.includes('children') ? { children: await measureChildren(photos, rounds) } : {}),
+      ...(parts.includes('videos') ? { videos: await measureVideos(samples(), MODEL, rounds) } : {}),
     };
     if (values.json) console.log(JSON.stringify(result, undefined, 2));
     else for (const [name, value] of Object.entries(result)) console.log(`${name.padEnd(28)} ${JSON.stringify(value)}`);
