@@ -51,7 +51,8 @@ test('a schedule trains and publishes, new data does so by its event, and a roll
     'emulate',
     'submit',
     'schedule',
-    ...pipeline,
+    // The machine of one of its jobs was reclaimed.
+    ...pipeline.toSpliced(2, 0, 'reclaim'),
     'push',
     'event',
     ...pipeline,
@@ -60,6 +61,12 @@ test('a schedule trains and publishes, new data does so by its event, and a roll
   ]);
   const deployed = rows.filter(({ step }) => step === 'deploy').map(({ what }) => what.split(':')[0]);
   expect(deployed.slice(1)).toEqual(['data', 'images', 'stacks', 'worker', 'smoke']);
+  const reclaimed = rows.find(({ step }) => step === 'reclaim')?.what ?? '';
+  const [, after, next] =
+    /^clip: SIGTERM at step (\d+) of 400, exit 75, tried again, on with step (\d+)$/.exec(reclaimed) ?? [];
+  // In the middle, and what was done is not done again.
+  expect(Number(after)).toBeGreaterThan(100);
+  expect(Number(next)).toBeGreaterThan(Number(after));
   const event = rows.find(({ step }) => step === 'event');
   expect(event?.what).toContain('{"pointer":"datasets/tiny/current.json"}');
   // Of the first training `prepare` was submitted by hand; the new pairs change what every stage reads but `mntp`, which is for texts.

@@ -17,12 +17,17 @@ export interface Checkout {
   root: string;
   /** Of the recipe. */
   name: string;
+  /** What its stages see of the environment. */
+  env: Record<string, string>;
   /** What the clients ask about. */
   sent: Sent;
   /** Puts new data among the recipe's. */
   arrive(): void;
   remove(): void;
 }
+
+/** Of the first training: its machine is reclaimed while it trains. */
+export const STOPPED_STAGE = 'clip';
 
 const SIDE = 64;
 /** Of the recipe's data; a shard more is new data. */
@@ -44,6 +49,8 @@ export async function smallPrograms(): Promise<Checkout> {
   return {
     root,
     name: 'tiny',
+    // It is to be stopped in its middle, and has none otherwise.
+    env: { SLOW_STAGE: STOPPED_STAGE },
     sent: { texts: WORDS.map((word) => `a ${word}`), image: { image: dark }, fresh: `a ${WORDS[0]}` },
     arrive() {
       plantModel(root, filesByPath(second));
@@ -71,6 +78,7 @@ export async function trainedStages(): Promise<Checkout> {
     return {
       root,
       name: 'loop',
+      env: {},
       sent: { texts: ['a red circle', 'a black line'], image: { image: bright }, fresh: 'a blue square' },
       arrive: () => renameSync(join(root, 'arriving', NEW_SHARD.trained), join(root, 'data', NEW_SHARD.trained)),
       remove,

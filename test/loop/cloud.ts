@@ -16,10 +16,10 @@ import { CLOUD_OUTPUTS } from '../../contracts/src/outputs.ts';
 import { deploy as deployCommand } from '../../infra/deploy/deploy.ts';
 import type { DeployEvent } from '../../infra/deploy/events.ts';
 import { ACCOUNT, startAccount } from '../support/aws-account.ts';
-import { functionEnvironment, deploy as makeResources, startAws } from '../support/aws-emulator.ts';
+import { functionEnvironment, deploy as makeResources, type Stopped, startAws } from '../support/aws-emulator.ts';
 import { prepareAccount, programsIn, writeCheckout } from '../support/deployment.ts';
 import { makeKeyFile } from '../support/key-file.ts';
-import type { Checkout } from './checkout.ts';
+import { type Checkout, STOPPED_STAGE } from './checkout.ts';
 
 const R2_BUCKET = 'edge-clip-dev-models';
 /** The R2 key, which the secret holds; a person who rolls back has it, too. */
@@ -33,6 +33,8 @@ export interface Cloud {
   checkout: Checkout;
   /** What commands and functions see of the environment, from the deployment on. */
   env: Record<string, string>;
+  /** Jobs that were told to stop and went on. */
+  stopped: readonly Stopped[];
   /** `npm run deploy -- --environment dev`, with what it tells; the address of the Worker. */
   deploy(onEvent: (event: DeployEvent) => void, stop: AbortSignal): Promise<string>;
   /** The training bucket. */
@@ -62,7 +64,8 @@ async function open(checkout: Checkout, endings: (() => unknown)[], close: Cloud
   const { root } = checkout;
   writeCheckout(root);
   // Of models of two layers a second thread costs more than it does, beside the load.
-  const aws = await startAws(join(root, 'trainer'), { OMP_NUM_THREADS: '1' });
+  const env = { ...checkout.env, OMP_NUM_THREADS: '1', STOPPED_STAGE };
+  const aws = await startAws(join(root, 'trainer'), env);
   endings.push(aws.stop);
   const account = await startAccount();
   endings.push(account.stop);
@@ -76,7 +79,7 @@ async function open(checkout: Checkout, endings: (() => unknown)[], close: Cloud
   endings.push(r2.stop);
   const keys = await makeKeyFile();
   endings.push(keys.remove);
-  const env: Record<string, string> = {
+  const seen: Record<string, string> = {
     ...account.env,
     AWS_MAX_ATTEMPTS: '3',
     // The account answers a deployment; objects, jobs and logs are the emulator's.
@@ -89,7 +92,7 @@ async function open(checkout: Checkout, endings: (() => unknown)[], close: Cloud
     [ENVARS.registryEndpoint]: r2.url,
     [ENVARS.registrySecret]: SECRET,
   };
-  Object.assign(process.env, env);
+  Object.assign(process.env, seen);
 
   let encoder: LocalProcess | undefined;
   let worker: LocalWorker | undefined;
@@ -123,7 +126,8 @@ async function open(checkout: Checkout, endings: (() => unknown)[], close: Cloud
 
   return {
     checkout,
-    env,
+    env: seen,
+    stopped: aws.stopped,
     training: openStore(`s3://${trainingBucket}`),
     async published(digest) {
       if (bound === undefined) throw new Error('nothing is deployed yet');

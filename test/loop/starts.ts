@@ -1,7 +1,8 @@
-// What starts the pipeline, as it is deployed: the rule that new data meets, and the schedule; out of the templates.
+// What starts the pipeline and its jobs again, as it is deployed: the rule that new data meets, the schedule, and retries; out of the templates.
 import type { ObjectStore } from '../../api/registry/store.ts';
 import { FILES } from '../../contracts/src/keys.ts';
-import { array, one, record, synthesis, text } from '../support/synthesis.ts';
+import { afterAttempt, RetryStrategy } from '../support/batch-exit.ts';
+import { array, one, propertiesOf, record, synthesis, text } from '../support/synthesis.ts';
 
 /** Pointers of datasets and which object each is. */
 export async function pointersIn(store: ObjectStore): Promise<Map<string, string>> {
@@ -49,4 +50,12 @@ export function startOfSchedule(recipe: string): Record<string, string> {
   const { properties } = one(synthesis('dev').templates.training, 'AWS::Scheduler::Schedule');
   const input = record(JSON.parse(String(record(properties.Target).Input)));
   return Object.fromEntries(Object.keys(input).map((name) => [name, recipe]));
+}
+
+/** Whether every class of job has another attempt after one that ended so. */
+export function isRetried(exitCode: number): boolean {
+  const definitions = Object.values(propertiesOf(synthesis('dev').templates.training, 'AWS::Batch::JobDefinition'));
+  return definitions.every((definition) => {
+    return afterAttempt(RetryStrategy.parse(definition.RetryStrategy), 1, { exitCode }) === 'RETRY';
+  });
 }

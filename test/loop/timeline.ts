@@ -33,6 +33,11 @@ export class Timeline {
     return (performance.now() - this.#began) / 1000;
   }
 
+  /** Of a moment by the clock, in Unix seconds. */
+  of(unix: number): number {
+    return this.now() - (Date.now() / 1000 - unix);
+  }
+
   /** `said`: what came of it, in words. */
   async step<T>(step: string, work: () => Promise<T>, said: (result: T) => string): Promise<T> {
     const at = this.now();
@@ -41,9 +46,9 @@ export class Timeline {
     return result;
   }
 
-  /** A step that began at `at` and ends now. */
-  note(step: string, what: string, at: number): void {
-    this.#onRow({ event: 'step', at, seconds: this.now() - at, step, what, ...this.counts() });
+  /** A step that began at `at` and took so long (default: until now). */
+  note(step: string, what: string, at: number, seconds = this.now() - at): void {
+    this.#onRow({ event: 'step', at, seconds, step, what, ...this.counts() });
   }
 }
 

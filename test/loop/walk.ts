@@ -1,9 +1,11 @@
 // The loop closed: deploy, train, publish, new data, train, publish, roll back, while a load asks the Worker throughout.
 import { z } from 'zod';
 import { EMBEDDED_MODEL } from '../../api/dev/bundle.ts';
+import { EXIT } from '../../contracts/src/exit-codes.ts';
 import { handler as gate } from '../../trainer/control/lambda/gate.ts';
 import { handler as plan } from '../../trainer/control/lambda/plan.ts';
 import { handler as publish } from '../../trainer/control/lambda/publish.ts';
+import type { Stopped } from '../support/aws-emulator.ts';
 import { runJob, SubmittedJob } from '../support/batch-job.ts';
 import { execute, RunsTable } from '../support/pipeline-execution.ts';
 import { readModel } from '../support/registry.ts';
@@ -11,7 +13,7 @@ import { type CommandResult, data, model, train } from '../support/tiny-reposito
 import type { Checkout } from './checkout.ts';
 import { type Cloud, openCloud, R2_KEYS } from './cloud.ts';
 import { changesOf, type Load, startLoad, type Verdict } from './load.ts';
-import { pointersIn, startOfArrival, startOfSchedule, written } from './starts.ts';
+import { isRetried, pointersIn, startOfArrival, startOfSchedule, written } from './starts.ts';
 import { type Row, Timeline } from './timeline.ts';
 
 const Pushed = z.object({ sent: z.object({ files: z.number() }) });
@@ -143,6 +145,7 @@ class Walk {
     const ran: string[] = [];
     const current: Current[] = [];
     let trainedFrom = 0;
+    const known = cloud.stopped.length;
     const handlers = {
       Plan: (given: unknown) =>
         timeline.step(
@@ -161,6 +164,7 @@ class Walk {
       },
       async Gate(given: unknown) {
         if (ran.length > 0) timeline.note('train', `${ran.length} jobs, each in s: ${ran.join(', ')}`, trainedFrom);
+        for (const stopped of cloud.stopped.slice(known)) noteStopped(timeline, stopped);
         return timeline.step(
           'gate',
           () => gate(given),
@@ -212,6 +216,13 @@ class Walk {
       () => `npm run model -- rollback ${name}, to ${short(space)}`,
     );
   }
+}
+
+/** Of a machine that went away. Throws where the job did not go on from what it had saved, or would not be tried again where it is deployed. */
+function noteStopped(timeline: Timeline, { job, at, seconds, after, exit, next, total }: Stopped): void {
+  const what = `${job}: SIGTERM at step ${after} of ${total}, exit ${exit}, tried again, on with step ${next}`;
+  if (exit !== EXIT.interrupted || next <= after || !isRetried(exit)) throw new Error(`it did not go on: ${what}`);
+  timeline.note('reclaim', what, timeline.of(at), seconds);
 }
 
 /** The last document that a command printed; an error with what it said where it failed. */

@@ -11,6 +11,7 @@ import {
   RegisterJobDefinitionCommand,
 } from '@aws-sdk/client-batch';
 import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
+import { z } from 'zod';
 import { ENVARS } from '../../contracts/src/envars.ts';
 import {
   byJobClass,
@@ -26,12 +27,29 @@ import { codeDigests, sourceReader } from '../../trainer/control/plan/code-diges
 import { awsEnv } from './aws-account.ts';
 import { trainerPython } from './python.ts';
 
+/** A training job that was told to stop, and the attempt after it: what `STOPPED_STAGE` in the emulator's environment asks for. */
+const Stopped = z.object({
+  event: z.literal('stopped'),
+  job: z.string(),
+  /** Unix seconds when it was told, and from then on until the next attempt said how far it was. */
+  at: z.number(),
+  seconds: z.number(),
+  /** The last step that it said, and its exit code. */
+  after: z.int(),
+  exit: z.int(),
+  /** The first step that the next attempt said. */
+  next: z.int(),
+  total: z.int(),
+});
+export type Stopped = z.infer<typeof Stopped>;
+
 export interface AwsEmulator {
   endpoint: string;
   /** What a command needs to reach it and nothing else of AWS. */
   env: Record<string, string>;
   /** Numbers of the children whose machine went away once: those that `RECLAIMED_ONCE` in its environment names. */
   reclaimed: number[];
+  stopped: Stopped[];
   stop(): void;
 }
 
@@ -44,10 +62,12 @@ export async function startAws(home: string, env: Record<string, string> = {}): 
     stdio: ['pipe', 'pipe', 'inherit'],
   });
   const reclaimed: number[] = [];
+  const stopped: Stopped[] = [];
   const port = await new Promise<number>((listening, fail) => {
     child.once('exit', (code) => fail(new Error(`the AWS emulator ended with ${code}`)));
     createInterface({ input: child.stdout }).on('line', (line) => {
       if (line.includes('"listening"')) listening(JSON.parse(line).port);
+      if (line.includes('"stopped"')) stopped.push(Stopped.parse(JSON.parse(line)));
       if (line.includes('"reclaimed"')) reclaimed.push(Number(JSON.parse(line).index));
     });
   });
@@ -56,6 +76,7 @@ export async function startAws(home: string, env: Record<string, string> = {}): 
     endpoint,
     env: awsEnv(endpoint),
     reclaimed,
+    stopped,
     stop: () => child.stdin.end(),
   };
 }

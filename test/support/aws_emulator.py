@@ -1,7 +1,8 @@
 """AWS on this machine: moto over HTTP, whose Batch runs each job's container as a process of the real entry point.
 
-Moto's Batch engine does the rest as it would with Docker: dependencies, states, logs, termination. It knows no retries: a
-trainer's are judged on the synthesised job definitions, an encoder's are made here. Prints the port as a line of JSON and serves until its
+Moto's Batch engine does the rest as it would with Docker: dependencies, states, logs, termination. It knows no retries: an
+encoder's are made here, and those of one job of a trainer, which `STOPPED_STAGE` names, once; otherwise a trainer's are judged on the
+synthesised job definitions. Prints the port as a line of JSON and serves until its
 standard input ends, so that it never outlives the test that started it.
 """
 
@@ -57,6 +58,10 @@ class Container:
         assert self._process.stdout is not None
         for line in self._process.stdout:
             self._lines.append((datetime.now(UTC).isoformat().replace("+00:00", "Z"), line.rstrip("\n")))
+            self._note(line)
+
+    def _note(self, line: str) -> None:
+        """Told of every line."""
 
     @property
     def status(self) -> str:
@@ -89,16 +94,19 @@ class RetriedContainer(Container):
 
     def __init__(self, program: list[str], environment: dict[str, str]) -> None:
         self._attempt = 1
+        self._exit = 0
         self._ended = False
         super().__init__(program, environment)
-        if environment.get("AWS_BATCH_JOB_ARRAY_INDEX") == os.environ.get("RECLAIMED_ONCE"):
+        reclaimed = os.environ.get("RECLAIMED_ONCE")
+        if reclaimed is not None and environment.get("AWS_BATCH_JOB_ARRAY_INDEX") == reclaimed:
             self._process.kill()
-            print(json.dumps({"event": "reclaimed", "index": os.environ["RECLAIMED_ONCE"]}), flush=True)
+            print(json.dumps({"event": "reclaimed", "index": reclaimed}), flush=True)
 
     def _read(self) -> None:
         while True:
             super()._read()
-            if self._process.wait() not in (-signal.SIGKILL, EX_TEMPFAIL) or self._ended or self._attempt == ATTEMPTS:
+            self._exit = self._process.wait()
+            if self._exit not in (-signal.SIGKILL, EX_TEMPFAIL) or self._ended or self._attempt == ATTEMPTS:
                 self._ended = True
                 return
             self._attempt += 1
@@ -117,11 +125,49 @@ class RetriedContainer(Container):
         return super().wait()
 
 
+class StoppedContainer(RetriedContainer):
+    """A training job whose machine is reclaimed at a third of its steps: told so by SIGTERM, as ECS tells it, and tried again.
+
+    Says on standard output after which step it was told, how it ended, and with which step the next attempt began.
+    """
+
+    def __init__(self, program: list[str], environment: dict[str, str], stage: str) -> None:
+        self._stage = stage
+        self._after = 0
+        self._told_at = 0.0
+        self._has_resumed = False
+        super().__init__(program, environment)
+
+    def _note(self, line: str) -> None:
+        if not line.startswith('{"event": "progress"'):
+            return
+        progress: dict[str, Any] = json.loads(line)
+        if self._attempt == 1:
+            self._after = progress["step"]
+            if self._told_at == 0 and self._after >= progress["total"] / 3:
+                self._told_at = time.time()
+                self._process.send_signal(signal.SIGTERM)
+        elif not self._has_resumed:
+            self._has_resumed = True
+            event = {
+                "event": "stopped",
+                "job": self._stage,
+                "at": self._told_at,
+                "seconds": time.time() - self._told_at,
+                "after": self._after,
+                "exit": self._exit,
+                "next": progress["step"],
+                "total": progress["total"],
+            }
+            print(json.dumps(event), flush=True)
+
+
 class Docker:
     """The one method of Docker's client that moto's Batch calls."""
 
     def __init__(self, environment: dict[str, str]) -> None:
         self._environment = environment
+        self._to_stop = os.environ.get("STOPPED_STAGE")
 
     @property
     def containers(self) -> "Docker":
@@ -130,7 +176,13 @@ class Docker:
     def run(self, command: list[str], environment: dict[str, str], image: str, **_: Any) -> Container:
         environment = {**environment, **self._environment}
         if image != "encoder":
-            return Container([sys.executable, "-m", "container", *command], environment)
+            trainer = [sys.executable, "-m", "container", *command]
+            # .../clip-0123456789ab/job.json
+            stage = command[0].split("/")[-2].rsplit("-", 1)[0]
+            if stage != self._to_stop:
+                return Container(trainer, environment)
+            self._to_stop = None
+            return StoppedContainer(trainer, environment, stage)
         # As the image's entry point does with a program; what is bundled there is source here.
         program = (ROOT / "api" / command[0]).with_suffix(".ts")
         return RetriedContainer([str(ROOT / "node_modules/.bin/node"), str(program), *command[1:]], environment)
