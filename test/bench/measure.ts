@@ -56,7 +56,7 @@ function extentOf({ runs, short }: Options): Extent {
     shapes: SHAPES,
     engineRuns: runs,
     staticRuns: 9,
-    throughput: { connections: [1, 8, 32], rounds: 3, seconds: 1.5 },
+    throughput: { connections: [1, 8, 32], rounds: 9, seconds: 0.7 },
   };
 }
 
