@@ -34,11 +34,10 @@ export interface LockHolder {
 export function tryLock(file: string, roles: Roles): ProcessLock | LockHolder {
   const marks = new Map(Object.entries(roles).map(([role, pid]) => [role, pid === undefined ? null : markOf(pid)]));
   const document = (): string => JSON.stringify({ host: hostname(), ...Object.fromEntries(marks) });
-  if (!createFile(file, document())) {
-    const holder = holderOf(file) ?? removeStale(file);
-    if (holder !== undefined) return holder;
-    // Of several processes that removed a stale lock one creates the new one; the others find it.
-    if (!createFile(file, document())) return tryLock(file, roles);
+  while (!createFile(file, document())) {
+    const found = look(file);
+    const holder = found === 'stale' ? removeStale(file) : found;
+    if (holder !== 'gone') return holder;
   }
   return {
     assign(role, pid) {
@@ -72,8 +71,9 @@ export async function waitForLock(file: string, { roles, pollMs, staleMs, onWait
     const outcome = tryLock(file, roles);
     if (!isHolder(outcome)) return outcome;
     if (isFirst) onWait?.(outcome);
-    if (!outcome.isHere && ageMs(file) > staleMs) rmSync(file, { force: true });
-    else await sleep(pollMs);
+    if (!outcome.isHere && ageMs(file) > staleMs) {
+      for (const old of [file, guardOf(file)]) rmSync(old, { force: true });
+    } else await sleep(pollMs);
   }
 }
 
@@ -92,40 +92,43 @@ function createFile(file: string, document: string): boolean {
   }
 }
 
-/** Moves a stale lock away before it is removed: of two processes that saw it, one renames and the other fails to. */
-function removeStale(file: string): LockHolder | undefined {
-  const aside = temporaryOf(file);
+/**
+ * Removes the lock of processes that are gone, or tells who holds it. One process at a time does: what it finds stale nobody
+ * else removes or replaces meanwhile, so that it never takes a lock away from a process that has just got it.
+ */
+function removeStale(file: string): LockHolder | 'gone' {
+  const guard = tryLock(guardOf(file), { owner: process.pid });
+  // Another process is about to take the lock over.
+  if (isHolder(guard)) return guard;
   try {
-    renameSync(file, aside);
-  } catch (error) {
-    if (isCode(error, 'ENOENT')) return undefined;
-    throw error;
+    const found = look(file);
+    if (found !== 'stale') return found;
+    rmSync(file, { recursive: true, force: true });
+    return 'gone';
+  } finally {
+    guard.release();
   }
-  const holder = holderOf(aside);
-  // Another process took the lock after it was found stale: it gets it back.
-  if (holder !== undefined) renameSync(aside, file);
-  else rmSync(aside, { recursive: true, force: true });
-  return holder;
 }
 
-/** Who holds the lock; undefined where every process named is gone, or the file is unreadable. */
-function holderOf(file: string): LockHolder | undefined {
+/** Who holds the lock, or that every process named is gone or the file unreadable, or that there is none. */
+function look(file: string): LockHolder | 'stale' | 'gone' {
   const lock = readLock(file);
-  if (lock === undefined) return undefined;
+  if (typeof lock === 'string') return lock;
   const { host, ...marks } = lock;
   const isHere = host === hostname();
   const held = Object.entries(marks).flatMap(([role, mark]) =>
     mark !== null && (!isHere || isAlive(mark)) ? [[role, mark.pid] as const] : [],
   );
-  return isHere && held.length === 0 ? undefined : { host, isHere, roles: Object.fromEntries(held) };
+  return isHere && held.length === 0 ? 'stale' : { host, isHere, roles: Object.fromEntries(held) };
 }
 
-function readLock(file: string): LockFile | undefined {
+function readLock(file: string): LockFile | 'stale' | 'gone' {
   try {
-    return LockFile.safeParse(JSON.parse(readFileSync(file, 'utf8'))).data;
+    return LockFile.safeParse(JSON.parse(readFileSync(file, 'utf8'))).data ?? 'stale';
   } catch (error) {
+    if (isCode(error, 'ENOENT')) return 'gone';
     // A folder of that name is the lock of an earlier version.
-    if (error instanceof SyntaxError || isCode(error, 'ENOENT') || isCode(error, 'EISDIR')) return undefined;
+    if (error instanceof SyntaxError || isCode(error, 'EISDIR')) return 'stale';
     throw error;
   }
 }
@@ -157,6 +160,11 @@ function markOf(pid: number): ProcessMark {
 function ageMs(file: string): number {
   const found = statSync(file, { throwIfNoEntry: false });
   return found === undefined ? 0 : Date.now() - found.mtimeMs;
+}
+
+/** The lock of whoever removes a stale lock. */
+function guardOf(file: string): string {
+  return `${file}.stale`;
 }
 
 function temporaryOf(file: string): string {

@@ -16,13 +16,22 @@ const newLock = (): string => join(mkdtempSync(join(tmpdir(), 'lock-')), 'lock')
 /** Runs code in a process of its own, with `lock` and `file`. */
 function start(file: string, code: string) {
   const source = `import * as lock from ${JSON.stringify(pathToFileURL(MODULE).href)};
-    import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
+    import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+    import { hostname } from 'node:os';
     const file = ${JSON.stringify(file)};
     ${code}`;
   return spawn(process.execPath, ['--input-type=module', '-e', source], { stdio: ['ignore', 'inherit', 'inherit'] });
 }
 
-it('is taken by one process at a time, however many wait, and leaves nothing behind', async () => {
+it.each([
+  ['are released', 'held.release();'],
+  // As a process that was killed leaves it: the next one takes it over, while others see the same.
+  [
+    'are left behind by the dead',
+    `writeFileSync(file + process.pid, JSON.stringify({ host: hostname(), owner: { pid: 2 ** 30, started: null } }));
+     renameSync(file + process.pid, file);`,
+  ],
+])('are taken by one process at a time, however many wait, where they %s', async (_, end) => {
   const file = newLock();
   const counter = join(dirname(file), 'counter');
   writeFileSync(counter, '0');
@@ -32,12 +41,13 @@ it('is taken by one process at a time, however many wait, and leaves nothing beh
       const count = Number(readFileSync(${JSON.stringify(counter)}, 'utf8'));
       await new Promise((wake) => setTimeout(wake, 1));
       writeFileSync(${JSON.stringify(counter)}, String(count + 1));
-      held.release();
+      ${end}
     }`;
-  const processes = [start(file, code), start(file, code), start(file, code)];
+  const processes = [start(file, code), start(file, code), start(file, code), start(file, code)];
   expect(await Promise.all(processes.map((child) => once(child, 'exit')))).toEqual(processes.map(() => [0, null]));
-  expect(readFileSync(counter, 'utf8')).toBe('30');
-  expect(readdirSync(dirname(file))).toEqual(['counter']);
+  expect(readFileSync(counter, 'utf8')).toBe('40');
+  expect(isHolder(tryLock(file, OPTIONS.roles))).toBe(false);
+  expect(readdirSync(dirname(file)).toSorted()).toEqual(['counter', 'lock']);
 });
 
 it('is taken over from a process that was killed, without waiting for its age', async () => {
