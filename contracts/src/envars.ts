@@ -5,6 +5,8 @@ export const ENVARS = {
   data: 'CLIP_DATA',
   /** Python interpreter with the trainer's dependencies, instead of trainer/.venv. */
   python: 'TRAINER_PYTHON',
+  /** What stages multiply in on a processor: `float32` or `bfloat16`; absent: what is fast there. */
+  cpuDtype: 'TRAINER_CPU_DTYPE',
   /** TCP port of `npm start`. */
   port: 'PORT',
   /** Folder that holds manifest.json and what it names, instead of api/model: for the image encoder's hosts. */

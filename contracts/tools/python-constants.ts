@@ -28,6 +28,7 @@ const GROUPS: Record<string, Record<string, string | number | object>> = {
     ENV_STOP_SECONDS: ENVARS.stopSeconds,
     ENV_PROGRESS_SECONDS: ENVARS.progressSeconds,
     ENV_WEIGHTS: ENVARS.weights,
+    ENV_CPU_DTYPE: ENVARS.cpuDtype,
   },
   'What a writer puts into `schema_version`.': { SCHEMA_VERSION },
   'Dev sets by name, with the files of the data folder that each is read from.': { DEV_SET_FILES: DEV_SETS },

@@ -1,6 +1,14 @@
 """Loaded before every test module: makes libraries that want torchvision importable beside a CPU build of torch."""
 
+import os
+
 import pytest
+
+from contracts.constants import ENV_CPU_DTYPE
+
+# Before anything copies the environment: figures that are compared must not depend on what this machine multiplies fast.
+os.environ[ENV_CPU_DTYPE] = "float32"
+
 from container_process import bucket, home  # noqa: F401
 
 import towers  # noqa: F401

@@ -18,6 +18,8 @@ from typing import Any, NoReturn, TypeVar, cast
 import torch
 from torch import distributed as dist
 
+from contracts.constants import ENV_CPU_DTYPE
+
 # A rank that waits for the others this long takes them for dead. A dead process is noticed at once, a hanging one is not.
 PATIENCE = timedelta(minutes=10)
 Items = TypeVar("Items", bound=Sized)  # a list, an array or a tensor
@@ -194,10 +196,18 @@ def end_process(world: World, code: int) -> NoReturn:
 def fast_dtype(device: torch.device) -> torch.dtype:
     """bfloat16 where the processor multiplies it (AMX or AVX512-BF16: twice as fast as float32), else float32.
 
+    On a processor TRAINER_CPU_DTYPE decides instead, for figures that do not depend on the machine; another value of it is a
+    SystemExit.
     The processor is asked for its features instead of timed: other work on the machine once made a timed probe choose
     different arithmetic for two arms of one comparison.
     """
     if device.type == "cuda":
         return torch.bfloat16
+    wanted = os.environ.get(ENV_CPU_DTYPE, "")
+    if wanted:
+        dtypes = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+        if wanted not in dtypes:
+            raise SystemExit(f"{ENV_CPU_DTYPE} {wanted}: float32 or bfloat16")
+        return dtypes[wanted]
     has_bfloat16 = any(has for name, has in torch.cpu.get_capabilities().items() if name.endswith("bf16"))
     return torch.bfloat16 if has_bfloat16 else torch.float32

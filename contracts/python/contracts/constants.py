@@ -50,6 +50,7 @@ FIGURE_ELEMENT_SECONDS: Final = "element_seconds"
 ENV_STOP_SECONDS: Final = "STOP_SECONDS"
 ENV_PROGRESS_SECONDS: Final = "PROGRESS_SECONDS"
 ENV_WEIGHTS: Final = "WEIGHTS"
+ENV_CPU_DTYPE: Final = "TRAINER_CPU_DTYPE"
 
 # What a writer puts into `schema_version`.
 SCHEMA_VERSION: Final = 1

@@ -16,10 +16,16 @@ export interface PythonModule {
 }
 export type ModuleProcess = ChildProcessByStdio<null, Readable, Readable>;
 
+/**
+ * Rounds that a thread of PyTorch's libgomp spins while it waits for another one, before it sleeps. By default it spins for
+ * milliseconds, on a processor that the other one needs as soon as anything else runs on the machine (trainer/LOG.md).
+ */
+const PATIENT = { GOMP_SPINCOUNT: '1000' } as const;
+
 export function startModule({ python, args, trainer, contracts, env }: PythonModule): ModuleProcess {
   return spawn(python, args, {
     cwd: trainer,
-    env: { ...env, PYTHONPATH: [trainer, contracts].join(delimiter), PYTHONUNBUFFERED: '1' },
+    env: { ...PATIENT, ...env, PYTHONPATH: [trainer, contracts].join(delimiter), PYTHONUNBUFFERED: '1' },
     stdio: ['ignore', 'pipe', 'pipe'],
     // A process group of its own: the terminal's Ctrl-C reaches this program only, which then asks the module once.
     detached: true,
