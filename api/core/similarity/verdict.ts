@@ -47,11 +47,12 @@ export function judgeBest(score: number, count: number, verdict: SearchVerdict):
 function verdictOf(
   [a, b]: [Modality, Modality],
   tokens: number | undefined,
-  { short_texts, ...verdicts }: SearchVerdicts,
+  verdicts: SearchVerdicts,
 ): SearchVerdict | undefined {
   if (a === 'mixed' || b === 'mixed') return undefined;
-  const isShort = short_texts && tokens !== undefined && tokens <= short_texts.max_tokens;
-  return isShort && a === 'text' && b === 'image' ? short_texts.text_image : verdicts[`${a}_${b}`];
+  const { short_texts: short } = verdicts;
+  const isShort = short && tokens !== undefined && tokens <= short.max_tokens;
+  return isShort && a === 'text' && b === 'image' ? short.text_image : verdicts[`${a}_${b}`];
 }
 
 /** How a number may go on beyond the largest count: among more things, chance hits are nearer. */
