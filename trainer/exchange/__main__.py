@@ -2,15 +2,13 @@
 
 import argparse
 import json
-import shutil
 import sys
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 from contracts.constants import EXIT_OK, EXIT_USAGE, FILE_MANIFEST
 from contracts.types import Tier
+from exchange.becoming import becoming
 
 IMAGE = "image"  # in the place of a text tier: the image tower alone
 FORMATS = ("hf", "onnx", "open_clip", "safetensors", "sentence-transformers")
@@ -202,21 +200,6 @@ def write_out(given: argparse.Namespace, write: Callable[[Path], list[str]], wei
     else:
         print(f"{given.to}: {', '.join(written)}, as {given.format}. README.md says how to open it.\n{weights}")
     return EXIT_OK
-
-
-@contextmanager
-def becoming(folder: Path) -> Iterator[Path]:
-    """An empty folder that becomes `folder` when everything is in it; after an error nothing is left."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    making = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
-        yield making
-        if folder.exists():
-            folder.rmdir()
-        making.chmod(0o755)
-        making.rename(folder)
-    finally:
-        shutil.rmtree(making, ignore_errors=True)
 
 
 def refuse(sentence: str) -> int:

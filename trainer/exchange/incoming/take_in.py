@@ -5,8 +5,6 @@ Shapes: N texts, M images, E joint dimensions.
 """
 
 import hashlib
-import shutil
-import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +16,7 @@ import torch
 from contracts.constants import SCHEMA_VERSION
 from contracts.types import Calibration, GoldenVector, ModelManifest, ModelManifestCalibration, Tier
 from engine.folders.files import artefact
+from exchange.becoming import becoming
 from exchange.incoming.checkpoint import ImageSide
 from exchange.incoming.read import read_checkpoint, read_image_side
 from exchange.incoming.text_side import own_text, students
@@ -172,14 +171,5 @@ def golden_of(tier: Tier, embed: EmbedTexts) -> list[GoldenVector]:
 
 def import_into(source: Path, to: Path, options: ImportOptions) -> ModelManifest:
     """`take_in` into a folder that is there when everything is written, or not at all."""
-    to.parent.mkdir(parents=True, exist_ok=True)
-    making = Path(tempfile.mkdtemp(prefix=f".{to.name}-", dir=to.parent))
-    try:
-        manifest = take_in(source, making, options)
-        if to.exists():
-            to.rmdir()
-        making.chmod(0o755)
-        making.rename(to)
-    finally:
-        shutil.rmtree(making, ignore_errors=True)
-    return manifest
+    with becoming(to) as making:
+        return take_in(source, making, options)
