@@ -104,9 +104,8 @@ def kept_after(tower: ImageTower, pixels_BCSS: torch.Tensor) -> Iterator[int]:
 
 
 def main() -> None:
-    """Print every tower's counts, or write them."""
+    """Print every tower's counts, or write them: `npm run check -- --fix` then lays the file out."""
     rows = [counted(name)._asdict() for name in convolutional()]
-    # A line for each list: as the formatter of the repository leaves it.
     text = json.dumps(rows, indent=2)
     if sys.argv[1:] == ["--write"]:
         FILE.write_text(text + "\n", encoding="utf-8")

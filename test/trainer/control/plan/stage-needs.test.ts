@@ -134,7 +134,7 @@ describe('image towers', () => {
   ])(
     '%s computes what is published of it, and at other sizes as much as its area is larger',
     (backbone, size, products) => {
-      const hours = (side: number, first: number): number => {
+      const flopOf = (side: number, first: number): number => {
         const recipe = large((whole) => {
           whole.embed_images.backbone = { name: backbone, size: side };
           whole.embed_images.first_trainable_block = first;
@@ -145,9 +145,9 @@ describe('image towers', () => {
       };
       const { steps, pairs } = { steps: 3000, pairs: 4096 };
       const slower = 67 / 37; // convolutions wait for memory: plan/forms/rates.ts
-      expect(hours(size, 0) / (3 * steps * pairs * 2 * products * slower)).toBeCloseTo(1, 1);
-      expect(hours(2 * size, 0) / hours(size, 0)).toBeCloseTo(4, 5);
-      expect(hours(size, 3)).toBeLessThan(hours(size, 2));
+      expect(flopOf(size, 0) / (3 * steps * pairs * 2 * products * slower)).toBeCloseTo(1, 1);
+      expect(flopOf(2 * size, 0) / flopOf(size, 0)).toBeCloseTo(4, 5);
+      expect(flopOf(size, 3)).toBeLessThan(flopOf(size, 2));
     },
   );
 

@@ -97,6 +97,10 @@ export function inBlocks({ layers, width }: { layers: number; width: number }): 
   return 12 * layers * width ** 2;
 }
 
+export function sum(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0);
+}
+
 /** Bytes of a GPU with so many items at once. */
 export function total({ fixed, each, least = 0 }: Pick<Form, 'fixed' | 'each' | 'least'>, atOnce: number): number {
   return Math.max(fixed + each * atOnce, least);
@@ -129,7 +133,7 @@ export function countedIn(report: TrainingReport | undefined): Counted | undefin
     ...kinds,
     devImages: of('images.dev'),
     devCaptions: of('captions.dev'),
-    texts: Object.values(kinds).reduce((sum, count) => sum + count, captions),
+    texts: captions + sum(Object.values(kinds)),
   };
 }
 

@@ -3,7 +3,7 @@ import { JOB_CLASSES } from '../../../../contracts/src/job-classes.ts';
 import { jobClassOf, type StageName } from '../../../../contracts/src/stages.ts';
 import type { Recipe } from '../../../../contracts/src/training/recipe.ts';
 import type { Tensor, Weights } from '../../recipe/tensors.ts';
-import { type Counted, type Facts, type Form, total } from './form.ts';
+import { type Counted, type Facts, type Form, sum, total } from './form.ts';
 import { CHARACTERS_PER_TOKEN, GPU_RATES, type Gpu } from './rates.ts';
 
 /** Memory in bytes. */
@@ -280,8 +280,4 @@ function bytesOf(saved: { dtype: 'float32' | 'bfloat16' } | undefined): number {
 
 function product(values: readonly number[]): number {
   return values.reduce((total, value) => total * value, 1);
-}
-
-function sum(values: readonly number[]): number {
-  return values.reduce((total, value) => total + value, 0);
 }

@@ -1,5 +1,6 @@
 // What image towers compute and keep, part by part: what the plan's closed forms are made of. Tests hold it against docs/towers.md and PyTorch.
 import convolutions from './convolutions.json' with { type: 'json' };
+import { sum, WEIGHT } from './form.ts';
 import { CORE } from './rates.ts';
 
 /** A tower that is cut into patches: its blocks are alike. */
@@ -38,9 +39,6 @@ export interface Passage {
   first: number;
   dropped?: number;
 }
-
-/** Bytes of a number of the states between blocks. */
-const STATE = 4;
 
 /**
  * Measured, per image: B/16 74 MiB, L/14 256, L/14-336 574, SO400M-224 315: 41.5 to 42.7 bytes each. Blocks with rotary
@@ -102,13 +100,13 @@ export function keptOf(
 ): number {
   if (!isPatched(tower)) {
     const kept = partsFrom(tower.kept, first);
-    const between = STATE * sum(partsFrom(tower.states, first));
+    const between = WEIGHT * sum(partsFrom(tower.states, first));
     return (isComputedAgain && kept.length > 1 ? between + Math.max(...kept) : sum(kept)) * grown(tower, size);
   }
   const tokens = tokensOf(tower, size) * (1 - dropped);
   const ofBlock = tower.kept * tokens * tower.width;
   const trained = share(tower, first) * tower.blocks;
-  return isComputedAgain && trained > 1 ? STATE * tokens * tower.width * trained + ofBlock : ofBlock * trained;
+  return isComputedAgain && trained > 1 ? WEIGHT * tokens * tower.width * trained + ofBlock : ofBlock * trained;
 }
 
 /** Numbers that are stored of one picture where a block is the first that trains: its pixels, or what the block reads. */
@@ -151,8 +149,4 @@ type Figures = readonly [parameters: number, blocks: number, width: number, size
 
 function plain(backbone: string, [parameters, blocks, width, size, patch]: Figures): PatchTower {
   return { backbone, parameters, blocks, width, size, patch, kept: KEPT.plain };
-}
-
-function sum(values: readonly number[]): number {
-  return values.reduce((total, value) => total + value, 0);
 }
