@@ -42,6 +42,12 @@ def warm_python() -> Path:
     return python
 
 
+def write_tiered_model(folder: Path) -> None:
+    """A complete model of three tiers with random weights, as a server opens it (test/support/tiered_model.py)."""
+    script = ROOT / "test/support/tiered_model.py"
+    subprocess.run([warm_python(), "-W", "ignore", str(script), str(folder)], check=True, env=STAGE_ENV)
+
+
 def schedule(steps: int, lr: float = 1e-3, warmup_steps: int = 1) -> dict[str, Any]:
     """A short schedule with every field that the contract asks for."""
     return {

@@ -2,7 +2,6 @@
 
 import json
 import math
-import subprocess
 from pathlib import Path
 from typing import cast
 
@@ -17,7 +16,7 @@ from contracts import load
 from contracts.types import ModelManifest, OwnData
 from engine.run import artefact
 from losses.matrices import info_nce, multi_positive_nce
-from support import ROOT, STAGE_ENV, interrupt_stage, run_stage, schedule, warm_python, write_job
+from support import interrupt_stage, run_stage, schedule, write_job, write_tiered_model
 from towers.adaptation.losses import class_loss
 from towers.adaptation.own_data import read_own
 from towers.adaptation.texts import general_texts
@@ -36,8 +35,7 @@ TEXTS = ["a dog runs", "dog\U0001f44d", "\u72ac", "a man and a child"]
 def model(tmp_path_factory):
     """A complete model of three tiers with random weights, one of which says as published ones do where they are packed."""
     folder = tmp_path_factory.mktemp("model")
-    script = ROOT / "test/support/tiered_model.py"
-    subprocess.run([warm_python(), "-W", "ignore", str(script), str(folder)], check=True, env=STAGE_ENV)
+    write_tiered_model(folder)
     (folder / "text.packed.bin").write_bytes(b"of the graph that this model has")
     manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
     manifest["text"] |= {"engine": "own", "packed": {"file": artefact(folder, "text.packed.bin"), "layout": 1}}

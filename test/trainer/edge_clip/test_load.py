@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from edge_clip import find_model, load
-from support import ROOT
+from support import ROOT, write_tiered_model
 from towers.adaptation.tiers import TextSide
 from towers.exported_files import read_manifest
 
@@ -26,7 +26,7 @@ LONG = "two dogs and a man . " * 60  # cut at the context's end, and more than o
 def tiered(tmp_path_factory):
     """A model of three tiers with random weights; the student's vectors are sums with the static tier's."""
     folder = tmp_path_factory.mktemp("tiered")
-    subprocess.run([sys.executable, ROOT / "test/support/tiered_model.py", folder], check=True)
+    write_tiered_model(folder)
     return folder
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from support import ROOT, STAGE_ENV, warm_python
+from support import ROOT, STAGE_ENV, warm_python, write_tiered_model
 from towers.exported_files import artefacts_in
 
 COLOURS = ["red", "green", "blue", "black", "white", "yellow", "pink", "brown", "grey", "orange", "purple"]
@@ -18,8 +18,7 @@ THINGS = ["dog", "boat", "girl", "rock"]
 def model(tmp_path_factory):
     """Three tiers of random weights, as a server opens them, with a card."""
     folder = tmp_path_factory.mktemp("model")
-    script = ROOT / "test/support/tiered_model.py"
-    subprocess.run([warm_python(), "-W", "ignore", str(script), str(folder)], check=True, env=STAGE_ENV)
+    write_tiered_model(folder)
     card = "# tiered 1\n\n## Measured on the dev split\n| figure | value |\n|---|---|\n| old.verdict.auc | 0.1 |\n\n- Parity: kept.\n"
     (folder / "MODEL_CARD.md").write_text(card, encoding="utf-8")
     return folder

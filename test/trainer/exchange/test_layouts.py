@@ -1,7 +1,6 @@
 """Exported models, opened again by the library that a layout is for: its vectors are those of the float modules."""
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any, cast
@@ -19,7 +18,7 @@ from torch.nn import functional as F
 from edge_clip import load
 from exchange.__main__ import main
 from exchange.outgoing.tokenizer_files import write_json, write_tokenizer
-from support import ROOT
+from support import ROOT, write_tiered_model
 from towers.adaptation.tiers import TextSide
 from towers.exported_files import read_manifest
 from towers.image.backbone import create_backbone
@@ -37,7 +36,7 @@ TEXTS = ["a dog runs", "A  MAN and two dogs.", "a", "two dogs and a man . " * 60
 def tiered(tmp_path_factory):
     """A model of three tiers with random weights; the student's vectors are sums with the static tier's."""
     folder = tmp_path_factory.mktemp("tiered")
-    subprocess.run([sys.executable, ROOT / "test/support/tiered_model.py", folder], check=True)
+    write_tiered_model(folder)
     return folder
 
 
