@@ -1,9 +1,11 @@
 // A proxy between the Worker and the real image encoder that does what networks and platforms do: what callers see of it.
 import { readFileSync } from 'node:fs';
-import { createServer, type Server, type ServerResponse } from 'node:http';
+import type { Server, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { buffer } from 'node:stream/consumers';
 import type { Miniflare } from 'miniflare';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { answering } from '../../api/dev/answering.ts';
 import { EMBEDDED_MODEL } from '../../api/dev/bundle.ts';
 import { startEncoder } from '../../api/dev/local-encoder.ts';
 import { startWorker } from '../../api/dev/local-worker.ts';
@@ -72,16 +74,15 @@ const workers: Miniflare[] = [];
 
 beforeAll(async () => {
   encoder = await startEncoder({ model: EMBEDDED_MODEL, registry: undefined, pollMs: 1000 });
-  proxy = createServer(async (request, response) => {
+  proxy = answering(async (request, response) => {
     attempts += 1;
     const suffers = fault !== undefined && fault.times-- > 0;
     const what = fault?.what;
-    const chunks: Buffer[] = [];
-    for await (const chunk of request) chunks.push(chunk);
+    const sent = await buffer(request);
     const answer = await fetch(`${encoder.url}${request.url}`, {
       method: 'POST',
       headers: { 'content-type': request.headers['content-type'] ?? '' },
-      body: Buffer.concat(chunks),
+      body: new Uint8Array(sent),
     });
     const body = EncodeResponse.parse(await answer.json());
     if (suffers) what?.(response, body);

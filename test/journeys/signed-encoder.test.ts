@@ -2,11 +2,13 @@
 // Worker's own, or those that STS gives for a token of its own.
 import { createPublicKey, verify } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { createServer, type Server } from 'node:http';
+import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
+import { buffer, text as textOf } from 'node:stream/consumers';
 import type { Miniflare } from 'miniflare';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { answering } from '../../api/dev/answering.ts';
 import { EMBEDDED_MODEL } from '../../api/dev/bundle.ts';
 import { freePort } from '../../api/dev/local-address.ts';
 import { startEncoder } from '../../api/dev/local-encoder.ts';
@@ -25,10 +27,8 @@ const seen: { authorization: string; isRight: boolean; traceparent: unknown; req
 
 beforeAll(async () => {
   encoder = await startEncoder({ model: EMBEDDED_MODEL, registry: undefined, pollMs: 1000 });
-  door = createServer(async (request, response) => {
-    const chunks: Buffer[] = [];
-    for await (const chunk of request) chunks.push(chunk);
-    const body = Buffer.concat(chunks);
+  door = answering(async (request, response) => {
+    const body = await buffer(request);
     const isRight = await isRightlySigned(request, body, { service: 'lambda', region: REGION, credentials: KEYS });
     const { authorization = '', traceparent, 'x-request-id': requestId } = request.headers;
     seen.push({ authorization, isRight, traceparent, requestId });
@@ -111,10 +111,8 @@ it('with other keys is said to be unavailable, and what to look at', async () =>
 /** An exchange of tokens as AWS does it: it asks the issuer that the role trusts for its keys, and believes nothing else. */
 async function startSts(issuer: string) {
   const asked: { action: string | null; role: string | null; verdict: string }[] = [];
-  const server = createServer(async (request, response) => {
-    const chunks: Buffer[] = [];
-    for await (const chunk of request) chunks.push(chunk);
-    const form = new URLSearchParams(Buffer.concat(chunks).toString());
+  const server = answering(async (request, response) => {
+    const form = new URLSearchParams(await textOf(request));
     const verdict = await judge(form.get('WebIdentityToken') ?? '', issuer).catch(String);
     asked.push({ action: form.get('Action'), role: form.get('RoleArn'), verdict });
     if (verdict !== 'good')

@@ -1,6 +1,8 @@
 // A small AWS account over HTTP, as far as a deployment asks: identity, stacks, quotas, zones, images, builds, objects.
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { buffer } from 'node:stream/consumers';
+import { answering } from '../../api/dev/answering.ts';
 
 export interface AwsAccount {
   endpoint: string;
@@ -40,12 +42,7 @@ export const awsEnv = (endpoint: string): Record<string, string> => ({
 });
 
 export async function startAccount(): Promise<AwsAccount> {
-  const server = createServer((request, response) => {
-    answer(account, request, response).catch((error: unknown) => {
-      response.statusCode = 500;
-      response.end(String(error));
-    });
-  });
+  const server = answering((request, response) => answer(account, request, response));
   await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening));
   const endpoint = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   const account: AwsAccount = {
@@ -71,9 +68,7 @@ export async function startAccount(): Promise<AwsAccount> {
 }
 
 async function answer(account: AwsAccount, request: IncomingMessage, response: ServerResponse): Promise<void> {
-  const parts: Buffer[] = [];
-  for await (const part of request) parts.push(part as Buffer);
-  const body = Buffer.concat(parts);
+  const body = await buffer(request);
   const target = request.headers['x-amz-target'];
   if (typeof target === 'string') {
     const found = json(account, target.split('.')[1] ?? '', JSON.parse(body.toString()));

@@ -1,6 +1,8 @@
 // A door in front of the AWS emulator, which believes anybody: it lets through what is signed by keys that STS gave, and notes it.
-import { createServer, type IncomingMessage } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { buffer } from 'node:stream/consumers';
+import { answering } from '../../api/dev/answering.ts';
 import { isRightlySigned } from './signature.ts';
 
 export interface AwsCall {
@@ -35,10 +37,8 @@ export async function startDoor(endpoint: string): Promise<AwsDoor> {
     return { service: named || 'sts', method, path: url, isRight };
   }
 
-  const server = createServer(async (request, response) => {
-    const parts: Buffer[] = [];
-    for await (const part of request) parts.push(part as Buffer);
-    const body = Buffer.concat(parts);
+  const server = answering(async (request, response) => {
+    const body = await buffer(request);
     const call = await judge(request, body);
     calls.push(call);
     const isExchange = body.includes('Action=AssumeRoleWithWebIdentity');

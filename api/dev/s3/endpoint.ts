@@ -1,8 +1,9 @@
 // A bucket on this machine that speaks S3: PUT, GET and lists over any store, for whoever signs with its keys.
 import { createHash } from 'node:crypto';
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { ObjectStore } from '../../registry/store.ts';
+import { answering } from '../answering.ts';
 import { HOST } from '../local-address.ts';
 import { type BucketKeys, isSigned } from './signature.ts';
 
@@ -26,35 +27,36 @@ export interface LocalBucket {
 
 /** GetObject, PutObject with its two conditions and both of its checksums, and ListObjectsV2. */
 export async function startBucket({ bucket, keys, store }: BucketOptions): Promise<LocalBucket> {
-  const server = createServer((request, response) => {
-    answer(request, response).catch((error: unknown) => response.writeHead(500).end(String(error)));
-  });
+  const server = answering(answer, (response, reason) => fail(response, 500, { code: 'InternalError', reason }));
   async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     if (!(await isSigned(request, keys))) {
       local.refused += 1;
-      return fail(response, 403, 'SignatureDoesNotMatch');
+      return fail(response, 403, { code: 'SignatureDoesNotMatch' });
     }
     const { pathname, searchParams } = new URL(request.url ?? '', 'http://s3');
     const [, name, key = ''] = /^\/([^/]+)\/?(.*)$/.exec(decodeURIComponent(pathname)) ?? [];
-    if (name !== bucket) return fail(response, 404, 'NoSuchBucket');
+    if (name !== bucket) return fail(response, 404, { code: 'NoSuchBucket' });
     if (request.method === 'PUT') return put(request, response, key);
     if (key === '') return list(response, searchParams);
     const found = await store()?.get(key);
-    if (found === undefined) return fail(response, 404, 'NoSuchKey');
-    response.writeHead(200, { etag: `"${found.etag}"`, 'content-length': found.size }).end(await found.bytes());
+    if (found === undefined) return fail(response, 404, { code: 'NoSuchKey' });
+    // Read before a word is said: a store that fails here is an answer, too.
+    const bytes = await found.bytes();
+    response.writeHead(200, { etag: `"${found.etag}"`, 'content-length': found.size }).end(bytes);
   }
   async function put(request: IncomingMessage, response: ServerResponse, key: string): Promise<void> {
     const bound = store();
-    if (bound === undefined) return fail(response, 503, 'ServiceUnavailable');
+    if (bound === undefined) return fail(response, 503, { code: 'ServiceUnavailable' });
     const body = await bodyOf(request);
-    if (body === undefined) return fail(response, 400, 'EntityTooLarge');
-    if (!isWhatWasSigned(request, body)) return fail(response, 400, 'BadDigest');
+    if (body === undefined) return fail(response, 400, { code: 'EntityTooLarge' });
+    if (!isWhatWasSigned(request, body)) return fail(response, 400, { code: 'BadDigest' });
     const { headers } = request;
     const etag = headers['if-match']?.replaceAll('"', '');
     const absent = headers['if-none-match'] === '*' ? ('absent' as const) : undefined;
     if (!(await bound.put(key, body, etag === undefined ? absent : { etag })))
-      return fail(response, 412, 'PreconditionFailed');
-    response.writeHead(200, { etag: `"${(await bound.get(key))?.etag}"` }).end();
+      return fail(response, 412, { code: 'PreconditionFailed' });
+    const written = await bound.get(key);
+    response.writeHead(200, { etag: `"${written?.etag}"` }).end();
   }
   async function list(response: ServerResponse, asked: URLSearchParams): Promise<void> {
     const most = Number(asked.get('max-keys') ?? 1000);
@@ -99,6 +101,14 @@ function isWhatWasSigned({ headers }: IncomingMessage, body: Uint8Array): boolea
   );
 }
 
-function fail(response: ServerResponse, status: number, code: string): void {
-  response.writeHead(status, { 'content-type': 'application/xml' }).end(`<Error><Code>${code}</Code></Error>`);
+interface Fault {
+  code: string;
+  /** Absent: the code says it. */
+  reason?: string;
+}
+
+function fail(response: ServerResponse, status: number, { code, reason = code }: Fault): void {
+  const message = reason.replace(/[<&]/g, (each) => `&#${each.charCodeAt(0)};`);
+  response.writeHead(status, { 'content-type': 'application/xml' });
+  response.end(`<Error><Code>${code}</Code><Message>${message}</Message></Error>`);
 }
