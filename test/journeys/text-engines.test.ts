@@ -4,6 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { dot } from '../../api/core/vectors/vectors.ts';
 import { writeStaticFiles } from '../../api/dev/assets/write.ts';
 import { EMBEDDED_MODEL, WITH_ONNXRUNTIME, WITHOUT_ONNXRUNTIME } from '../../api/dev/bundle.ts';
 import { type LocalWorker, startWorker, type WorkerOptions } from '../../api/dev/local-worker.ts';
@@ -13,7 +14,13 @@ import { artefactKey, PACKED_MODEL } from '../../contracts/src/keys.ts';
 import { ModelManifest } from '../../contracts/src/model/manifest.ts';
 import { staticFilesOf } from '../../contracts/src/model/static-files.ts';
 
+const NASTY_TEXTS = new URL('../../contracts/vectors/tokenizer/nasty.json', import.meta.url);
+const TRANSFORMERS = ['edge-clip-small', 'edge-clip-small-tiny'];
 const TEXTS = ['A dog runs through the snow.', 'rain', 'Zwei Kinder spielen am Strand. '.repeat(30), 'dog👍 犬'];
+/** Of all kinds of characters and lengths, every twentieth of those that say something. */
+const NASTY: string[] = JSON.parse(readFileSync(NASTY_TEXTS, 'utf8'))
+  .cases.map(({ text }: { text: string }) => text)
+  .filter((text: string, at: number) => at % 20 === 0 && /[\p{L}\p{N}\p{S}]/u.test(text));
 /** Three models of 30 MB, on a machine that has other work. */
 const START_MS = 300_000;
 
@@ -41,6 +48,9 @@ function post(
   });
 }
 
+/** Vectors of NASTY, by engine and model. */
+const vectors = new Map<string, number[][]>();
+
 describe.each([
   { engine: 'wasm', entry: WITHOUT_ONNXRUNTIME },
   { engine: 'wasm-plain', entry: WITHOUT_ONNXRUNTIME },
@@ -52,9 +62,9 @@ describe.each([
   }, START_MS);
   afterAll(() => worker?.platform.dispose());
 
-  async function embed(model: string, input: string[]): Promise<unknown[]> {
+  async function embed(model: string, input: string[]): Promise<number[][]> {
     const response = await post(worker, { input, model });
-    return EmbedResponse.parse(await response.json()).data.map(({ embedding }) => embedding);
+    return EmbedResponse.parse(await response.json()).data.map(({ embedding }) => embedding as number[]);
   }
 
   test('the golden vectors, which onnxruntime or PyTorch computed, are reproduced', async () => {
@@ -63,13 +73,19 @@ describe.each([
     for (const { cosine } of golden) expect(cosine).toBeGreaterThan(0.995);
   });
 
-  test.each(['edge-clip-small', 'edge-clip-small-tiny'])(
-    'texts of %s have the same vectors together',
-    async (model) => {
-      const together = await embed(model, TEXTS);
-      for (const [at, text] of TEXTS.entries()) expect(await embed(model, [text])).toEqual([together[at]]);
-    },
-  );
+  test.each(TRANSFORMERS)('texts of %s have the same vectors together', async (model) => {
+    const together = await embed(model, TEXTS);
+    for (const [at, text] of TEXTS.entries()) expect(await embed(model, [text])).toEqual([together[at]]);
+    if (engine !== 'onnx') vectors.set(`${engine} ${model}`, await embed(model, NASTY));
+  });
+});
+
+test.each(TRANSFORMERS)('both builds of our engine answer alike for texts of all kinds: %s', (model) => {
+  const of = (engine: string) => vectors.get(`${engine} ${model}`) ?? [];
+  const [relaxed, plain] = [of('wasm'), of('wasm-plain')];
+  expect(relaxed).toHaveLength(NASTY.length);
+  const distances = relaxed.map((vector, at) => 1 - dot(vector, plain[at] ?? []));
+  expect(Math.max(...distances)).toBeLessThan(1e-3);
 });
 
 test(
