@@ -3,7 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { ENVARS } from '../../contracts/src/envars.ts';
 import { ListeningLine, readEvent } from '../../contracts/src/events.ts';
-import { freePort, HOST } from './local-address.ts';
+import { freePort, HOST } from './local-server.ts';
 
 const RESTART_MS = 1000;
 

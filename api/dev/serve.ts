@@ -13,7 +13,7 @@ import { UserError } from '../../contracts/src/user-error.ts';
 import { KEY_FILE } from '../keys/file-store.ts';
 import { EMBEDDED_MODEL } from './bundle.ts';
 import { startLocal } from './local.ts';
-import { freePort } from './local-address.ts';
+import { freePort } from './local-server.ts';
 import { printRequest } from './local-worker.ts';
 
 const PORT = 8787;

@@ -8,7 +8,7 @@ import type { Miniflare } from 'miniflare';
 import { packTar } from 'modern-tar';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { EMBEDDED_MODEL } from '../../api/dev/bundle.ts';
-import { freePort } from '../../api/dev/local-address.ts';
+import { freePort } from '../../api/dev/local-server.ts';
 import { startWorker } from '../../api/dev/local-worker.ts';
 import { openStore } from '../../api/registry/stores/open.ts';
 import { OpenAiFile } from '../../contracts/src/api/doors/batches.ts';

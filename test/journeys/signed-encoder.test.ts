@@ -8,10 +8,9 @@ import { join } from 'node:path';
 import { buffer, text as textOf } from 'node:stream/consumers';
 import type { Miniflare } from 'miniflare';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { answering } from '../../api/dev/answering.ts';
 import { EMBEDDED_MODEL } from '../../api/dev/bundle.ts';
-import { freePort } from '../../api/dev/local-address.ts';
 import { startEncoder } from '../../api/dev/local-encoder.ts';
+import { answering, freePort } from '../../api/dev/local-server.ts';
 import { startWorker } from '../../api/dev/local-worker.ts';
 import { isRightlySigned } from '../support/signature.ts';
 

@@ -3,8 +3,7 @@ import { createHash } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { ObjectStore } from '../../registry/store.ts';
-import { answering } from '../answering.ts';
-import { HOST } from '../local-address.ts';
+import { answering, HOST } from '../local-server.ts';
 import { type BucketKeys, isSigned } from './signature.ts';
 
 /** A body is held in memory. */
