@@ -9,6 +9,7 @@ import { provePacked } from '../../../api/pack/prove.ts';
 import { openArtefact, type Publishable } from '../../../api/registry/candidate.ts';
 import { objectOf } from '../../../api/registry/store.ts';
 import { sha256Of } from '../../../api/registry/stores/hash.ts';
+import { LAYOUT } from '../../../api/text/wasm/open-tower.ts';
 import type { Artefact } from '../../../contracts/src/model/artefact.ts';
 import { ModelManifest } from '../../../contracts/src/model/manifest.ts';
 import { ownArtefacts, withPacked } from '../../../contracts/src/model/towers.ts';
@@ -64,7 +65,7 @@ describe('the embedded model', () => {
     files.set('tiny.packed.bin', file);
     const { tiny } = packed.towers;
     const descriptor = { path: 'tiny.packed.bin', digest: sha256Of(file), size: file.length };
-    const towers = { ...packed.towers, tiny: { ...tiny, packed: { file: descriptor, layout: 1 } } };
+    const towers = { ...packed.towers, tiny: { ...tiny, packed: { file: descriptor, layout: LAYOUT } } };
     await expect(provePacked(withPacked(manifest, towers), { read: filesWith(files) })).rejects.toThrow(
       /the packed weights of edge-clip-small .* do not compute its vectors: .*the worst, of tiny, with cosine/,
     );

@@ -31,7 +31,7 @@ export function pack(from: usize, depth: i32, width: i32, to: usize): void {
       }
       interleave(to);
       interleave(to + 32);
-      store<u8>(marks++, <u8>(!fits(v128.load(to), v128.load(to, 32)) || !fits(v128.load(to, 16), v128.load(to, 48))));
+      store<u8>(marks++, markOf(to));
     }
     const scale = scales + (column << 2);
     const sum = sums + (column << 2);
@@ -62,10 +62,21 @@ function separate(at: usize): void {
   v128.store(at, v128.shuffle<i16>(first, second, 1, 3, 5, 7, 9, 11, 13, 15), 16);
 }
 
-/** Whether sums of two products with these weights stay within int16 whatever the activations are. */
-function fits(first: v128, second: v128): bool {
+/** Up to which activation the sums of two products with the weights of a round stay within int16; 0: whatever the activations are. */
+function markOf(round: usize): u8 {
+  let most = i16x8.max_s(
+    reachOf(v128.load(round), v128.load(round, 32)),
+    reachOf(v128.load(round, 16), v128.load(round, 48)),
+  );
+  most = i16x8.max_s(most, i64x2.shr_u(most, 32));
+  most = i16x8.max_s(most, i64x2.shr_u(most, 16));
+  const reach = max(i16x8.extract_lane_s(most, 0), i16x8.extract_lane_s(most, 4));
+  return reach > ROOM ? <u8>(<i32>i16.MAX_VALUE / <i32>reach) : 0;
+}
+
+/** How far from 0 the weights of one sign of each lane of two products go. */
+function reachOf(first: v128, second: v128): v128 {
   const none = i32x4.splat(0);
-  const room = i16x8.splat(ROOM);
   const above = i16x8.add(
     i16x8.extadd_pairwise_i8x16_s(i8x16.max_s(first, none)),
     i16x8.extadd_pairwise_i8x16_s(i8x16.max_s(second, none)),
@@ -74,7 +85,7 @@ function fits(first: v128, second: v128): bool {
     i16x8.extadd_pairwise_i8x16_s(i8x16.min_s(first, none)),
     i16x8.extadd_pairwise_i8x16_s(i8x16.min_s(second, none)),
   );
-  return !v128.any_true(v128.or(i16x8.gt_s(above, room), i16x8.lt_s(below, i16x8.neg(room))));
+  return i16x8.max_s(above, i16x8.neg(below));
 }
 
 /** Eight bytes of each of two rows, in turns. */

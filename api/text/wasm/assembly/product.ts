@@ -1,6 +1,6 @@
 // Products of rows with the int8 matrices of layers, which lie in panels: see packing.ts.
 import { fused, gelus, geluTanh, quickGelu } from './math';
-import { repair, sumFour, sumThree, sumTwo } from './sums';
+import { crests, repair, sumFour, sumThree, sumTwo } from './sums';
 
 /** What happens to a product before it is stored: nothing, one of three GELUs, or the number that is there is added. */
 const STORE: i32 = 0;
@@ -17,7 +17,7 @@ const BLOCK: i32 = 12;
 const SUM: usize = 32;
 const SUMS = memory.data(<i32>SUM * BLOCK, 16);
 
-/** Rows of `quantize` times a packed matrix. */
+/** Rows of `quantize` times a packed matrix. In the relaxed build an eighth of a row's bytes, and one more, is written behind the last one. */
 export function multiply(
   q: usize,
   info: usize,
@@ -34,7 +34,9 @@ export function multiply(
   const columns = (<usize>width) << 2;
   // Not a constant to the compilers, which would make it anew for each product: that takes a third of the speed.
   const ones = i16x8.splat(<i16>min(rows, 1));
+  const most = q + <usize>rows * size;
   for (let row = 0; row < rows; row += BLOCK) {
+    crests(q + <usize>row * size, size, min(rows - row, BLOCK), depth, most);
     let matrix = panels;
     let scales = panels + <usize>depth * <usize>width;
     let marks = scales + columns * 3;
@@ -51,7 +53,7 @@ export function multiply(
       }
       if (left === 3) sumThree(a, size, matrix, panel, ones, sums);
       else if (left > 0) sumTwo(a, left > 1 ? size : 0, matrix, panel, ones, sums);
-      repair(from, size, count, matrix, depth, marks, ones, SUMS);
+      repair(from, size, count, matrix, depth, marks, most, ones, SUMS);
       if (finish === STORE || finish === ADD) settle(facts, count, scales, columns, target, stride, finish);
       else {
         settle(facts, count, scales, columns, SUMS, SUM, STORE);

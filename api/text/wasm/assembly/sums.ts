@@ -6,9 +6,9 @@
 //
 // Widening to int32 is half of the work beside such products, so that it is done for the sum of two of them, 4 weights to
 // a number: int16 holds that, whatever the activations are, where the positive weights and the negative ones of the four sum to
-// no more than 258 each, as nearly all do. `pack` marks the others, a byte for 8 rows of a panel. The loop does not ask for the
-// marks: a branch that is taken once in forty rounds is foretold wrongly, and waits longer than a round takes. `repair` looks
-// afterwards at what is marked, and whether numbers as large as these rows have can leave int16 there, which is rare.
+// no more than 258 each, as nearly all do. `pack` marks the others, a byte for 8 rows of a panel: up to which activation their sums
+// stay within int16. The loop does not ask for the marks: a branch that is taken once in forty rounds is foretold wrongly, and waits
+// longer than a round takes. `repair` looks afterwards at what is marked, and whether these rows have larger numbers there, which is rare.
 
 /** Whether products are those of bytes. */
 const OF_BYTES: bool = ASC_FEATURE_RELAXED_SIMD;
@@ -135,8 +135,23 @@ function dot(w: v128, y: v128): v128 {
   return i16x8.relaxed_dot_i8x16_i7x16_s(w, y);
 }
 
+/** Of `count` rows, `size` bytes apart, the largest of every eight numbers, a byte each at `to`; of an odd number of eights one more. */
+export function crests(a: usize, size: usize, count: i32, depth: i32, to: usize): void {
+  if (!OF_BYTES) return;
+  for (const end = a + <usize>depth; a < end; a += PART * 2, to += 2) {
+    let most = v128.load(a);
+    for (let row = 1, b = a + size; row < count; row++, b += size) most = i8x16.max_u(most, v128.load(b));
+    most = i8x16.max_u(most, i64x2.shr_u(most, 32));
+    most = i8x16.max_u(most, i64x2.shr_u(most, 16));
+    most = i8x16.max_u(most, i64x2.shr_u(most, 8));
+    v128.store8_lane(to, most, 0);
+    v128.store8_lane(to + 1, most, 8);
+  }
+}
+
 /**
  * Puts right what left int16: `count` rows, `size` bytes apart, by the panel of so many rows and its marks, whose sums are at `sums`.
+ * `most` has the rows' `crests`.
  */
 export function repair(
   a: usize,
@@ -145,17 +160,31 @@ export function repair(
   panel: usize,
   depth: i32,
   marks: usize,
+  most: usize,
   ones: v128,
   sums: usize,
 ): void {
-  if (!OF_BYTES) return;
-  for (const end = a + <usize>depth; a < end; a += PART, panel += GROUP, marks++) {
-    // Eight that are not marked at once.
-    for (; a + PART * 8 <= end && !load<u64>(marks); a += PART * 8, marks += 8) panel += GROUP * 8;
-    if (a < end && load<u8>(marks) && isLeft(largestOf(a, size, count), panel)) {
+  if (!OF_BYTES || !isPassed(marks, most, <usize>depth >> 3)) return;
+  for (const end = a + <usize>depth; a < end; a += PART, panel += GROUP, marks++, most++) {
+    const limit = load<u8>(marks);
+    if (limit && load<u8>(most) > limit && isLeft(largestOf(a, size, count), panel)) {
       correct(a, size, count, panel, ones, sums);
     }
   }
+}
+
+/** Whether any of so many marks is less than the number of the rows there: asked of all together, so that one branch tells, which is foretold. */
+function isPassed(marks: usize, most: usize, count: usize): bool {
+  const none = i8x16.splat(0);
+  let passed = none;
+  const end = marks + count;
+  for (; marks + 16 <= end; marks += 16, most += 16) {
+    const limits = v128.load(marks);
+    passed = v128.or(passed, v128.andnot(i8x16.gt_u(v128.load(most), limits), i8x16.eq(limits, none)));
+  }
+  if (v128.any_true(passed)) return true;
+  for (; marks < end; marks++, most++) if (load<u8>(marks) && load<u8>(most) > load<u8>(marks)) return true;
+  return false;
 }
 
 function correct(a: usize, size: usize, count: i32, panel: usize, ones: v128, sums: usize): void {

@@ -47,9 +47,11 @@ describe.each(MODULES)('%s', (file) => {
     'of both extremes': (random) => (random() < 0 ? -128 : 127),
   };
 
-  test.each(Object.keys(WEIGHTS))('products are those of whole numbers, with weights that are %s', (kind) => {
+  // Marks of weights are read sixteen at a time, then one by one: 72 rows have nine, 264 have two times sixteen and one.
+  const PRODUCTS = [72, 264].flatMap((depth) => Object.keys(WEIGHTS).map((kind) => [depth, kind] as const));
+  test.each(PRODUCTS)('products of %i rows are those of whole numbers, with weights that are %s', (depth, kind) => {
     const random = randoms(7);
-    const [depth, width] = [72, 32];
+    const width = 32;
     const weights = Array.from({ length: depth * width }, () => WEIGHTS[kind]?.(random) ?? 0);
     const scales = Array.from({ length: width }, (_, n) => 0.001 * (n + 1));
     const biases = Array.from({ length: width }, (_, n) => n - 3);
@@ -65,7 +67,9 @@ describe.each(MODULES)('%s', (file) => {
 
     // In tiles and blocks that are whole and that are not.
     for (const rows of [1, 2, 3, 4, 5, 6, 7, 8, 9, 23, 24, 25, 49]) {
-      const [x, q, info, out] = [8192, 24_576, 32_768, 36_864];
+      const x = 16_384;
+      const q = x + 49 * depth * 4;
+      const [info, out] = [q + 50 * depth * 2, q + 52 * depth * 2];
       // 0 and 1 in each row, so that its range is known; most of the others are at its end.
       const activation = () => (random() > 0 ? 1 : Math.abs(random()));
       for (let i = 0; i < rows * depth; i++) floats[x / 4 + i] = i % depth < 2 ? i % depth : activation();
