@@ -138,7 +138,7 @@ function assemble(env: Env, onnxruntime: (alone: Alone) => TextEngine) {
     routeImages,
     jobs,
     cache: cacheOf(env),
-    admission: createAdmission(),
+    admission: createAdmission({ background: waitUntil }),
     access: accessOf(env, origins),
     cors: createCors('origins' in origins ? origins.origins : []),
     version,

@@ -16,6 +16,8 @@ export interface FairQueueOptions {
   waitMs: number;
   /** It may also wait for this many times its own work. */
   patience: number;
+  /** Lets work go on when the request that began it is answered: `waitUntil`. Absent: only requests that compute let others in. */
+  background?: ((work: Promise<void>) => void) | undefined;
 }
 
 export interface FairQueue {
@@ -47,6 +49,8 @@ interface Entry {
 
 /** Others that may be coming in are let in after so much work at the latest, whoever does it. */
 const BREATH = 15;
+/** What the shortest requests come to until a timer behind an answer has fired. */
+const TIMER = 4;
 /** By a request that has begun, while others are here, or were within the last SHARED_FOR, after so much. */
 const SHORT_BREATH = 2;
 const SHARED_FOR = 1000;
@@ -59,15 +63,14 @@ const LEASE_MS = 5_000;
 const PACE_MEMORY = 300;
 const PACE_LIMITS = [0.2, 20] as const;
 
-export function createFairQueue({ waitMs, patience }: FairQueueOptions): FairQueue {
+export function createFairQueue({ waitMs, patience, background }: FairQueueOptions): FairQueue {
   const entries = new Set<Entry>();
   /** What a request would have been charged that was here all the time. */
   let fairCharge = 0;
   let done = 0;
   let pace = 1;
   let othersSeen = Number.NEGATIVE_INFINITY;
-  /** Work of all requests since a timer let others in. */
-  let unseen = 0;
+  const breath = createBreath(background);
 
   function prune(now: number): void {
     for (const entry of entries) if (now - entry.seen > LEASE_MS) entries.delete(entry);
@@ -108,7 +111,7 @@ export function createFairQueue({ waitMs, patience }: FairQueueOptions): FairQue
       entries.add(mine);
       function leave(): void {
         // What it took beside its blocks.
-        if (entries.delete(mine)) unseen += mine.left;
+        if (entries.delete(mine)) breath.spend(mine.left);
       }
       // workerd drops a cancelled request as it stands, so that no `finally` is reached; its listeners are called.
       signal.addEventListener('abort', leave);
@@ -124,7 +127,7 @@ export function createFairQueue({ waitMs, patience }: FairQueueOptions): FairQue
         mine.left = Math.max(0, mine.left - block);
         fairCharge += block / entries.size;
         done += block;
-        unseen += block;
+        breath.spend(block);
         sinceBreath += block;
         hasBegun = true;
       }
@@ -132,14 +135,14 @@ export function createFairQueue({ waitMs, patience }: FairQueueOptions): FairQue
       /** How much may be computed before others are let in: those who wait in the runtime come in then, and can be counted. */
       function room(): number {
         // A timer takes longer than the static tier does for a text: who comes alone begins without one.
-        if (!hasBegun) return entries.size === 1 ? BREATH - unseen : 0;
+        if (!hasBegun) return entries.size === 1 ? BREATH - breath.spent() : 0;
         return (done - othersSeen < SHARED_FOR ? SHORT_BREATH : BREATH) - sinceBreath;
       }
 
       function look(): void {
         signal.throwIfAborted();
         mine.seen = Date.now();
-        unseen = 0;
+        breath.taken();
         if (done > mark.done) pace = learned(pace, { elapsed: mine.seen - mark.at, work: done - mark.done });
         mark = { at: mine.seen, done };
         for (const entry of entries) if (entry.isWaiting) entry.waitsSince ??= mine.seen;
@@ -157,7 +160,10 @@ export function createFairQueue({ waitMs, patience }: FairQueueOptions): FairQue
       }
 
       return {
-        leave,
+        leave() {
+          leave();
+          if (entries.size === 0) breath.takeBehind(work);
+        },
         async next(block) {
           signal.throwIfAborted();
           if (entries.size > 1) othersSeen = done;
@@ -177,6 +183,33 @@ export function createFairQueue({ waitMs, patience }: FairQueueOptions): FairQue
           return mine.seen - (mine.waitsSince ?? mine.seen);
         },
       };
+    },
+  };
+}
+
+/**
+ * Others that wait in the runtime come in when a timer fires. A request that waits for one waits a millisecond; one that
+ * runs while an answer is under way costs nobody any.
+ */
+function createBreath(background: FairQueueOptions['background']) {
+  let spent = 0;
+  let isComing = false;
+  function taken(): void {
+    spent = 0;
+    isComing = false;
+  }
+  return {
+    /** Work of all requests since a timer let others in. */
+    spent: () => spent,
+    spend(work: number): void {
+      spent += work;
+    },
+    taken,
+    /** Behind the last request here, of so much work: early enough that no request of such work waits for a timer. */
+    takeBehind(work: number): void {
+      if (!background || isComing || work > BREATH || spent + Math.max(2 * work, TIMER) <= BREATH) return;
+      isComing = true;
+      background(sleep(0).then(taken));
     },
   };
 }

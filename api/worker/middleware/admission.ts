@@ -18,8 +18,9 @@ export interface Admission {
   checkRoom(): void;
 }
 
-export function createAdmission({ waitMs = 150, patience = 1.5 }: Partial<FairQueueOptions> = {}): Admission {
-  const queue = createFairQueue({ waitMs, patience });
+export function createAdmission(options: Partial<FairQueueOptions> = {}): Admission {
+  const { waitMs = 150, patience = 1.5, background } = options;
+  const queue = createFairQueue({ waitMs, patience, background });
   function check(work: number): void {
     const wait = queue.wait(work);
     if (wait > 0) throw overloaded(wait);

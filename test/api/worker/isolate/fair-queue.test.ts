@@ -87,6 +87,52 @@ describe('turns', () => {
     expect(vi.getTimerCount()).toBe(1);
   });
 
+  /** How many of 40 requests begin without a timer, each after the one before has ended and `between` has passed. */
+  async function beginAtOnce(queue: FairQueue, between: () => Promise<unknown>, end = (leave: () => void) => leave()) {
+    let begun = 0;
+    for (let i = 0; i < 40; i++) {
+      const member = queue.enter(4, alive());
+      let isWaiting = true;
+      const turn = member.next(3).then(() => {
+        isWaiting = false;
+      });
+      for (let step = 0; step < 3; step++) await Promise.resolve();
+      if (isWaiting) await soon();
+      else begun++;
+      await turn;
+      end(member.leave);
+      await between();
+    }
+    return begun;
+  }
+  const atOnce = () => Promise.resolve();
+
+  test('behind an answer others are let in by a timer that no request waits for', async () => {
+    const behind: Promise<void>[] = [];
+    const queue = createFairQueue({ ...PATIENT, background: (work) => void behind.push(work) });
+    expect(await beginAtOnce(queue, soon)).toBe(40);
+    await Promise.all(behind);
+    // Four of 4 milliseconds are more than is computed before others have to be let in: after every second.
+    expect(behind).toHaveLength(20);
+    // Where one follows on the other in the runtime, so that no timer fires, and where nothing goes on behind answers.
+    expect(await beginAtOnce(queue, atOnce)).toBeLessThan(32);
+    expect(await beginAtOnce(createFairQueue(PATIENT), soon)).toBe(31);
+  });
+
+  test('where the timer behind an answer was dropped, requests wait for timers of their own', async () => {
+    const behind: Promise<void>[] = [];
+    const queue = createFairQueue({ ...PATIENT, background: (work) => void behind.push(work) });
+    const { setTimeout: real } = globalThis;
+    const dropTimers = (leave: () => void) => {
+      vi.stubGlobal('setTimeout', () => 0);
+      leave();
+      vi.stubGlobal('setTimeout', real);
+    };
+    expect(await beginAtOnce(queue, soon, dropTimers)).toBe(31);
+    expect(behind.length).toBeGreaterThan(8);
+    expect(await beginAtOnce(queue, soon)).toBeGreaterThan(38);
+  });
+
   test('of more than can be computed, those that wait in the runtime are counted and refused', async () => {
     const queue = createFairQueue({ waitMs: 30, patience: 0 });
     let refused = 0;
