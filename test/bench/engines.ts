@@ -9,7 +9,7 @@ import { openTable } from '../../api/text/table.ts';
 import { createWasmEngine } from '../../api/text/wasm/engine.ts';
 import { readOnnx } from '../../api/text/wasm/onnx-file.ts';
 import { STUDENT } from '../../api/text/wasm/student-graph.ts';
-import { matricesOf, readGraph } from '../../api/text/wasm/text-graph.ts';
+import { matricesOf, readGraph, type TowerShape } from '../../api/text/wasm/text-graph.ts';
 import { type CommandLine, runCommand } from '../../contracts/command/command-line.ts';
 import { wholeNumberOf } from '../../contracts/command/numbers.ts';
 import { ModelManifest, type TextTower } from '../../contracts/src/model/manifest.ts';
@@ -18,8 +18,9 @@ import { UserError } from '../../contracts/src/user-error.ts';
 import { measurePeak } from './peak.ts';
 import { median, ownCpuMs } from './process.ts';
 import { warmUp } from './rounds.ts';
+import type { Compared } from './transformers/compare.ts';
 
-const HELP = `Usage: npm run bench:engines [-- --json] [--runs N] [--longest N] [--tier student|tiny] [--parity]
+const HELP = `Usage: npm run bench:engines [-- --json] [--runs N] [--longest N] [--tier student|tiny] [--parity | --transformers]
 
 Texts of the embedded model in one thread: onnxruntime-node, onnxruntime-web, and our own engine with relaxed SIMD and
 without, in turns after a warm-up. CPU milliseconds, medians of N rounds (default 9), and ratios of the same round. --longest leaves
@@ -28,6 +29,9 @@ out texts of more tokens.
 machine does of relaxed SIMD's product of bytes with everything in registers.
 --parity measures no time: how far vectors are from those of our own engine without relaxed SIMD, the most exact one, as
 1 - cosine, mean and worst over texts of every length from 1 to the longest.
+--transformers runs our own engine in a page of Chromium beside transformers.js, one thread of WebAssembly each: "graph" is the same
+model there, "bert" one of its shape with random weights as transformers itself exports it, in int8; with the package as it comes, and
+with the build of its runtime that has no WebGPU. The package comes from the registry into a folder that goes afterwards.
 `;
 const OPTIONS = {
   json: { type: 'boolean' },
@@ -35,6 +39,7 @@ const OPTIONS = {
   longest: { type: 'string', default: '512' },
   tier: { type: 'string', default: 'student' },
   parity: { type: 'boolean', default: false },
+  transformers: { type: 'boolean', default: false },
 } as const;
 const ROOT = join(import.meta.dirname, '../..');
 const MODEL = join(ROOT, 'api/model');
@@ -60,6 +65,7 @@ async function main({ values }: CommandLine<typeof OPTIONS>): Promise<undefined>
   const manifest = ModelManifest.parse(JSON.parse(readFileSync(join(MODEL, 'manifest.json'), 'utf8')));
   const tower = new Map(Object.entries(textTowers(manifest))).get(values.tier);
   if (!tower) throw new UserError(`--tier ${values.tier}: the model has none of that name`);
+  if (values.transformers) return besideTransformers(tower, { rounds: runs, longest, json: values.json });
 
   const engines = await openEngines(tower);
   const products = await productsOf(tower);
@@ -84,11 +90,53 @@ async function main({ values }: CommandLine<typeof OPTIONS>): Promise<undefined>
   }
 }
 
+interface InPage {
+  rounds: number;
+  longest: number;
+  json: boolean | undefined;
+}
+
+async function besideTransformers(tower: TextTower, { rounds, longest, json }: InPage): Promise<undefined> {
+  const { compareTransformers } = await import('./transformers/compare.ts');
+  const lengths = SHAPES.filter(({ texts, tokens }) => texts === 1 && tokens <= longest).map(({ tokens }) => tokens);
+  const { layers, heads, width, hidden, tokens: longestText } = await shapeOf(tower);
+  const shape = {
+    vocab_size: tower.table.rows,
+    hidden_size: width,
+    num_hidden_layers: layers,
+    num_attention_heads: heads,
+    intermediate_size: hidden,
+    max_position_embeddings: longestText,
+  };
+  const compared = await compareTransformers({ model: MODEL, tower, shape, lengths, rounds, idsOf });
+  if (json) console.log(JSON.stringify(compared));
+  else printCompared(compared);
+}
+
+function printCompared({ figures, ...circumstances }: Compared): void {
+  for (const each of Object.values(circumstances)) console.log(JSON.stringify(each));
+  for (const { build, tokens, ms, cpu_ms, ratios, cosine } of figures) {
+    const cells = Object.keys(cpu_ms).map((name) => {
+      const engine = name as keyof typeof cpu_ms;
+      return `${engine} ${cpu_ms[engine].toFixed(1)} ms (${ms[engine].toFixed(1)} by the clock)`;
+    });
+    const compared = `x${ratios.graph.toFixed(3)} graph, x${ratios.bert.toFixed(3)} bert`;
+    console.log(
+      `${build}, ${String(tokens).padStart(3)} tokens  ${cells.join('  ')}  ${compared}  cosine ${cosine.toFixed(4)}`,
+    );
+  }
+}
+
 /** Multiplications with the matrices of all layers for a token, attention not among them. */
 async function productsOf(tower: TextTower): Promise<number> {
+  const shape = await shapeOf(tower);
+  return shape.layers * matricesOf(shape).reduce((sum, [, depth, columns]) => sum + depth * columns, 0);
+}
+
+async function shapeOf(tower: TextTower): Promise<TowerShape> {
   const shape = readGraph(readOnnx(new Uint8Array(await readModel(tower.graph.file))), STUDENT);
   if ('other' in shape) throw new Error(shape.other);
-  return shape.layers * matricesOf(shape).reduce((sum, [, depth, columns]) => sum + depth * columns, 0);
+  return shape;
 }
 
 function lineOf({ texts, tokens }: (typeof SHAPES)[number], times: Record<string, number>): string {
