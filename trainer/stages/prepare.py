@@ -15,6 +15,7 @@ from data.prepared.classes import copy_classes
 from data.prepared.report import figures, notes, write_manifest
 from data.prepared.texts import prepare_texts
 from engine.run import Run
+from towers.data import class_rows
 
 
 def main() -> None:
@@ -44,7 +45,7 @@ def main() -> None:
     texts = prepare_texts(data, config, out, joined.shards)
     files = {"shards": FILE_SHARDS, "dropped": "dropped.jsonl"} | copy_classes(data, config, out)
     manifest = write_manifest(out, joined, texts)
-    run.finish(figures(joined, texts), files, notes(manifest))
+    run.finish(figures(joined, texts, len(class_rows(out))), files, notes(manifest))
     remove_elements(out)
 
 

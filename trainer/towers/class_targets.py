@@ -4,7 +4,6 @@ An ImageNet backbone has a classifier, whose rows are the classes. A CLIP tower 
 that its projection maps onto its text vectors of the classes. Shapes: B images, K classes, F features, E dimensions.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -103,12 +102,6 @@ def of_texts(
     return ClassTargets(
         torch.tensor(class_K), F.normalize(rows_KF, dim=-1), weight_KE, torch.zeros(len(weight_KE)), head
     )
-
-
-def read_classes(prepared: Path) -> list[Row]:
-    """The classes of the class file, empty where the data names none."""
-    file = prepared / "classes.json"
-    return json.loads(file.read_text(encoding="utf-8"))["classes"] if file.exists() else []
 
 
 def save_class_targets(targets: ClassTargets, folder: Path) -> str:

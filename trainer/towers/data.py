@@ -103,6 +103,12 @@ def shard_rows(folder: Path, shards: list[PreparedShard]) -> Iterator[Row]:
         yield from rows
 
 
+def class_rows(folder: Path) -> list[Row]:
+    """The classes of the class file, empty where the data names none."""
+    file = folder / "classes.json"
+    return json.loads(file.read_text(encoding="utf-8"))["classes"] if file.exists() else []
+
+
 def read_class_images(folder: Path) -> list[Row]:
     """Class images, rows {key, shard, index}, empty where the data has none."""
     file = folder / "class_images.jsonl"

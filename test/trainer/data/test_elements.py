@@ -173,11 +173,14 @@ def test_texts_are_cut_into_shards_and_read_in_their_order(tmp_path, prepare, mo
     for name, part in (("a", rows[:5]), ("b", rows[5:])):
         (tmp_path / "data" / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in part))
     texts = [{"split": "train", "kind": "groups", "path": f"{name}.jsonl"} for name in "ab"]
-    report, out = prepare([FOLDER], texts=texts)
+    named = {"classes": [{"index": 7, "name": "tench"}, {"index": 9, "name": "goldfish"}]}
+    (tmp_path / "data" / "named.json").write_text(json.dumps(named))
+    report, out = prepare([FOLDER], texts=texts, classes="named.json")
     shards = shards_of(read_manifest(out), "groups", "train")
     assert [(shard["count"], shard["captions"]) for shard in shards] == [(3, 6), (3, 6), (2, 4)]
     assert read_texts(out, "groups", "train") == rows
-    assert report["metrics"]["groups.train"] == 8
+    found = {name: report["metrics"][name] for name in ("groups.train", "captions.groups.train", "classes")}
+    assert found == {"groups.train": 8, "captions.groups.train": 16, "classes": 2}
     # A stage that may read texts of this kind may read every shard of it.
     assert {part_of(shard["rows"]["path"]) for shard in shards} == {"groups.train"}
     assert (part_of("pairs.train-00003.jsonl"), part_of("pairs.train-00003.tar")) == ("pairs", "images.train")

@@ -9,8 +9,7 @@ from typing import cast
 from contracts.types import EmbedCaptionsConfig, PreparedShard
 from data.manifest import has_labels, read_manifest, rows_digest, shards_of
 from engine.folders.files import digest_of_file
-from towers.class_targets import read_classes
-from towers.data import Row, each_text_row, read_pairs, read_texts, shard_rows
+from towers.data import Row, class_rows, each_text_row, read_pairs, read_texts, shard_rows
 from towers.formats.details import REGIONS
 from towers.labels import normalised_label
 from towers.regions.seen import region_texts
@@ -134,7 +133,7 @@ def other_sets(prepared: Path, config: EmbedCaptionsConfig, pairs: dict[str, lis
     sets: dict[str, list[Row]] = {}
     labelled = [shard for split in ("train", "unseen") for shard in pairs.get(split, ()) if shard.has_labels]
     sets["labels"] = label_texts(row for shard in labelled for row in shard.rows())
-    classes, concepts = read_classes(prepared), read_texts(prepared, "concepts", "train")
+    classes, concepts = class_rows(prepared), read_texts(prepared, "concepts", "train")
     sets["prompts"] = class_prompts(classes, config["prompt_templates"])
     sets["hypernyms"] = hypernym_texts(classes, concepts, config["concept_texts"]["templates"])
     sets["long.dev"] = halves_of_long(each_text_row(prepared, "long", "dev"))

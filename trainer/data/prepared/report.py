@@ -24,8 +24,8 @@ def write_manifest(out: Path, joined: Joined, texts: TextShards) -> PreparedMani
     return manifest
 
 
-def figures(joined: Joined, texts: TextShards) -> dict[str, float]:
-    """Counts of images, captions and their characters, negatives, regions, labels and texts, and of what was dropped; seconds of the elements on one machine."""
+def figures(joined: Joined, texts: TextShards, classes: int) -> dict[str, float]:
+    """Counts of images, captions and their characters, negatives, regions, labels, texts and classes, and of what was dropped; seconds of the elements on one machine."""
     metrics: dict[str, float] = {FIGURE_ELEMENT_SECONDS: joined.seconds}
     metrics |= {f"images.{split}": count for split, count in joined.images.items()}
     metrics |= {f"captions.{split}": count for split, count in joined.captions.items()}
@@ -33,7 +33,12 @@ def figures(joined: Joined, texts: TextShards) -> dict[str, float]:
     for name, counts in (("negatives", joined.negatives), ("regions", joined.regions)):
         metrics |= {f"{name}.{split}": count for split, count in counts.items() if count}
     metrics |= {f"labels.{split}": len(found) for split, found in joined.labels.items()}
-    metrics |= {f"{kind}.{split}": sum(part["count"] for part in parts) for (kind, split), parts in texts.items()}
+    for (kind, split), parts in texts.items():
+        metrics[f"{kind}.{split}"] = sum(part["count"] for part in parts)
+        if captions := sum(part["captions"] for part in parts):
+            metrics[f"captions.{kind}.{split}"] = captions
+    if classes:
+        metrics["classes"] = classes
     return metrics | {f"dropped.{reason}": count for reason, count in joined.dropped().items()}
 
 

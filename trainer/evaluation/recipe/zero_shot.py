@@ -6,8 +6,8 @@ from torch.nn import functional as F
 
 from evaluation.bench import Figures
 from evaluation.recipe.retrieval import Inputs
-from towers.class_targets import classifier_rows, read_classes
-from towers.data import Row, read_images, read_rows
+from towers.class_targets import classifier_rows
+from towers.data import Row, class_rows, read_images, read_rows
 from towers.image.backbone import create_backbone
 from towers.image.checkpoint import ClipBackbone
 from towers.image.of_run import load_image_tower
@@ -56,7 +56,7 @@ def zero_shot_metrics(inputs: Inputs, served: dict[str, EmbedTexts]) -> dict[str
         own_PE = checkpoint_vectors(named["name"], [row["text"] for row in prompts], torch.device("cpu"))
         found["frozen_tower"] = zero_shot(torch.cat(frozen_parts), classes(own_PE), class_of_I)
     elif getattr(backbone, "num_classes", 0):
-        found |= by_classifier(torch.cat(frozen_parts), class_of_I, read_classes(prepared))
+        found |= by_classifier(torch.cat(frozen_parts), class_of_I, class_rows(prepared))
     return found
 
 

@@ -31,8 +31,8 @@ from data.copies import images_of, shards_in
 from data.features import features_of_set
 from data.manifest import read_manifest, shards_of
 from engine.run import Run
-from towers.class_targets import ClassTargets, of_classifier, of_texts, read_classes, save_class_targets
-from towers.data import Row, each_row, first_pairs, read_images, read_rows
+from towers.class_targets import ClassTargets, of_classifier, of_texts, save_class_targets
+from towers.data import Row, class_rows, each_row, first_pairs, read_images, read_rows
 from towers.image.checkpoint import ClipBackbone
 from towers.image.tower import ImageTower, pca_head
 from towers.preprocess import pixel_batches
@@ -115,7 +115,7 @@ def classifier_rows(
     """Class prompts onto the centred rows of the backbone's classifier, in the principal axes of its features."""
     if isinstance(backbone, ClipBackbone):
         raise ValueError("a CLIP tower has no classifier: set inherit.target to clip_text, or to features")
-    named = read_classes(inputs.prepare)
+    named = class_rows(inputs.prepare)
     classes = of_classifier(backbone, named)
     run.log(f"{len(classes.class_K)} of {len(named)} classes are the backbone's")
     weight_EF, bias_E = pca_head(frozen_features(run, inputs.prepare, backbone, recipe), run.config["embed_dim"])

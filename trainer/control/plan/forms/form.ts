@@ -14,20 +14,25 @@ export interface Facts {
   data?: DataBytes | undefined;
 }
 
-/** Train pictures with their captions, groups of captions without pictures, texts to learn from of all kinds; and what is measured on. */
+/** Train pictures with their captions, texts to learn from of all kinds, names of classes; and what is measured on. */
 export interface Counted {
   images: number;
   captions: number;
   /** Of the mean caption; 0 where there is none. */
   characters: number;
-  groups: number;
+  /** Captions without pictures. */
+  groupCaptions: number;
   long: number;
   translations: number;
   concepts: number;
   fragments: number;
   texts: number;
+  /** Phrases of places in pictures, of train and dev. */
+  regions: number;
+  classes: number;
   devImages: number;
   devCaptions: number;
+  unseenCaptions: number;
 }
 
 /** Bytes of the user's files, those of tars among them, and how many containers share `prepare`. */
@@ -120,7 +125,6 @@ export function countedIn(report: TrainingReport | undefined): Counted | undefin
   const of = (name: string): number => report.metrics[name] ?? 0;
   const captions = of('captions.train');
   const kinds = {
-    groups: of('groups.train'),
     long: of('long.train'),
     translations: of('translations.train'),
     concepts: of('concepts.train'),
@@ -131,9 +135,14 @@ export function countedIn(report: TrainingReport | undefined): Counted | undefin
     captions,
     characters: captions === 0 ? 0 : of('characters.train') / captions,
     ...kinds,
+    groupCaptions: of('captions.groups.train'),
+    regions: of('regions.train') + of('regions.dev'),
+    classes: of('classes'),
     devImages: of('images.dev'),
     devCaptions: of('captions.dev'),
-    texts: captions + sum(Object.values(kinds)),
+    unseenCaptions: of('captions.unseen'),
+    // A group of captions counts as one text.
+    texts: captions + of('groups.train') + sum(Object.values(kinds)),
   };
 }
 

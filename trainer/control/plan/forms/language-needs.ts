@@ -5,6 +5,7 @@ import type { Recipe } from '../../../../contracts/src/training/recipe.ts';
 import type { Tensor, Weights } from '../../recipe/tensors.ts';
 import { type Counted, type Facts, type Form, sum, total } from './form.ts';
 import { CHARACTERS_PER_TOKEN, GPU_RATES, type Gpu } from './rates.ts';
+import { textsToEmbed } from './texts.ts';
 
 /** Memory in bytes. */
 const GPUS: readonly { gpu: Gpu; bytes: number }[] = [
@@ -261,12 +262,6 @@ function toForm(shape: Shape, work: Work, { ranks, counted }: Known): Form {
 function lengthOfCaption(most: number, counted: Counted | undefined): number {
   const characters = counted?.characters ?? 0;
   return characters === 0 ? most : Math.min(most, characters / CHARACTERS_PER_TOKEN);
-}
-
-/** Captions, and of every other kind of texts as many as the recipe allows; prompts of classes are not counted. */
-function textsToEmbed({ limits }: NonNullable<Recipe['embed_captions']>, counted: Counted): number {
-  const kinds = ['groups', 'long', 'translations', 'concepts', 'fragments'] as const;
-  return counted.captions + counted.devCaptions + sum(kinds.map((kind) => Math.min(limits[kind], counted[kind])));
 }
 
 /** Bytes kept for the way back: everything, or the states between layers and one layer's insides. */

@@ -183,7 +183,7 @@ export function ofInherit(config: NonNullable<Recipe['inherit']>, facts: Facts):
   // Features of every text that it learns from lie in memory, twice while sets are put together.
   const texts =
     target === 'clip_text'
-      ? Math.min(counted?.captions ?? 0, MOST_TEXTS) + Math.min(counted?.groups ?? 0, MOST_TEXTS)
+      ? Math.min(counted?.captions ?? 0, MOST_TEXTS) + Math.min(counted?.groupCaptions ?? 0, MOST_TEXTS)
       : 0;
   return {
     ...NO_BATCH,

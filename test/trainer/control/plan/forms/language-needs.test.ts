@@ -3,12 +3,15 @@ import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import type { TrainingReport } from '../../../../../contracts/src/training/job.ts';
+import { countedIn } from '../../../../../trainer/control/plan/forms/form.ts';
 import {
   featureWidth,
   type LanguageNeeds,
   languageForm,
   languageNeeds,
 } from '../../../../../trainer/control/plan/forms/language-needs.ts';
+import { textsToEmbed } from '../../../../../trainer/control/plan/forms/texts.ts';
 import { type Tensor, tensorsBelow, tensorsIn, type Weights } from '../../../../../trainer/control/recipe/tensors.ts';
 import { tinyRecipe, type WholeRecipe } from '../../../../support/tiny-recipe.ts';
 
@@ -103,13 +106,13 @@ it('once captions are counted, hours are for as many as there are, and as long a
       images: 6000,
       captions: 30_000,
       characters: 55,
-      groups: 0,
+      groupCaptions: 0,
       long: 0,
       translations: 0,
       concepts: 0,
       fragments: 0,
     },
-    ...{ texts: 30_000, devImages: 1000, devCaptions: 5000 },
+    ...{ texts: 30_000, regions: 0, classes: 0, devImages: 1000, devCaptions: 5000, unseenCaptions: 0 },
   };
   const form = (stage: 'contrastive' | 'embed_captions', known = {}) =>
     languageForm(stage, { recipe, tensorsOf: llama8B, facts: { ranks: 1, ...known } });
@@ -122,6 +125,34 @@ it('once captions are counted, hours are for as many as there are, and as long a
   expect(form('contrastive', { counted })?.each).toBe(form('contrastive')?.each);
   const matrices = 2 * 32 * (2 * 4096 * 4096 + 2 * 1024 * 4096 + 3 * 14_336 * 4096);
   expect((form('embed_captions', { counted })?.flop ?? 0) / (35_000 * 12.5 * matrices)).toBeCloseTo(1, 2);
+});
+
+it('of a finished prepare, hours are for prompts of classes, wrong texts, phrases and what is made of concepts, too', () => {
+  const recipe = tinyRecipe();
+  const config = recipe.embed_captions;
+  config.limits = { groups: 40, long: 5, translations: 0, fragments: 100, concepts: 1000 };
+  config.prompt_templates = ['a photo of a {}.', '{}'];
+  const report = {
+    metrics: { 'captions.train': 100, 'characters.train': 4400, 'captions.dev': 20, 'captions.unseen': 3 },
+  };
+  Object.assign(report.metrics, {
+    'groups.train': 15,
+    'captions.groups.train': 75,
+    'captions.long.train': 9,
+    'long.train': 9,
+  });
+  Object.assign(report.metrics, { 'translations.train': 30, 'fragments.train': 7, 'concepts.train': 11, classes: 10 });
+  Object.assign(report.metrics, { 'regions.train': 50, 'regions.dev': 6 });
+  const counted = countedIn(report as unknown as TrainingReport);
+  const texts = () => (counted === undefined ? 0 : textsToEmbed(config, counted));
+  // Captions; 40 of 75 captions of groups, 5 long, 7 fragments; of each of 11 concepts its name, a template, its gloss, a hypernym.
+  const plain = 123 + 40 + 5 + 7 + 4 * 11;
+  expect(texts()).toBe(plain + 2 * 10);
+  config.limits.concepts = 30;
+  expect(texts()).toBe(plain - 14 + 2 * 10);
+  config.hard_negatives = 2;
+  config.regions = { negatives: 10 };
+  expect(texts()).toBe(plain - 14 + 2 * 10 + 200 + 11 * 56);
 });
 
 it('a model of a package has a form, and no table of GPUs before a run on this machine', () => {
