@@ -6,6 +6,7 @@ share a hash is 1e-4; the later one would be left out.
 
 import io
 from hashlib import blake2b
+from pathlib import PurePosixPath
 
 import numpy as np
 from PIL import Image
@@ -52,12 +53,13 @@ class Doubles:
         self.keys = repeated(hashes_NC[:, 2] if with_set else hashes_NC[:, 1:3].ravel())
         self.near = None if near is None else Near(hashes_NC[:, 3], near)
         self.key_of_image: dict[int, str] = {}
-        self.set_of_key: dict[str, str] = {}
+        self.user_of_key: dict[str, tuple[str, str]] = {}  # set and file
         self.number = -1
 
-    def next(self, source: Source, key: str) -> tuple[str, str | None]:
-        """(key to keep the next image under, why it is left out or None)."""
+    def next(self, source: Source, file: str, key: str) -> tuple[str, str | None]:
+        """(key to keep the next image under, why it is left out or None); `file`: the one of the source that it comes from."""
         self.number += 1
+        own_key = key
         image, bare, full, _ = (int(value) for value in self.hashes_NC[self.number])
         if self.with_set:
             key = full_key(source, key)
@@ -65,21 +67,28 @@ class Doubles:
         else:
             # Sets count from zero alike: only a key that another set has used gets the set's name.
             shared = bare in self.keys or full in self.keys
-            if self.set_of_key.get(key, source.name) != source.name:
+            if self._user(source, file, key)[0] != source.name:
                 key = full_key(source, key)
-        if shared and key in self.set_of_key:
+        # So do the tars of some sets: a key that another file of the set has used gets its own file's name, too.
+        if shared and self._user(source, file, key)[1] != file:
+            key = full_key(source, f"{PurePosixPath(file).with_suffix('')}/{own_key}")
+        if shared and key in self.user_of_key:
             return key, "key used twice"
         if (twin := self.key_of_image.get(image)) is not None:
             return key, f"same image as another: {twin}"
         if self.near is not None and (twin := self.near.twin(self.number)) is not None:
             return key, f"nearly the same image as another: {twin}"
         if shared:
-            self.set_of_key[key] = source.name
+            self.user_of_key[key] = source.name, file
         if image in self.images:
             self.key_of_image[image] = key
         if self.near is not None:
             self.near.keep(self.number, key)
         return key, None
+
+    def _user(self, source: Source, file: str, key: str) -> tuple[str, str]:
+        """Set and file of the image that has a key; the ones given where none has it."""
+        return self.user_of_key.get(key, (source.name, file))
 
 
 def repeated(values: np.ndarray) -> set[int]:

@@ -90,7 +90,7 @@ def join(plan: Plan, out: Path, *, with_set: bool, near: int | None) -> Joined:
             regions: Counter[str] = Counter()
             for both in rows_of(rows_file(out, element.number)):
                 split, row = both["split"], both["row"]
-                key, reason = doubles.next(source, row["key"])
+                key, reason = doubles.next(source, element.path, row["key"])
                 if reason is not None:
                     left_out = {"source": source.path, "key": row["key"], "reason": reason}
                     dropped.write(left_out)

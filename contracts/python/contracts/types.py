@@ -3459,7 +3459,8 @@ class RecipePrepare(TypedDict):
 
     keys: NotRequired[Literal["source"]]
     """`source`: every key gets the name of its set in front. Absent: only a key that an earlier set uses as
-    well, for which the keys of all images are compared.
+    well, for which the keys of all images are compared. A key that comes again in another file of its set
+    gets the name of the file, too.
     """
 
     near_duplicates: NotRequired[int]
@@ -5264,7 +5265,8 @@ class PrepareConfig(TypedDict):
 
     keys: NotRequired[Literal["source"]]
     """`source`: every key gets the name of its set in front. Absent: only a key that an earlier set uses as
-    well, for which the keys of all images are compared.
+    well, for which the keys of all images are compared. A key that comes again in another file of its set
+    gets the name of the file, too.
     """
 
     near_duplicates: NotRequired[int]

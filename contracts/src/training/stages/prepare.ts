@@ -141,7 +141,8 @@ export const PrepareConfig = z
       .optional()
       .describe(
         '`source`: every key gets the name of its set in front. Absent: only a key that an earlier set uses as well, for ' +
-          'which the keys of all images are compared.',
+          'which the keys of all images are compared. A key that comes again in another file of its set gets the name of the ' +
+          'file, too.',
       ),
     near_duplicates: z
       .int()
