@@ -20,7 +20,7 @@ def test_flops_of_a_vit_l_are_those_of_the_closed_form():
 
 
 def test_all_measurements_run_on_a_cpu_in_small(tmp_path):
-    command = [warm_python(), "-m", "gpu_check", "--device", "cpu", "--quick", "--only", "speed", "--json"]
+    command = [warm_python(), "-m", "gpu_check", "--device", "cpu", "--only", "speed", "--json"]
     done = subprocess.run(command, env=STAGE_ENV, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr[-3000:]
     result = json.loads(done.stdout)
@@ -34,7 +34,7 @@ def test_all_measurements_run_on_a_cpu_in_small(tmp_path):
 
 
 def test_what_was_found_before_a_stop_is_reported(tmp_path):
-    command = [warm_python(), "-m", "gpu_check", "--device", "cpu", "--quick", "--only", "stages"]
+    command = [warm_python(), "-m", "gpu_check", "--device", "cpu", "--only", "stages"]
     report = tmp_path / "report.md"
     running = subprocess.Popen(
         [*command, "--json", f"--markdown={report}"],
@@ -71,7 +71,7 @@ def test_measurements_that_come_too_late_are_left_out_at_once(monkeypatch, capsy
     monkeypatch.setattr(checking, "Processes", Processes)
     monkeypatch.setattr(checking, "set_environment", lambda device: None)
     monkeypatch.setattr(checking.signal, "signal", lambda *_: None)
-    options = ["--device", "cpu", "--quick", "--only", "speed", "--minutes", "0", "--json"]
+    options = ["--device", "cpu", "--only", "speed", "--minutes", "0", "--json"]
     monkeypatch.setattr(checking.sys, "argv", ["gpu-check", *options])
     assert checking.main() == 0
     figures = [row["figures"] for row in json.loads(capsys.readouterr().out)["speed"]]

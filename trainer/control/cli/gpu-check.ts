@@ -15,7 +15,7 @@ of a ViT-L/14 with and without compilation and recomputed activations, texts thr
 contrastive losses of large batches. Prints a report for trainer/LOG.md. At most eight minutes on a GPU of the last years.
 
   --quick          tiny sizes: shows that everything runs, not how fast
-  --device DEVICE  cuda or cpu (default: a GPU where there is one)
+  --device DEVICE  cpu tries everything on a machine without a GPU, in tiny sizes (default cuda)
   --only HALF      stages or speed
   --minutes N      measurements beyond are left out (default 8)
   --markdown FILE  write the report there, too
