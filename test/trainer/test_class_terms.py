@@ -75,7 +75,9 @@ def test_classes_are_found_by_wnid_and_name_and_never_by_position():
     ]
     assert classifier_rows(1000, classes) == {0: 1, 1: 0, 4: 517, 5: 999}
     # Another classifier has classes of its own: only rows that the class file names.
-    assert classifier_rows(12, [*classes, {"index": 6, "name": "goldfish", "row": 3}]) == {6: 3}
+    assert classifier_rows(12, [*classes[:5], {"index": 6, "name": "goldfish", "row": 3}]) == {6: 3}
+    with pytest.raises(ValueError, match="class 'n' has row 999, the backbone's classifier has 12 rows"):
+        classifier_rows(12, classes)
 
 
 def test_a_classifier_without_a_class_of_the_file_is_refused():

@@ -132,5 +132,6 @@ def name_in(file: Path, number: int, line: bytes, column: str) -> object:
         raise ValueError(f"{file.name}, line {number}: not JSON ({error})") from error
     if not isinstance(row, dict) or column not in row:
         found = sorted(row) if isinstance(row, dict) else type(row).__name__
-        raise ValueError(f"{file.name}, row {number}: no column '{column}' (has {found})")
+        setting = "" if column == LINE_KEYS["labelled"] else "; image_column of the source says which it is"
+        raise ValueError(f"{file.name}, row {number}: no column '{column}' (has {found}){setting}")
     return row[column]

@@ -72,8 +72,13 @@ def classifier_rows(count: int, classes: list[Row]) -> dict[int, int]:
 
     `row` says it; else ImageNet's 1,000 classes are found by `wnid`, or by a name that only one of them has.
     """
+    beyond = [row for row in classes if row.get("row", 0) >= count]
+    if beyond:
+        raise ValueError(
+            f"prepare.classes: class {beyond[0]['name']!r} has row {beyond[0]['row']}, the backbone's classifier has {count} rows"
+        )
     if count != 1000:
-        return {row["index"]: row["row"] for row in classes if "row" in row and row["row"] < count}
+        return {row["index"]: row["row"] for row in classes if "row" in row}
     info = ImageNetInfo("imagenet-1k")
     wnids = {str(info.index_to_label_name(number)): number for number in range(count)}
     names: dict[str, set[int]] = {}

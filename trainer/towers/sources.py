@@ -202,13 +202,17 @@ def table_rows(path: Path) -> list[Row]:
 def rows_to_samples(path: Path, rows: Iterable[Row], source: Source) -> Iterator[Sample]:
     """Merge the rows of one image; image paths are relative to the table."""
     image_column, caption_column = source.image_column or "image", source.caption_column or "caption"
+    settings = {image_column: "image_column", caption_column: "caption_column"}
     wanted = [image_column, *([name for _, name in source.caption_fields] or [caption_column])]
     merged: dict[str, list[tuple[str, str]]] = {}
     details: dict[str, list[Details]] = {}
     for number, row in enumerate(rows, 1):
         for column in wanted:
             if column not in row:
-                raise ValueError(f"{path.name}, row {number}: no column '{column}' (has {sorted(row)})")
+                raise ValueError(
+                    f"{path.name}, row {number}: no column '{column}' (has {sorted(row)}); "
+                    f"{settings.get(column, 'caption_fields')} of the source says which it is"
+                )
         captions, roles = captions_by_role(row, source)
         if not source.caption_fields:
             captions = captions_of(row[caption_column])

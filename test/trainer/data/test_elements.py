@@ -353,6 +353,36 @@ def test_labels_that_are_numbers_get_the_names_of_a_file_of_classes(tmp_path, pr
         prepare([source], "unknown")
 
 
+def test_columns_and_classes_that_are_not_there_are_refused_with_what_says_them(tmp_path, prepare):
+    draw_images(tmp_path / "data" / "images", 2)
+    for ending, text in (
+        ("csv", "Datei,caption\na.jpg,words\n"),
+        ("jsonl", '{"Datei": "a.jpg", "caption": "words"}\n'),
+    ):
+        (tmp_path / "data" / f"own.{ending}").write_text(text)
+        with pytest.raises(
+            ValueError, match=r"row 1: no column 'image' \(has \['Datei', 'caption'\]\); image_column of"
+        ):
+            prepare([{"split": "train", "format": ending, "path": f"own.{ending}"}], ending)
+    source = {"split": "train", "format": "csv", "path": "own.csv", "image_column": "Datei", "caption_column": "text"}
+    with pytest.raises(ValueError, match=r"no column 'text' .*; caption_column of the source"):
+        prepare([source], "caption")
+    (tmp_path / "data" / "list.json").write_text('["apple", "pear"]')
+    with pytest.raises(ValueError, match=r"list\.json is not \{classes: .* A list of names belongs into class_names"):
+        prepare([FOLDER], "list", classes="list.json")
+    (tmp_path / "data" / "named.json").write_text('{"classes": [{"index": 3, "name": "apple"}]}')
+    write_tar(tmp_path / "data" / "shown.tar", [("a.jpg", picture(1))])
+    with pytest.raises(FileNotFoundError, match=r"there is no shown\.jsonl beside shown\.tar"):
+        prepare([FOLDER], "beside", classes="named.json", class_images="shown.tar")
+    # The grocery set as it lies names classes otherwise, and a number may be of no class.
+    for row in ({"key": "a", "class_id": 3}, {"key": "a", "index": 4}):
+        (tmp_path / "data" / "shown.jsonl").write_text(json.dumps(row))
+        with pytest.raises(
+            ValueError, match=r"shown\.jsonl, row 1, needs `key`.* one of the 1 classes of prepare\.classes"
+        ):
+            prepare([FOLDER], "row", classes="named.json", class_images="shown.tar")
+
+
 def test_what_img2dataset_could_not_download_is_counted(tmp_path, prepare):
     write_tar(tmp_path / "data" / "00000.tar", [("000000000.jpg", picture(1)), ("000000000.txt", b"words")])
     status = {"success": 1, "HTTP Error 404: Not Found": 3, "timed out": 2}

@@ -1,29 +1,51 @@
 """Names of classes, and pictures of them for zero-shot figures."""
 
 import json
+import shutil
 from pathlib import Path
 
+from contracts import ContractError, load
 from contracts.types import PrepareConfig
-from towers.data import read_rows, write_rows
+from towers.data import Row, class_rows, read_rows, write_rows
 
 
 def copy_classes(data: Path, config: PrepareConfig, out: Path) -> dict[str, str]:
     """Copy what the recipe names of both; the files by name."""
     files = {}
     if config["classes"] is not None:
-        (out / "classes.json").write_text(json.dumps(json.loads((data / config["classes"]).read_text())))
+        (out / "classes.json").write_text(json.dumps(read_class_file(data / config["classes"])))
         files["classes"] = "classes.json"
     if config["class_images"] is not None:
-        files |= copy_class_images(data / config["class_images"], out)
+        files |= copy_class_images(data / config["class_images"], {row["index"] for row in class_rows(out)}, out)
     return files
 
 
-def copy_class_images(archive: Path, out: Path) -> dict[str, str]:
-    """Zero-shot images with their class: the tar as it is, and rows {key, shard, index} from the .jsonl beside it."""
-    (out / archive.name).write_bytes(archive.read_bytes())
-    rows = [
-        {"key": row["key"], "shard": archive.name, "index": row["index"]}
-        for row in read_rows(archive.with_suffix(".jsonl"))
-    ]
+def read_class_file(file: Path) -> Row:
+    """What `prepare.classes` names."""
+    try:
+        return load("ClassFile", file.read_text(encoding="utf-8-sig"))
+    except (ContractError, json.JSONDecodeError) as error:
+        raise ValueError(
+            f"prepare.classes: {file.name} is not {{classes: [{{index, name}}, ...]}}: {error}. A list of names belongs "
+            "into class_names of a source"
+        ) from error
+
+
+def copy_class_images(archive: Path, numbers: set[int], out: Path) -> dict[str, str]:
+    """Zero-shot images with the number of their class: the tar as it is, and rows {key, shard, index} from the .jsonl beside it."""
+    table = archive.with_suffix(".jsonl")
+    if not table.exists():
+        raise FileNotFoundError(
+            f"prepare.class_images: there is no {table.name} beside {archive.name}; it says {{key, index}} of every image"
+        )
+    rows: list[Row] = []
+    for line, row in enumerate(read_rows(table), 1):
+        if "key" not in row or row.get("index") not in numbers:
+            raise ValueError(
+                f"prepare.class_images: {table.name}, row {line}, needs `key`, the image's name in the tar without its "
+                f"ending, and `index`, the number of one of the {len(numbers)} classes of prepare.classes; it is {row}"
+            )
+        rows.append({"key": row["key"], "shard": archive.name, "index": row["index"]})
+    shutil.copyfile(archive, out / archive.name)
     write_rows(out / "class_images.jsonl", rows)
     return {"class_images": "class_images.jsonl", "class_images.tar": archive.name}
