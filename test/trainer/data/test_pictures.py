@@ -11,6 +11,7 @@ from torch._subclasses import FakeTensorMode
 from data.image import CropOptions, crop_pixels, normalised, whole_pixels
 from towers.crops import random_crop
 from towers.preprocess import decode, resize
+from towers.shards import ImageLimits, stored_image
 
 SQUASH = {"resize_mode": "squash", "size": 32, "interpolation": "bicubic", "crop": "none",
           "mean": [0.5] * 3, "std": [0.5] * 3, "color": "rgb"}  # fmt: skip
@@ -62,6 +63,20 @@ def test_whole_images_and_exact_crops_have_the_pixels_of_preprocess(name, recipe
         crop = random_crop(decode(data), (0.4, 1.0), seed, flip=True)
         made = crop_pixels(data, recipe, CropOptions((0.4, 1.0), flip=True), seed)
         assert made.dtype == np.uint8 and np.array_equal(made, resize(crop, recipe).transpose(2, 0, 1))
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_what_preparation_stores_is_the_picture_that_serving_sees(name):
+    data = PICTURES[name]()
+    served = decode(data)
+    stored, reason = stored_image(data, ImageLimits(max_side=1000, min_side=8, max_pixels=10**6))
+    assert stored is not None and reason == ""
+    assert np.abs(np.asarray(decode(stored)).astype(int) - np.asarray(served)).mean() < 2
+    # Shrunk it is the same picture, in fewer pixels.
+    stored, _ = stored_image(data, ImageLimits(max_side=48, min_side=8, max_pixels=10**6))
+    assert stored is not None and max(decode(stored).size) == 48
+    small, expected = (resize(decode(picture), SQUASH).astype(int) for picture in (stored, data))
+    assert np.abs(small - expected).mean() < 4
 
 
 @pytest.mark.parametrize("name", PICTURES)
