@@ -1,15 +1,20 @@
-"""embed_images as a process: what it stores is what the tower computes, whatever the seed and however often it stops."""
+"""embed_images as a process: what it stores is what the tower computes, whatever the seed and however often it stops; no weight is rounded for it."""
 
 import json
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from support import draw_images, interrupt_stage, run_stage, write_job
+from tasks.clip_data.batch import Place
+from tasks.clip_data.frozen import FrozenTower
 from towers.crops import load_activations, random_crop, shrunk
 from towers.data import read_images, write_rows
 from towers.image.backbone import create_backbone, preprocess_recipe
+from towers.image.inherited import frozen_features
 from towers.image.tower import ImageTower
 from towers.preprocess import decode, preprocess
 from towers.shards import ShardWriter
@@ -97,3 +102,18 @@ def test_an_interruption_changes_nothing_and_leaves_no_shards(prepared, embedded
     assert {file.name for file in job.parent.iterdir()} == {
         "job.json", "report.json", "train.npy", "features.npy", "plain.npy", "dev.npy", "crops.json",
     }  # fmt: skip
+
+
+def test_asking_the_frozen_tower_in_bfloat16_rounds_none_of_the_callers_weights(prepared):
+    backbone = create_backbone(CONFIG["backbone"]["name"])
+    recipe, before = preprocess_recipe(backbone, SIZE), {n: v.clone() for n, v in backbone.state_dict().items()}
+    place, pixels = Place(dtype=torch.bfloat16), torch.randint(0, 256, (2, 3, SIZE, SIZE), dtype=torch.uint8)
+    frozen = FrozenTower(ImageTower(backbone, 1), recipe, BLOCK, place)
+    run: Any = SimpleNamespace(device=place.world.device, amp_dtype=place.dtype)
+    run.tick, run.remote_input = (lambda *_: None), (lambda _: None)
+    assert frozen.activations(pixels).dtype == torch.bfloat16
+    assert torch.isfinite(frozen_features(run, prepared, backbone, recipe)).all()
+    after = backbone.state_dict()
+    assert [n for n, v in before.items() if v.dtype != after[n].dtype or not torch.equal(v, after[n])] == []
+    # Rounding would have been seen.
+    assert any(not torch.equal(v, v.bfloat16().float()) for v in before.values() if v.is_floating_point())
