@@ -130,6 +130,12 @@ class Sampler:
             (groups.passages, plain),
             (groups.long, described),
         ]
+        if not any(found and size for found, size in self.parts):
+            raise ValueError(
+                "contrastive: nothing to learn from says the same twice. It takes train images with two captions or more and "
+                "prepare.texts of kind groups and long; labels and concepts, documents where concept_fraction and "
+                "document_fraction are above 0. Give it some of these, or leave the block out"
+            )
 
     def draw(self, step: int) -> tuple[list[list[str]], list[str | None]]:
         """Two texts of every group, and the name of its concept."""

@@ -65,7 +65,8 @@ def caption_groups(prepared: Path, *, with_long: bool = True) -> Iterator[list[s
         if "label" not in row and len(row["captions"]) > 1:
             yield row["captions"]
     for row in each_text_row(prepared, "groups", "train"):
-        yield row["captions"]
+        if len(row["captions"]) > 1:
+            yield row["captions"]
     if with_long:
         yield from long_groups(prepared)
 

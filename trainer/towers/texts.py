@@ -12,6 +12,20 @@ from typing import Any
 from contracts.types import TextSource
 from towers.data import Row, each_row
 
+# What rows of each kind have at least; concepts are checked where their parts are joined.
+NEEDED = {
+    "groups": ("id", "captions"),
+    "long": ("id", "captions"),
+    "translations": ("id",),
+    "plain": ("text",),
+    "concepts": (),
+}
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names in a sentence."""
+    return ", ".join(f"`{name}`" for name in names)
+
 
 def each_text(root: Path, source: TextSource) -> Iterator[Row]:
     """Rows of one text source, one by one; only a format of concepts is read whole.
@@ -24,6 +38,12 @@ def each_text(root: Path, source: TextSource) -> Iterator[Row]:
         nonlocal count
         for row in each_row(root / source["path"]):
             count += 1
+            missing = [] if "format" in source else [name for name in NEEDED[source["kind"]] if name not in row]
+            if missing:
+                raise ValueError(
+                    f"{source['path']}, row {count}: texts of kind `{source['kind']}` have {listed(NEEDED[source['kind']])} "
+                    f"in every row, this one has {listed(row)}"
+                )
             if "sources" not in source or row.get("source") in source["sources"]:
                 yield row
 
