@@ -51,11 +51,6 @@ export interface BulkEncoderOptions {
   decode?: typeof decode;
 }
 
-/**
- * Images in one run of the graph. Always as many, in the order of the items, so that a rerun computes the same bits. Four on processors, because
- * a run of sixteen leaves the cache between layers: a fifth slower on a core. A GPU has no such cache to leave, and takes all that is read together.
- */
-const BATCH: Record<Provider, number> = { cpu: 4, cuda: 32 };
 /** Of the machine and not of the file: a rerun must try it again. A file that is never decoded in time is to blame for it. */
 const OURS = ['encoder_error', 'encoder_unavailable', 'internal_error', 'model_unavailable'];
 
@@ -64,7 +59,7 @@ export async function openBulkEncoder(options: BulkEncoderOptions): Promise<Bulk
   const manifest = await readManifest(folder);
   const session = await openSession(folder, manifest, { threads, provider });
   const model = await openTexts(folder, manifest, options.textModule);
-  const tower = { run: session.run, places: threads, decode: options.decode ?? decode, batch: BATCH[provider] };
+  const tower = { run: session.run, places: threads, decode: options.decode ?? decode, batch: session.batch };
   const { encodeFiles, encodePictures } = createImages(manifest, tower);
   const engines = {
     images: encodeFiles,

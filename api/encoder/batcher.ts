@@ -14,7 +14,7 @@ interface Waiting {
   reject: (reason: unknown) => void;
 }
 
-export function createBatcher(session: ImageSession, { maxBatch, waitMs }: BatcherOptions): Embed {
+export function createBatcher(session: Pick<ImageSession, 'run'>, { maxBatch, waitMs }: BatcherOptions): Embed {
   const waiting: Waiting[] = [];
   let isRunning = false;
   let timer: NodeJS.Timeout | undefined;

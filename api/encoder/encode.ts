@@ -6,7 +6,7 @@ import type { ModelManifest } from '../../contracts/src/model/manifest.ts';
 import { CoreError } from '../core/errors.ts';
 import { cutAndNormalise, encodeEmbedding, isUnit } from '../core/vectors/vectors.ts';
 import { sha256Of } from '../registry/stores/hash.ts';
-import { type BatcherOptions, createBatcher } from './batcher.ts';
+import { createBatcher } from './batcher.ts';
 import { decode } from './pixels/decode.ts';
 import { createPreprocess } from './pixels/preprocess.ts';
 import type { ImageSession } from './session.ts';
@@ -14,13 +14,13 @@ import type { ImageSession } from './session.ts';
 /** One verdict per image, in the same order; a bad image never spoils its neighbours. */
 export type Encode = (images: Uint8Array[]) => Promise<EncodeResult[]>;
 
-/** Eight images are enough to fill a core; five milliseconds are short compared with the decoding of one photo. */
-const BATCHER: BatcherOptions = { maxBatch: 8, waitMs: 5 };
+/** Short compared with the decoding of one photo. */
+const WAIT_MS = 5;
 
 /** The returned function may be called by any number of requests at a time. */
-export function createEncode(manifest: ModelManifest, session: ImageSession, batcher = BATCHER): Encode {
+export function createEncode(manifest: ModelManifest, session: ImageSession): Encode {
   const preprocess = createPreprocess(manifest.image.preprocess);
-  const embed = createBatcher(session, batcher);
+  const embed = createBatcher(session, { maxBatch: session.batch, waitMs: WAIT_MS });
   // A decoded photo takes up to 64 MB (16 megapixels of RGBA), so only as many as there are cores are held at a time.
   const decoding = createGate(availableParallelism());
 

@@ -1,5 +1,6 @@
 // The image tower: opens the ONNX graph that the manifest names, after its digest has been checked, and runs batches.
 
+import { readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { ENVARS } from '../../contracts/src/envars.ts';
 import { FILES } from '../../contracts/src/keys.ts';
@@ -7,13 +8,16 @@ import type { Artefact } from '../../contracts/src/model/artefact.ts';
 import { ModelManifest } from '../../contracts/src/model/manifest.ts';
 import { UserError } from '../../contracts/src/user-error.ts';
 import { CoreError } from '../core/errors.ts';
-import { digestOfFile } from '../registry/stores/hash.ts';
+import { digestOfFile, sha256Of } from '../registry/stores/hash.ts';
 import { readIfPresent } from './files.ts';
+import { fixOnePicture } from './one-picture.ts';
 
 /** Tensors of [3, size, size] in, vectors of [embed_dim] out, in the same order. */
 export interface ImageSession {
-  run(batch: Float32Array[]): Promise<Float32Array[]>;
-  /** Lets the batch that runs finish, and refuses every later one. */
+  run(pictures: Float32Array[]): Promise<Float32Array[]>;
+  /** Pictures that are computed together: of more, as many are at a time, one such batch after the other. */
+  batch: number;
+  /** Lets what runs finish, and refuses what comes later. */
   close(): Promise<void>;
 }
 
@@ -38,8 +42,14 @@ export function providerOf(name: string | undefined): Provider {
   throw new UserError(`$${ENVARS.encoderProvider} is ${provider}: there are cpu and cuda`);
 }
 
+/**
+ * Processors are as fast with one picture at a time, whose layers stay in the cache, and its vector then depends on no other picture; a GPU
+ * has no such cache, and takes all that is read together.
+ */
+const BATCH: Record<Provider, number> = { cpu: 1, cuda: 32 };
+
 export interface SessionOptions {
-  /** Cores that one batch may use. */
+  /** Cores that one run may use. */
   threads: number;
   /** @default 'cpu' */
   provider?: Provider | undefined;
@@ -50,52 +60,70 @@ export async function openSession(
   manifest: ModelManifest,
   { threads, provider = 'cpu' }: SessionOptions,
 ): Promise<ImageSession> {
-  const { file, weights } = manifest.image.graph;
-  await verify(folder, file);
-  if (weights) {
-    await verify(folder, weights.file);
-    if (join(dirname(file.path), weights.name) !== join(weights.file.path)) {
-      throw new Error(
-        `${file.path} looks for its weights beside itself as ${weights.name}, not at ${weights.file.path}`,
-      );
-    }
-  }
+  const graph = await readGraph(folder, manifest);
+  const batch = BATCH[provider];
+  if (batch === 1) fixOnePicture(graph.bytes);
   // Imported here so that decoding and preprocessing work without the runtime's native library.
   const { InferenceSession, Tensor } = await import('onnxruntime-node');
-  const session = await InferenceSession.create(join(folder, file.path), {
+  const session = await InferenceSession.create(graph.bytes, {
     // Where CUDA cannot be had no session opens: on processors alone it would be a slow encoder at the price of a fast one.
     executionProviders: provider === 'cuda' ? ['cuda', 'cpu'] : ['cpu'],
     intraOpNumThreads: threads,
     interOpNumThreads: 1,
     graphOptimizationLevel: 'all',
+    extra: {
+      session: {
+        // Threads that wait for their share of a layer sleep. Turning, they take the cores that decode, and are paid for.
+        intra_op: { allow_spinning: '0' },
+        ...(graph.weights === undefined ? {} : { model_external_initializers_file_folder_path: graph.weights }),
+      },
+    },
   });
   const { size } = manifest.image.preprocess;
   let isClosed = false;
   const running = new Set<Promise<unknown>>();
   // Megabytes a batch: taken again, they do not wait for a collection while the next ones are made.
   const spare: Float32Array[] = [];
+
+  function joined(pictures: Float32Array[], length: number): Float32Array {
+    const before = spare.pop();
+    const pixels =
+      before && before.length >= length * pictures.length ? before : new Float32Array(length * pictures.length);
+    for (const [at, picture] of pictures.entries()) pixels.set(picture, at * length);
+    return pixels;
+  }
+
+  /** Of at most `batch` pictures. */
+  async function runOnce(pictures: Float32Array[]): Promise<Float32Array[]> {
+    const [first, second] = pictures;
+    const count = pictures.length;
+    const length = 3 * size * size;
+    const pixels = first && !second ? first : joined(pictures, length);
+    const input = new Tensor('float32', pixels.subarray(0, count * length), [count, 3, size, size]);
+    const { embedding } = await session.run({ pixels: input });
+    if (second) spare.push(pixels);
+    if (!(embedding?.data instanceof Float32Array) || embedding.data.length !== count * manifest.embed_dim) {
+      const shape = `[${embedding?.dims.join(', ')}]`;
+      throw new Error(`the graph's embedding is ${shape}, not float32 [${count}, ${manifest.embed_dim}]`);
+    }
+    const { data } = embedding;
+    return pictures.map((_, row) => data.slice(row * manifest.embed_dim, (row + 1) * manifest.embed_dim));
+  }
+
+  async function runAll(pictures: Float32Array[]): Promise<Float32Array[]> {
+    const vectors: Float32Array[] = [];
+    for (let at = 0; at < pictures.length; at += batch)
+      vectors.push(...(await runOnce(pictures.slice(at, at + batch))));
+    return vectors;
+  }
   return {
-    async run(batch) {
+    batch,
+    async run(pictures) {
       // Photos of a client that is gone may still be decoded when the process stops.
       if (isClosed) throw new CoreError('encoder_unavailable', 'the image encoder is stopping');
-      const length = batch.length * 3 * size * size;
-      const before = spare.pop();
-      const pixels = before && before.length >= length ? before : new Float32Array(length);
-      for (const [index, tensor] of batch.entries()) pixels.set(tensor, index * 3 * size * size);
-      const input = new Tensor('float32', pixels.subarray(0, length), [batch.length, 3, size, size]);
-      const answer = session.run({ pixels: input });
+      const answer = runAll(pictures);
       running.add(answer);
-      const output = await answer.finally(() => {
-        running.delete(answer);
-        spare.push(pixels);
-      });
-      const embedding = output.embedding;
-      if (!(embedding?.data instanceof Float32Array) || embedding.data.length !== batch.length * manifest.embed_dim) {
-        const shape = `[${embedding?.dims.join(', ')}]`;
-        throw new Error(`the graph's embedding is ${shape}, not float32 [${batch.length}, ${manifest.embed_dim}]`);
-      }
-      const { data } = embedding;
-      return batch.map((_, row) => data.slice(row * manifest.embed_dim, (row + 1) * manifest.embed_dim));
+      return answer.finally(() => running.delete(answer));
     },
     async close() {
       isClosed = true;
@@ -105,10 +133,22 @@ export async function openSession(
   };
 }
 
-async function verify(folder: string, artefact: Artefact): Promise<void> {
-  const path = join(folder, artefact.path);
-  const digest = await digestOfFile(path);
-  if (digest !== artefact.digest) {
-    throw new Error(`${path} has digest ${digest}, the manifest says ${artefact.digest}: fetch the model again`);
+/** `weights`: the folder of its file of weights, where they are not inside of it. */
+async function readGraph(folder: string, { image }: ModelManifest): Promise<{ bytes: Uint8Array; weights?: string }> {
+  const { file, weights } = image.graph;
+  const path = join(folder, file.path);
+  const bytes = await readFile(path);
+  verify(path, file, sha256Of(bytes));
+  if (!weights) return { bytes };
+  const beside = join(folder, weights.file.path);
+  verify(beside, weights.file, await digestOfFile(beside));
+  if (join(dirname(path), weights.name) !== beside) {
+    throw new Error(`${file.path} looks for its weights beside itself as ${weights.name}, not at ${weights.file.path}`);
   }
+  return { bytes, weights: dirname(path) };
+}
+
+function verify(path: string, artefact: Artefact, digest: string): void {
+  if (digest === artefact.digest) return;
+  throw new Error(`${path} has digest ${digest}, the manifest says ${artefact.digest}: fetch the model again`);
 }

@@ -1,4 +1,5 @@
 // Reads what a text engine needs of an ONNX file: nodes with their attributes, and weights, in the file or beside it.
+import { protobufReader, type Value } from '../../core/protobuf/reader.ts';
 
 export interface OnnxNode {
   op: string;
@@ -34,6 +35,8 @@ const NODE = { input: 1, output: 2, op_type: 4, attribute: 5 };
 const ATTRIBUTE = { name: 1, f: 2, i: 3 };
 const TENSOR = { dims: 1, data_type: 2, name: 8, raw_data: 9, external_data: 13 };
 const ENTRY = { key: 1, value: 2 };
+
+const { fieldsOf, varintsIn, numberIn, bytesIn, floatIn } = protobufReader('an ONNX file');
 
 /** Throws where the file ends too early. */
 export function readOnnx(file: Uint8Array): OnnxFile {
@@ -105,58 +108,5 @@ export function bytesOf({ bytes, outside }: TensorBytes, weights: Uint8Array | u
   return weights.subarray(outside.start, end);
 }
 
-// ------------------------------------------------------------------ protocol buffers
-
-/** A number where the wire type is a varint, else the bytes of the field. */
-type Value = number | Uint8Array;
-
-function* fieldsOf(bytes: Uint8Array): Generator<[field: number, value: Value]> {
-  const at = { position: 0 };
-  while (at.position < bytes.length) {
-    const tag = varint(bytes, at);
-    const wire = tag & 7;
-    if (wire === 0) {
-      yield [tag >>> 3, varint(bytes, at)];
-      continue;
-    }
-    const length = { 1: 8, 2: -1, 5: 4 }[wire];
-    if (length === undefined) throw new Error('this is no ONNX file: a field has an unknown wire type');
-    const size = length < 0 ? varint(bytes, at) : length;
-    if (at.position + size > bytes.length) throw new Error('the ONNX file ends within a field');
-    yield [tag >>> 3, bytes.subarray(at.position, at.position + size)];
-    at.position += size;
-  }
-}
-
-/** Up to 2^53 exactly; negative numbers, which no shape has, come out large. */
-function varint(bytes: Uint8Array, at: { position: number }): number {
-  let value = 0;
-  for (let factor = 1; ; factor *= 128) {
-    const byte = bytes[at.position++];
-    if (byte === undefined) throw new Error('the ONNX file ends within a number');
-    value += (byte & 127) * factor;
-    if (byte < 128) return value;
-  }
-}
-
-function varintsIn(bytes: Uint8Array): number[] {
-  const at = { position: 0 };
-  const numbers: number[] = [];
-  while (at.position < bytes.length) numbers.push(varint(bytes, at));
-  return numbers;
-}
-
-function numberIn(value: Value): number {
-  if (typeof value !== 'number') throw new Error('a field of the ONNX file is not a number');
-  return value;
-}
-
-function bytesIn(value: Value): Uint8Array {
-  if (typeof value === 'number') throw new Error('a field of the ONNX file is a number and has no bytes');
-  return value;
-}
-
 /** Names are compared with ASCII ones only. A decoder takes ten times as long for a text of so few bytes. */
 const textIn = (value: Value): string => String.fromCharCode.apply(undefined, bytesIn(value) as unknown as number[]);
-
-const floatIn = (value: Value): number | undefined => new Float32Array(bytesIn(value).slice().buffer)[0];

@@ -1,8 +1,14 @@
 // The session of the image tower: what runs is finished before its end, what comes later is refused in words, and CUDA is had or refused.
-import { globSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { globSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { InferenceSession } from 'onnxruntime-node';
 import { expect, test } from 'vitest';
+import { fixOnePicture } from '../../../api/encoder/one-picture.ts';
 import { openSession, readManifest } from '../../../api/encoder/session.ts';
+import { sha256Of } from '../../../api/registry/stores/hash.ts';
+import { trainerPython } from '../../support/python.ts';
+import { TINY_SIZE, writeTinyImageModel } from '../../support/tiny-image-model.ts';
 
 const MODEL = join(import.meta.dirname, '../../../api/model');
 
@@ -16,6 +22,64 @@ test('lets the batch that runs finish before it closes, and refuses every later 
   expect((await running)[0]).toHaveLength(manifest.embed_dim);
   await closing;
   await expect(session.run([picture])).rejects.toMatchObject({ code: 'encoder_unavailable' });
+});
+
+interface Graph {
+  name: string | number;
+  file: string;
+  weights: string | null;
+  vectors: number[][];
+}
+
+/** The number of pictures that ONNX Runtime sees in a graph that was fixed. */
+async function fixedSize(path: string): Promise<number | string | undefined> {
+  const bytes = readFileSync(path);
+  fixOnePicture(bytes);
+  const [pixels] = (await InferenceSession.create(bytes)).inputMetadata;
+  return pixels?.isTensor ? pixels.shape[0] : undefined;
+}
+
+test('whatever a graph calls the number of its pictures, and wherever its weights are, the vectors are those of one run', async () => {
+  const { folder, manifest } = writeTinyImageModel();
+  const pixels = Float32Array.from({ length: 5 * 3 * TINY_SIZE ** 2 }, (_, at) => Math.sin(at * at));
+  writeFileSync(join(folder, 'pixels.bin'), pixels);
+  const script = join(import.meta.dirname, 'image_graphs.py');
+  const words = [script, join(folder, 'image.onnx'), join(folder, 'pixels.bin'), folder];
+  const printed = execFileSync(await trainerPython(), words, { encoding: 'utf8' });
+  const graphs = printed
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Graph);
+  expect(graphs).toHaveLength(6);
+  for (const { name, file, weights, vectors } of graphs) {
+    const artefact = (path: string) => {
+      const bytes = readFileSync(join(folder, path));
+      return { path, digest: sha256Of(bytes), size: bytes.length };
+    };
+    const beside = weights === null ? {} : { weights: { name: weights, file: artefact(weights) } };
+    const image = { ...manifest.image, graph: { ...manifest.image.graph, file: artefact(file), ...beside } };
+    const session = await openSession(folder, { ...manifest, image }, { threads: 1 });
+    const pictures = vectors.map((_, at) => pixels.slice(at * 3 * TINY_SIZE ** 2, (at + 1) * 3 * TINY_SIZE ** 2));
+    const found = await session.run(pictures);
+    const differences = found.flatMap((vector, row) =>
+      Array.from(vector, (value, at) => Math.abs(value - (vectors[row]?.[at] ?? Number.NaN))),
+    );
+    expect([name, found.length, Math.max(...differences) < 1e-6]).toEqual([name, 5, true]);
+    if (weights === null) expect(await fixedSize(join(folder, file))).toBe(file === '3.onnx' ? name : 1);
+    await session.close();
+  }
+}, 900_000);
+
+test('a picture has the same bits alone as among others', async () => {
+  const manifest = await readManifest(MODEL);
+  const session = await openSession(MODEL, manifest, { threads: 2 });
+  const length = 3 * manifest.image.preprocess.size ** 2;
+  const pictures = [1, 2, 3].map((seed) => Float32Array.from({ length }, (_, at) => Math.sin(at * seed)));
+  const together = await session.run(pictures);
+  const alone: Float32Array[] = [];
+  for (const picture of pictures) alone.push(...(await session.run([picture])));
+  expect(together).toEqual(alone);
+  await session.close();
 });
 
 /** The half of CUDA that onnxruntime loads: its package comes without, unless it was installed for a GPU. */
