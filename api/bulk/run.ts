@@ -30,27 +30,58 @@ const LAST_CHARS = 2000;
 export async function runShards(folder: JobFolder, plan: BulkPlan, options: RunOptions): Promise<boolean> {
   const progress = createProgress(await folder.allDone(), plan, options);
   const workers = Math.min(options.workers, plan.shards);
-  const stop = new AbortController();
-  const signal = AbortSignal.any([options.signal, stop.signal]);
-  const lanes = Array.from({ length: workers }, (_, lane) =>
-    runLane(`${lane}/${workers}`, { ...options, folder, signal, onEvent: progress.note }).catch((error: unknown) => {
-      stop.abort();
-      throw error;
-    }),
-  );
-  const ended = await Promise.allSettled(lanes);
-  for (const lane of ended) if (lane.status === 'rejected') throw lane.reason;
+  await runLanes(lanesOf({ first: 0, every: 1 }, workers), { ...options, uri: folder.uri, onEvent: progress.note });
   // Also where a stop came after the last mark.
   return (await folder.countDone()) >= plan.shards;
 }
 
-interface Lane extends RunOptions {
-  folder: JobFolder;
-  onEvent(event: BulkEvent): void;
+/** Shards of a job: `first`, `first + every`, `first + 2 every`, … */
+export interface Lane {
+  first: number;
+  every: number;
 }
 
-/** Until its shards are finished or it is stopped. */
-async function runLane(lane: string, options: Lane): Promise<void> {
+/** The shards of a lane for so many processes: each takes every so manieth of them. */
+export function lanesOf({ first, every }: Lane, workers: number): Lane[] {
+  return Array.from({ length: workers }, (_, worker) => ({ first: first + every * worker, every: every * workers }));
+}
+
+export interface LaneOptions extends Pick<RunOptions, 'host' | 'signal'> {
+  /** Of the job's folder. */
+  uri: string;
+  onEvent(event: BulkEvent): void;
+  /** Told of a process that is started again, and what it said last. */
+  onDeath?: ((lane: Lane, code: number | NodeJS.Signals, said: string) => void) | undefined;
+}
+
+/** A process that died each time that it was started. */
+export class ProcessDied extends Error {
+  readonly code: number | NodeJS.Signals;
+  constructor(code: number | NodeJS.Signals, said: string) {
+    super(
+      `a process died ${DEATHS + 1} times at the same shard, last with ${code}: ${said.trim() || 'it said nothing'}`,
+    );
+    this.code = code;
+  }
+}
+
+/** Each lane in a process of its own. False where one was stopped before its shards were finished; where one cannot go on, the others are stopped. */
+export async function runLanes(lanes: Lane[], options: LaneOptions): Promise<boolean> {
+  const stop = new AbortController();
+  const signal = AbortSignal.any([options.signal, stop.signal]);
+  const running = lanes.map((lane) =>
+    runLane(lane, { ...options, signal }).catch((error: unknown) => {
+      stop.abort();
+      throw error;
+    }),
+  );
+  const ended = await Promise.allSettled(running);
+  for (const lane of ended) if (lane.status === 'rejected') throw lane.reason;
+  return ended.every((lane) => lane.status === 'fulfilled' && lane.value);
+}
+
+/** Until its shards are finished, or it is stopped: false. */
+async function runLane(lane: Lane, options: LaneOptions): Promise<boolean> {
   let deaths = 0;
   while (!options.signal.aborted) {
     let hasFinished = false;
@@ -61,25 +92,21 @@ async function runLane(lane: string, options: Lane): Promise<void> {
         options.onEvent(event);
       },
     });
-    if (isEnd(code) || options.signal.aborted) return;
+    if (code === EXIT.ok) return true;
+    // Stopped, or nothing of the job is wanted any more.
+    if (code === EXIT.refused || options.signal.aborted) return false;
     if (code === EXIT.usage) throw new UserError(said.trim());
     deaths = hasFinished ? 1 : deaths + 1;
-    if (deaths > DEATHS) {
-      throw new Error(
-        `a process died ${deaths} times at the same shard, last with ${code}: ${said.trim() || 'it said nothing'}`,
-      );
-    }
+    if (deaths > DEATHS) throw new ProcessDied(code, said);
+    options.onDeath?.(lane, code, said);
   }
+  return false;
 }
 
-/** Done, stopped, or nothing of the job is wanted any more. */
-function isEnd(code: number | NodeJS.Signals): boolean {
-  return code === EXIT.ok || code === EXIT.interrupted || code === EXIT.refused;
-}
-
-async function runProcess(lane: string, { folder, host, signal, onEvent }: Lane) {
+async function runProcess({ first, every }: Lane, { uri, host, signal, onEvent }: LaneOptions) {
   // Its own process group: Ctrl-C reaches this process, which ends all of them in order.
-  const child = spawn(process.execPath, [...NODE_OPTIONS, host.file, folder.uri, '--lane', lane, ...host.words], {
+  const words = [...NODE_OPTIONS, host.file, uri, '--lane', `${first}/${every}`, ...host.words];
+  const child = spawn(process.execPath, words, {
     stdio: ['ignore', 'pipe', 'pipe'],
     detached: true,
   });

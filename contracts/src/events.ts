@@ -102,6 +102,12 @@ export const BulkEvent = z
         children_on_aws: amount.describe(
           'Children of that array job, each of which is about a quarter of an hour of work.',
         ),
+        child_on_aws: z
+          .strictObject({
+            processes: amount.describe('Processes that encode its shards, one a core.'),
+            memory_mib: amount.describe('Memory that they share, in MiB.'),
+          })
+          .meta({ title: 'BulkChild', description: 'What each of them has.' }),
       })
       .meta({ title: 'BulkPlanned', description: 'The job is cut into shards.' }),
     z

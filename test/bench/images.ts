@@ -24,7 +24,7 @@ engine around that graph. In turns, each in a process of its own, by CPU time; m
 not counted. That is the part \`encoders\`; the others are
   cold_start  the handler of the Lambda image, from the start of its process to the first vector, whose event comes from an
               emulated runtime API; medians of N starts after one that is not counted
-  children    a child of an array job, one process whose runs use all cores, beside a process a core with one thread each, by wall time
+  children    a child of an array job, a process a core with one thread each, beside one process whose runs use all cores, by wall time
   videos      frames of clips that ffmpeg makes of the samples, by CPU time of the encoder and of ffmpeg
   --photos FOLDER  JPEG files to encode instead
   --only PART      parts to measure (default all)

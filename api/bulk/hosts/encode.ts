@@ -15,6 +15,7 @@ import {
   estimateBulk,
   machinesFor,
   ownMachine,
+  SHARD,
   SHARD_MACHINE,
 } from '../../../contracts/src/cloud/bulk-estimate.ts';
 import { PRICE_TABLE } from '../../../contracts/src/cloud/prices.ts';
@@ -162,7 +163,8 @@ function onAws({ estimate, shards }: BulkPlan, id: string): { estimate: BulkEsti
 function plannedEvent(plan: BulkPlan, id: string): BulkEvent {
   const { job, shards, items, skipped, estimate } = plan;
   const { estimate: estimate_on_aws, children: children_on_aws } = onAws(plan, id);
-  return { event: 'planned', job, shards, items, skipped, estimate, estimate_on_aws, children_on_aws };
+  const child_on_aws = { processes: SHARD.vcpus, memory_mib: SHARD.memory_mib };
+  return { event: 'planned', job, shards, items, skipped, estimate, estimate_on_aws, children_on_aws, child_on_aws };
 }
 
 function sentencesOf(plan: BulkPlan, { job, workers, uri }: { job: BulkJob; workers: number; uri: string }): string[] {
@@ -174,7 +176,7 @@ function sentencesOf(plan: BulkPlan, { job, workers, uri }: { job: BulkJob; work
   return [
     what,
     `about ${timeOf(estimate.hours * 3600)} on ${workers} cores here; on AWS ${timeOf(aws.hours * 3600)} of machines, ` +
-      `as an array job of ${children} ${children === 1 ? 'child' : 'children'}, $${(aws.usd ?? 0).toFixed(2)} on demand (${region}, ${date})`,
+      `as an array job of ${children} ${children === 1 ? 'child' : 'children'} of ${SHARD.vcpus} processes in ${SHARD.memory_mib / 1024} GiB, $${(aws.usd ?? 0).toFixed(2)} on demand (${region}, ${date})`,
   ];
 }
 

@@ -1,6 +1,6 @@
 // What every host of bulk jobs opens by its environment and options: stores, and the model that a job names.
 import { mkdir } from 'node:fs/promises';
-import { availableParallelism, tmpdir } from 'node:os';
+import { availableParallelism, tmpdir, totalmem } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { BulkJob } from '../../../contracts/src/bulk/job.ts';
@@ -30,12 +30,15 @@ export interface ModelOptions {
 }
 
 /** The program that encodes shards, told of the same model. */
-export function shardHost({ model, registry }: ModelOptions): RunOptions['host'] {
-  const words = [
+export function shardHost(model: ModelOptions): RunOptions['host'] {
+  return { file: SHARD_HOST, words: modelWords(model) };
+}
+
+export function modelWords({ model, registry }: ModelOptions): string[] {
+  return [
     ...(model === undefined ? [] : ['--model', model]),
     ...(registry === undefined ? [] : ['--registry', registry]),
   ];
-  return { file: SHARD_HOST, words };
 }
 
 /** Opens a folder or prefix by its URI. */
@@ -87,9 +90,18 @@ export async function folderOf({ model: { manifest } }: BulkJob, { model, regist
   return downloaded(store, manifest);
 }
 
+const provider = () => providerOf(process.env[ENVARS.encoderProvider]);
+
+/** Whether the image tower runs on processors. */
+export const isOnProcessors = (): boolean => provider() === 'cpu';
+
+/** Of this machine, or what its container may have of it. */
+export function memoryBytes(): number {
+  return Math.min(totalmem(), process.constrainedMemory() || Infinity);
+}
+
 export function openEncoder(folder: string, threads?: number): Promise<BulkEncoder> {
-  const provider = providerOf(process.env[ENVARS.encoderProvider]);
-  return openBulkEncoder({ folder, textModule: TEXT_MODULE, threads, provider });
+  return openBulkEncoder({ folder, textModule: TEXT_MODULE, threads, provider: provider() });
 }
 
 function embeddedFolder(model: string | undefined): string {

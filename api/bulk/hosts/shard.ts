@@ -1,19 +1,32 @@
 // Encodes every so manieth shard of a bulk job, as a child of an array job of AWS Batch or as a process of this machine.
+import { availableParallelism } from 'node:os';
+import { fileURLToPath } from 'node:url';
 import { type CommandLine, runCommand } from '../../../contracts/command/command-line.ts';
 import { whenOrphaned } from '../../../contracts/command/lifetime.ts';
 import { wholeNumberOf } from '../../../contracts/command/numbers.ts';
 import type { BulkJob } from '../../../contracts/src/bulk/job.ts';
+import { PROCESS_MIB } from '../../../contracts/src/cloud/bulk-estimate.ts';
 import type { BulkEvent } from '../../../contracts/src/events.ts';
 import { EXIT } from '../../../contracts/src/exit-codes.ts';
 import { reasonOf, UserError } from '../../../contracts/src/user-error.ts';
 import { isTransient } from '../../registry/stores/aws-errors.ts';
 import { openSources } from '../places.ts';
+import { type Lane, lanesOf, ProcessDied, runLanes } from '../run.ts';
 import type { JobFolder } from '../service/folder.ts';
 import { tellOfEnd } from '../service/webhook.ts';
 import { encodeShard } from '../shard.ts';
-import { folderOf, openEncoder, openFolder, placeOptions, videoPrograms } from './open.ts';
+import {
+  folderOf,
+  isOnProcessors,
+  memoryBytes,
+  modelWords,
+  openEncoder,
+  openFolder,
+  placeOptions,
+  videoPrograms,
+} from './open.ts';
 
-const HELP = `Usage: node api/bulk/hosts/shard.ts JOB [--shard N | --lane K/OF] [--model FOLDER] [--registry URI] [--threads N]
+const HELP = `Usage: node api/bulk/hosts/shard.ts JOB [--shard N | --lane K/OF] [--model FOLDER] [--registry URI] [--workers N] [--threads N]
 
 JOB is the folder of a planned job (npm run encode -- --plan …): a path, file://, s3:// or r2:// URI. Each shard leaves its
 files of vectors, errors-NNNN.jsonl, and part-NNNN.done.json last. Shards that are finished are not done again; one that
@@ -22,7 +35,9 @@ was stopped (exit code 75) or killed begins anew and leaves the same bytes.
   --lane K/OF     the shards K, K + OF, K + 2 OF, … (default all; in an array job $AWS_BATCH_JOB_ARRAY_INDEX/$AWS_BATCH_JOB_ARRAY_SIZE)
   --model FOLDER  holds manifest.json and what it names (default $CLIP_MODEL, else api/model)
   --registry URI  where a published model is read from (default $MODEL_REGISTRY)
-  --threads N     cores that one run of the image tower may use, or of a video's decoder (default 1 with --lane, else all)
+  --workers N     processes, each with every so manieth of its shards (default 1 with --lane, --shard or a GPU, else one a core, as far
+                  as there are shards, and ${PROCESS_MIB} MiB of memory for each)
+  --threads N     cores that one run of the image tower may use, or of a video's decoder (default 1 with --lane, else its share of all)
   --help          this text
   --version       name and version
 
@@ -35,22 +50,16 @@ const OPTIONS = {
   lane: { type: 'string' },
   model: { type: 'string' },
   registry: { type: 'string' },
+  workers: { type: 'string' },
   threads: { type: 'string' },
 } as const;
+
+type Values = CommandLine<typeof OPTIONS>['values'];
 
 /** Between two lines of progress. */
 const PROGRESS_MS = 500;
 
-function shardsOf(
-  shards: number,
-  { shard, lane }: { shard?: string | undefined; lane?: string | undefined },
-): number[] {
-  const all = Array.from({ length: shards }, (_, index) => index);
-  if (shard !== undefined) {
-    const wanted = all.filter((each) => String(each) === shard);
-    if (wanted.length === 0) throw new UserError(`--shard ${shard}: the job has the shards 0 to ${shards - 1}`);
-    return wanted;
-  }
+function laneOf(lane: string | undefined): Lane {
   // Batch tells every child how many there are: however many were submitted, together they do all shards.
   const { AWS_BATCH_JOB_ARRAY_INDEX: child = '0', AWS_BATCH_JOB_ARRAY_SIZE: children = '1' } = process.env;
   const part = lane ?? `${child}/${children}`;
@@ -58,7 +67,29 @@ function shardsOf(
   if (first === undefined || every === undefined || first >= every) {
     throw new UserError(`--lane ${part}: write K/OF, K from 0 to OF - 1`);
   }
+  return { first, every };
+}
+
+function shardsOf(shards: number, { shard, lane }: Pick<Values, 'shard' | 'lane'>): number[] {
+  const all = Array.from({ length: shards }, (_, index) => index);
+  if (shard !== undefined) {
+    const wanted = all.filter((each) => String(each) === shard);
+    if (wanted.length === 0) throw new UserError(`--shard ${shard}: the job has the shards 0 to ${shards - 1}`);
+    return wanted;
+  }
+  const { first, every } = laneOf(lane);
   return all.filter((each) => each % every === first);
+}
+
+/** Cores that wait for each other's part of one run encode less than such that have a run each. */
+function sharedBy(shards: number, { shard, lane, workers, threads }: Values): { workers: number; threads: number } {
+  const cores = availableParallelism();
+  const asked = wholeNumberOf('--workers', workers, { from: 1 });
+  const isAlone = shard !== undefined || lane !== undefined || !isOnProcessors();
+  const most = asked ?? (isAlone ? 1 : Math.min(cores, Math.floor(memoryBytes() / 2 ** 20 / PROCESS_MIB)));
+  const processes = Math.max(1, Math.min(most, shards));
+  const share = lane === undefined ? Math.max(1, Math.floor(cores / processes)) : 1;
+  return { workers: processes, threads: wholeNumberOf('--threads', threads, { from: 1 }) ?? share };
 }
 
 async function main({ values, words: [place] }: CommandLine<typeof OPTIONS>): Promise<number> {
@@ -72,56 +103,80 @@ async function main({ values, words: [place] }: CommandLine<typeof OPTIONS>): Pr
   const shards = shardsOf(plan.shards, values);
   // A child whose parent was killed must not go on beside the one that is started in its place.
   if (values.lane !== undefined) whenOrphaned(() => process.exit(EXIT.failed));
-  const threads =
-    wholeNumberOf('--threads', values.threads, { from: 1 }) ?? (values.lane === undefined ? undefined : 1);
+  const share = sharedBy(shards.length, values);
+  const work: Work = { folder, job, shards, values, signal: stop.signal, threads: share.threads };
+  const isDone = share.workers > 1 ? await encodeBeside(work, share.workers) : await encodeHere(work);
+  if (!isDone) return codeOfStop(work);
+  // Of an array job, whichever child is the last: nothing else runs then that could tell.
+  if (values.lane === undefined && (await folder.countDone()) >= plan.shards) await tellOfEnd(folder, { send: fetch });
+  return EXIT.ok;
+}
+
+interface Work {
+  folder: JobFolder;
+  job: BulkJob;
+  shards: number[];
+  values: Values;
+  signal: AbortSignal;
+  threads: number;
+}
+
+/** False where it was stopped. */
+async function encodeHere(work: Work): Promise<boolean> {
+  const { folder, job, shards, values, signal, threads } = work;
   const sources = openSources(job, placeOptions());
   const encoder = await openEncoder(await folderOf(job, values), threads);
-  // Whoever cancels a job has its children told to stop, as a machine does that is reclaimed: the job itself says which it was.
-  const stopCode = async (): Promise<number | undefined> => {
-    const end = await endOf(job, folder);
-    if (end === undefined) return stop.signal.aborted ? EXIT.interrupted : undefined;
-    console.error(end);
-    return EXIT.refused;
-  };
   try {
     for (const shard of shards) {
-      const code = await stopCode();
-      if (code !== undefined) return code;
-      const done = await encodeShard({
-        folder,
-        job,
-        shard,
-        encoder,
-        sources,
-        programs: videoPrograms(threads),
-        signal: stop.signal,
-        onProgress: everySoOften(shard),
-      });
-      if (!done) return (await stopCode()) ?? EXIT.interrupted;
+      if (signal.aborted || (await endOf(work)) !== undefined) return false;
+      const programs = videoPrograms(threads);
+      const onProgress = everySoOften(shard);
+      const done = await encodeShard({ folder, job, shard, encoder, sources, programs, signal, onProgress });
+      if (!done) return false;
       print({ event: 'done', ...done });
     }
-    // Of an array job, whichever child is the last: nothing else runs then that could tell.
-    if (values.lane === undefined && (await folder.countDone()) >= plan.shards)
-      await tellOfEnd(folder, { send: fetch });
-    return EXIT.ok;
+    return true;
   } finally {
     await encoder.close();
   }
 }
 
+/** By processes of this program, of which one that dies is started again alone. False where they were stopped. */
+async function encodeBeside(work: Work, workers: number): Promise<boolean> {
+  const { folder, job, values, signal, threads } = work;
+  if ((await endOf(work)) !== undefined) return false;
+  // Read once, before each of them asks for it.
+  await folderOf(job, values);
+  const host = { file: fileURLToPath(import.meta.url), words: [...modelWords(values), '--threads', `${threads}`] };
+  const onDeath = ({ first, every }: Lane, code: number | NodeJS.Signals, said: string): void =>
+    console.error(
+      `The process of the shards ${first}/${every} ended with ${code} and is started again. ${said}`.trim(),
+    );
+  return runLanes(lanesOf(laneOf(values.lane), workers), { uri: folder.uri, host, signal, onEvent: print, onDeath });
+}
+
+/** Whoever cancels a job has its children told to stop, as a machine does that is reclaimed: the job itself says which it was. */
+async function codeOfStop(work: Work): Promise<number> {
+  const end = await endOf(work);
+  if (end === undefined) return EXIT.interrupted;
+  console.error(end);
+  return EXIT.refused;
+}
+
 /** Why nothing of the job is wanted any more, by whoever cancelled it or by time; undefined where it is. Another attempt would meet it again. */
-async function endOf({ id, expires_at }: BulkJob, folder: JobFolder): Promise<string | undefined> {
+async function endOf({ job: { id, expires_at }, folder }: Pick<Work, 'job' | 'folder'>): Promise<string | undefined> {
   const stop = await folder.stopped();
   if (stop) return `${id} is ${stop.status}: ${stop.message}`;
   return expires_at !== null && Date.parse(expires_at) < Date.now() ? `${id} expired at ${expires_at}` : undefined;
 }
 
-/** Of an array job's child another attempt may find the store there again; processes of this machine are started again by whoever runs them. */
+/** Another attempt may find the store there again. */
 async function mainOrAgain(line: CommandLine<typeof OPTIONS>): Promise<number> {
   try {
     return await main(line);
   } catch (error) {
-    if (line.values.lane !== undefined || !isTransient(error)) throw error;
+    const isAgain = error instanceof ProcessDied ? error.code === EXIT.interrupted : isTransient(error);
+    if (!isAgain) throw error;
     console.error(`${reasonOf(error)}; the same shard can be done again`);
     return EXIT.interrupted;
   }

@@ -374,6 +374,16 @@ class BulkEstimate(TypedDict):
     """Dollars for them, by list prices on demand; null: the machine is not paid for by the hour."""
 
 
+class BulkChild(TypedDict):
+    """What each of them has."""
+
+    processes: int
+    """Processes that encode its shards, one a core."""
+
+    memory_mib: int
+    """Memory that they share, in MiB."""
+
+
 class BulkPlanned(TypedDict):
     """The job is cut into shards."""
 
@@ -400,6 +410,9 @@ class BulkPlanned(TypedDict):
 
     children_on_aws: int
     """Children of that array job, each of which is about a quarter of an hour of work."""
+
+    child_on_aws: BulkChild
+    """What each of them has."""
 
 
 class BulkFinished(TypedDict):

@@ -27,6 +27,9 @@ export interface BulkMachine {
 /** What a shard of a bulk job gets on AWS: the image tower is small, so that a shard is decoding as much as anything, which takes processors and little memory. */
 export const SHARD = { vcpus: 4, memory_mib: 8_192 } as const;
 
+/** Memory that a process gets that encodes shards, one a core: with the embedded model it held 373 MiB at most (`npm run bench:bulk`). */
+export const PROCESS_MIB = 512;
+
 /**
  * Fargate charges for a minute at least, from when it begins to pull the image, and a shard takes some seconds: a child of an array job
  * does as many of them as fill a quarter of an hour. What a reclaimed machine loses is still one shard.

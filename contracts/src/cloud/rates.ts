@@ -4,8 +4,6 @@
  * Seconds of one processor core, measured on a Xeon. Other models and other processors differ; larger pictures take longer to decode.
  *
  * - `image`: `npm run bench:images`, 50.2 photographs of 500 x 375 pixels a second, from bytes to a vector.
- *   Of one process with one thread: one process with two, as a child of an array job is, is slower by a factor of 1.15 on two free cores
- *   (`npm run bench:images -- --only children`), which no estimate counts.
  * - `preparation`: the part of it before the tower, 2.7 ms of decoding and 0.8 ms to the tensor, which no GPU does.
  * - `tokens`: of a text, by tier. `npm run bench:engines`, the engine's build that bulk jobs use: 142 ms for 256 tokens of the student; `tiny` has
  *   two layers of its six, and is taken for the same. The static tier: 43 µs for 77.

@@ -1,8 +1,8 @@
-// A child of an array job as it is, one process whose runs of the model use all cores, beside as many processes with one thread each.
+// A child of an array job as it is, a process a core with one thread each, beside one process whose runs of the model use all cores.
 import { execFileSync, spawn } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { BulkDone } from '../../../contracts/src/bulk/job.ts';
 import { median } from '../process.ts';
 
@@ -12,7 +12,7 @@ export interface Children {
   /** Photographs a second, from the first shard on. */
   one_process: number;
   a_process_a_core: number;
-  /** Medians of the ratios of rounds: how many times as fast as one process the others are. */
+  /** Median of the ratios of rounds: how many times as fast as one process those of a child are. */
   processes_times: number;
 }
 
@@ -29,28 +29,20 @@ export async function measureChildren(photos: string, rounds: number): Promise<C
   try {
     const names = readdirSync(photos).filter((name) => name.endsWith('.jpg'));
     const lines = Array.from({ length: count }, (_, at) => {
-      return JSON.stringify({ custom_id: `${at}`, path: names[at % names.length] });
+      return JSON.stringify({ custom_id: `${at}`, uri: `file://${resolve(photos, names[at % names.length] ?? '')}` });
     });
-    // Beside the photographs, which a line may name.
-    const input = join(photos, 'children.jsonl');
+    const input = join(folder, 'lines.jsonl');
     writeFileSync(input, lines.join('\n'));
     const taken: { one: number; several: number }[] = [];
     for (let round = 0; round <= rounds; round++) {
       const [one, several] = [join(folder, `one-${round}`), join(folder, `several-${round}`)];
       for (const output of [one, several]) {
-        execFileSync(process.execPath, [
-          join(HOSTS, 'encode.ts'),
-          input,
-          output,
-          '--plan',
-          '--shard-items',
-          `${SHARD}`,
-        ]);
+        const words = [input, output, '--source', photos, '--plan', '--shard-items', `${SHARD}`];
+        execFileSync(process.execPath, [join(HOSTS, 'encode.ts'), ...words]);
       }
-      const found = { one: await run(one, 1, []), several: await run(several, cores, ['--threads', '1']) };
+      const found = { one: await run(one, 1), several: await run(several, cores) };
       if (round > 0) taken.push(found);
     }
-    rmSync(input);
     const rate = (times: number[]): number => Math.round((10 * count) / median(times)) / 10;
     return {
       cores,
@@ -64,25 +56,18 @@ export async function measureChildren(photos: string, rounds: number): Promise<C
   }
 }
 
-/** Seconds of the child that took longest, by the marks of its shards: without its start. */
-async function run(output: string, children: number, words: string[]): Promise<number> {
-  await Promise.all(
-    Array.from({ length: children }, (_, child) => {
-      const env = { ...process.env, AWS_BATCH_JOB_ARRAY_INDEX: `${child}`, AWS_BATCH_JOB_ARRAY_SIZE: `${children}` };
-      const encoding = spawn(process.execPath, [join(HOSTS, 'shard.ts'), output, ...words], {
-        env,
-        stdio: ['ignore', 'ignore', 'inherit'],
-      });
-      return new Promise<void>((resolve, reject) => {
-        encoding.once('exit', (code) => (code === 0 ? resolve() : reject(new Error(`a child ended with ${code}`))));
-      });
-    }),
-  );
+/** Seconds of the process that took longest, by the marks of its shards: without its start. */
+async function run(output: string, workers: number): Promise<number> {
+  const words = [join(HOSTS, 'shard.ts'), output, '--workers', `${workers}`];
+  const child = spawn(process.execPath, words, { stdio: ['ignore', 'ignore', 'inherit'] });
+  await new Promise<void>((end, reject) => {
+    child.once('exit', (code) => (code === 0 ? end() : reject(new Error(`the child ended with ${code}`))));
+  });
   const marks = readdirSync(output).filter((name) => name.endsWith('.done.json'));
-  const seconds = new Array<number>(children).fill(0);
+  const seconds = new Array<number>(workers).fill(0);
   for (const name of marks) {
     const { shard, seconds: taken } = BulkDone.parse(JSON.parse(readFileSync(join(output, name), 'utf8')));
-    seconds[shard % children] = (seconds[shard % children] ?? 0) + taken;
+    seconds[shard % workers] = (seconds[shard % workers] ?? 0) + taken;
   }
   return Math.max(...seconds);
 }

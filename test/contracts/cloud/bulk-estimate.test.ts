@@ -7,6 +7,8 @@ import {
   GPU_SHARD_MACHINE,
   machinesFor,
   ownMachine,
+  PROCESS_MIB,
+  SHARD,
   SHARD_MACHINE,
 } from '../../../contracts/src/cloud/bulk-estimate.ts';
 
@@ -41,6 +43,12 @@ describe('an estimate', () => {
     const machine = { ...SHARD_MACHINE, shareSeconds: 1 };
     const shared = estimateBulk({ images: AN_HOUR, tokens: 0 }, { shards: 800, tier: 'student', machine });
     expect(shared.hours).toBeCloseTo((800 * 60) / 3600, 9);
+  });
+});
+
+describe('the memory of a child', () => {
+  it('is enough for a process a core', () => {
+    expect(SHARD.vcpus * PROCESS_MIB).toBeLessThanOrEqual(SHARD.memory_mib);
   });
 });
 

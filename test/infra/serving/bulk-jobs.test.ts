@@ -59,6 +59,13 @@ describe('the queue of bulk jobs', () => {
 });
 
 describe('a shard', () => {
+  it('has the cores that a plan counts, and memory for a process on each', () => {
+    const { ContainerProperties } = one(encoding, 'AWS::Batch::JobDefinition').properties;
+    const needs = array(record(ContainerProperties).ResourceRequirements).map(record);
+    const { VCPU, MEMORY } = Object.fromEntries(needs.map(({ Type, Value }) => [Type, Number(Value)]));
+    expect([VCPU, (MEMORY ?? 0) / (VCPU ?? 0)]).toEqual([4, 2048]);
+  });
+
   const granted = heldBy('BulkShardRoleDefaultPolicy');
 
   it('reads what was sent and the job, and writes into jobs only', () => {

@@ -1,11 +1,12 @@
 // A child of an array job by its exit code, which decides whether AWS Batch tries it again: what it was told, and what befell its store.
 import { spawn, spawnSync } from 'node:child_process';
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { stopOf } from '../../../../api/bulk/service/states.ts';
-import { CANCELLED } from '../../../../contracts/src/bulk/job.ts';
+import { BulkDone, CANCELLED } from '../../../../contracts/src/bulk/job.ts';
 import { FILES } from '../../../../contracts/src/keys.ts';
+import { alive, commandOf, treeOf } from '../../../support/process-tree.ts';
 import { newFolder, writeImages, writeLines, writeTinyModel } from '../jobs.ts';
 
 const HOSTS = join(import.meta.dirname, '../../../../api/bulk/hosts');
@@ -95,4 +96,91 @@ describe('a child of an array job', () => {
     expect([status, stderr]).toEqual([75, expect.stringContaining('the same shard can be done again')]);
     expect(child(newFolder('empty'))).toEqual({ status: 2, stderr: expect.stringContaining('no planned job') });
   });
+});
+
+describe('processes beside each other', () => {
+  /** A planned job of six shards, and the digests of what one process leaves of it. */
+  let [job, wanted] = ['', [] as string[]];
+  beforeAll(() => {
+    const image = readFileSync(join(input, '0000.png')).toString('base64');
+    const lines = Array.from({ length: 1200 }, (_, at) => ({ custom_id: `${at}`, image }));
+    const [path = ''] = writeLines(newFolder('lines'), lines).split('file://').slice(1);
+    job = newFolder('out');
+    expect(run('encode.ts', [path, job, '--shard-items', '200', '--plan']).status).toBe(0);
+    const output = copied();
+    expect(run('shard.ts', [output, '--workers', '1'])).toEqual({ status: 0, stderr: '' });
+    wanted = digests(output);
+    expect(wanted).toHaveLength(12);
+  }, 120_000);
+
+  const copied = (): string => {
+    const output = newFolder('out');
+    cpSync(job, output, { recursive: true });
+    return output;
+  };
+  const digests = (output: string): string[] =>
+    marks(output)
+      .sort()
+      .flatMap((name) => BulkDone.parse(JSON.parse(readFileSync(join(output, name), 'utf8'))).files)
+      .map(({ digest }) => digest);
+
+  /** Two processes that have begun, and what comes of them. */
+  async function begun(output: string) {
+    const words = [join(HOSTS, 'shard.ts'), output, '--model', model, '--workers', '2'];
+    const parent = spawn(process.execPath, words, { stdio: ['ignore', 'pipe', 'pipe'] });
+    let stderr = '';
+    parent.stderr.on('data', (text: Buffer) => {
+      stderr += text;
+    });
+    const lanes = () =>
+      treeOf(parent.pid ?? 0).flatMap((pid) => {
+        const [, lane] = /--lane (\S+)/.exec(commandOf(pid)) ?? [];
+        return lane === undefined ? [] : [{ pid, lane }];
+      });
+    const ended = new Promise<number | string | null>((resolve) =>
+      parent.once('close', (code, signal) => resolve(code ?? signal)),
+    );
+    await new Promise((resolve) => parent.stdout.once('data', resolve));
+    return { parent, lanes, ended, stderr: () => stderr };
+  }
+
+  test('leave what one leaves, each every other shard of the child', () => {
+    const output = copied();
+    for (const index of ['0', '1']) {
+      const array = { AWS_BATCH_JOB_ARRAY_INDEX: index, AWS_BATCH_JOB_ARRAY_SIZE: '2' };
+      expect(run('shard.ts', [output, '--workers', '2'], array)).toEqual({ status: 0, stderr: '' });
+      expect(marks(output).map((name) => Number(name.slice(5, 9)) % 2)).toEqual(
+        index === '0' ? [0, 0, 0] : [0, 1, 0, 1, 0, 1],
+      );
+    }
+    expect(digests(output)).toEqual(wanted);
+  }, 120_000);
+
+  test('one that is killed is started again alone', async () => {
+    const output = copied();
+    const { lanes, ended, stderr } = await begun(output);
+    const before = lanes();
+    expect(before.map(({ lane }) => lane).sort()).toEqual(['0/2', '1/2']);
+    const [killed] = before;
+    process.kill(killed?.pid ?? 0, 'SIGKILL');
+    expect(await ended).toBe(0);
+    const again = stderr().match(/The process of the shards \S+ ended with \S+ and is started again\./g);
+    expect(again).toEqual([`The process of the shards ${killed?.lane} ended with SIGKILL and is started again.`]);
+    expect(digests(output)).toEqual(wanted);
+  }, 120_000);
+
+  test('end with the process that started them, and those of the next attempt leave the same', async () => {
+    const output = copied();
+    const { parent, lanes, ended } = await begun(output);
+    const pids = lanes().map(({ pid }) => pid);
+    parent.kill('SIGKILL');
+    expect(await ended).toBe('SIGKILL');
+    await expect.poll(() => alive(pids), { timeout: 60_000 }).toEqual([]);
+    const next = await begun(output);
+    next.parent.kill('SIGTERM');
+    expect(await next.ended).toBe(75);
+    expect(marks(output).length).toBeLessThan(6);
+    expect(run('shard.ts', [output]).status).toBe(0);
+    expect(digests(output)).toEqual(wanted);
+  }, 120_000);
 });
