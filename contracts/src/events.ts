@@ -79,6 +79,19 @@ export const ListeningLine = z
 export type ListeningLine = z.infer<typeof ListeningLine>;
 
 /** Printed by the bulk encoder. */
+const hours = z.number().nonnegative();
+const VideoRate = z
+  .strictObject({
+    hours: hours.describe('Hours of a machine for an hour of video.'),
+    usd: z
+      .number()
+      .nonnegative()
+      .nullable()
+      .describe('Dollars for them; null: the machine is not paid for by the hour.'),
+    most_hours: hours.describe('Hours of a machine for one video at most: a longer one is refused.'),
+  })
+  .meta({ title: 'VideoRate', description: 'What videos of 640 x 480 pixels and 25 frames a second take.' });
+
 export const BulkEvent = z
   .discriminatedUnion('event', [
     z
@@ -108,6 +121,10 @@ export const BulkEvent = z
             memory_mib: amount.describe('Memory that they share, in MiB.'),
           })
           .meta({ title: 'BulkChild', description: 'What each of them has.' }),
+        video: VideoRate.nullable().describe(
+          'What videos take here, which are not opened to count their frames; null: none is read.',
+        ),
+        video_on_aws: VideoRate.nullable().describe('The same on AWS.'),
       })
       .meta({ title: 'BulkPlanned', description: 'The job is cut into shards.' }),
     z

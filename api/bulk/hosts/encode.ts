@@ -13,6 +13,7 @@ import {
 import {
   type BulkShards,
   estimateBulk,
+  estimateVideo,
   machinesFor,
   ownMachine,
   SHARD,
@@ -134,7 +135,7 @@ async function main(line: Line): Promise<number> {
   // Before anything is said of the job: whoever reads that may stop it.
   const stop = new AbortController();
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => stop.abort());
-  if (values.json) print(plannedEvent(plan, job.model.id));
+  if (values.json) print(plannedEvent(plan, job, workers));
   else for (const sentence of sentencesOf(plan, { job, workers, uri: folder.uri })) console.log(sentence);
   if (values.plan) return EXIT.ok;
 
@@ -160,25 +161,50 @@ function onAws({ estimate, shards }: BulkPlan, id: string): { estimate: BulkEsti
   return { estimate: estimate && estimateBulk(estimate, cut), children: machinesFor(estimate, cut) };
 }
 
-function plannedEvent(plan: BulkPlan, id: string): BulkEvent {
+function plannedEvent(plan: BulkPlan, { model, video: sampling }: BulkJob, workers: number): BulkEvent {
   const { job, shards, items, skipped, estimate } = plan;
-  const { estimate: estimate_on_aws, children: children_on_aws } = onAws(plan, id);
-  const child_on_aws = { processes: SHARD.vcpus, memory_mib: SHARD.memory_mib };
-  return { event: 'planned', job, shards, items, skipped, estimate, estimate_on_aws, children_on_aws, child_on_aws };
+  const { estimate: estimate_on_aws, children: children_on_aws } = onAws(plan, model.id);
+  return {
+    event: 'planned',
+    job,
+    shards,
+    items,
+    skipped,
+    estimate,
+    estimate_on_aws,
+    children_on_aws,
+    child_on_aws: { processes: SHARD.vcpus, memory_mib: SHARD.memory_mib },
+    video: sampling && estimateVideo(sampling, ownMachine(workers)),
+    video_on_aws: sampling && estimateVideo(sampling, SHARD_MACHINE),
+  };
 }
 
 function sentencesOf(plan: BulkPlan, { job, workers, uri }: { job: BulkJob; workers: number; uri: string }): string[] {
   const { estimate, items, shards } = plan;
   const what = `${items === null ? 'tars or videos' : `${items} items`} in ${shards} ${shards === 1 ? 'shard' : 'shards'}, into ${uri}`;
   const { estimate: aws, children } = onAws(plan, job.model.id);
-  if (!estimate || !aws) return [what];
-  const { date, region } = PRICE_TABLE;
+  const dollars = (usd: number | null) =>
+    `$${centsOf(usd ?? 0)} on demand (${PRICE_TABLE.region}, ${PRICE_TABLE.date})`;
+  const time = (hours: number) => timeOf(hours * 3600);
+  if (estimate && aws) {
+    const array = `an array job of ${children} ${children === 1 ? 'child' : 'children'}`;
+    const child = `${SHARD.vcpus} processes in ${SHARD.memory_mib / 1024} GiB`;
+    return [
+      what,
+      `about ${time(estimate.hours)} on ${workers} cores here; on AWS ${time(aws.hours)} of machines, as ${array} of ${child}, ${dollars(aws.usd)}`,
+    ];
+  }
+  if (!job.video) return [what];
+  const [here, there] = [estimateVideo(job.video, ownMachine(workers)), estimateVideo(job.video, SHARD_MACHINE)];
   return [
     what,
-    `about ${timeOf(estimate.hours * 3600)} on ${workers} cores here; on AWS ${timeOf(aws.hours * 3600)} of machines, ` +
-      `as an array job of ${children} ${children === 1 ? 'child' : 'children'} of ${SHARD.vcpus} processes in ${SHARD.memory_mib / 1024} GiB, $${(aws.usd ?? 0).toFixed(2)} on demand (${region}, ${date})`,
+    `an hour of video of 640 x 480 pixels takes about ${time(here.hours)} on ${workers} cores here, and one video at most ${time(here.most_hours)}; ` +
+      `on AWS ${time(there.hours)} of machines, ${dollars(there.usd)}`,
   ];
 }
+
+/** Two digits of what is less than a cent. */
+const centsOf = (usd: number): string => (usd > 0 && usd < 0.01 ? usd.toPrecision(2) : usd.toFixed(2));
 
 function print(event: BulkEvent): void {
   console.log(JSON.stringify(event));

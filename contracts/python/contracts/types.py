@@ -384,6 +384,19 @@ class BulkChild(TypedDict):
     """Memory that they share, in MiB."""
 
 
+class VideoRate(TypedDict):
+    """What videos of 640 x 480 pixels and 25 frames a second take."""
+
+    hours: float
+    """Hours of a machine for an hour of video."""
+
+    usd: float | None
+    """Dollars for them; null: the machine is not paid for by the hour."""
+
+    most_hours: float
+    """Hours of a machine for one video at most: a longer one is refused."""
+
+
 class BulkPlanned(TypedDict):
     """The job is cut into shards."""
 
@@ -413,6 +426,12 @@ class BulkPlanned(TypedDict):
 
     child_on_aws: BulkChild
     """What each of them has."""
+
+    video: VideoRate | None
+    """What videos take here, which are not opened to count their frames; null: none is read."""
+
+    video_on_aws: VideoRate | None
+    """The same on AWS."""
 
 
 class BulkFinished(TypedDict):

@@ -1,5 +1,6 @@
 // What embedding in bulk takes: hours of a machine and dollars, from what there is to embed and how fast a machine does it. Pure.
 import { BULK_LIMITS, type BulkEstimate, type BulkMachineKind } from '../bulk/job.ts';
+import { VIDEO_LIMITS, type VideoSampling } from '../bulk/video.ts';
 import type { Tier } from '../model/tier.ts';
 import { fargateHourlyUsd, PRICE_TABLE } from './prices.ts';
 import { CORE_SECONDS } from './rates.ts';
@@ -96,6 +97,28 @@ export function estimateBulk(work: BulkWork, { shards, tier, machine }: BulkShar
   const hours = Math.max(secondsOf(work, tier, machine), charged) / 3600;
   const { images, tokens } = work;
   return { images, tokens, hours, usd: machine.usdPerHour === null ? null : hours * machine.usdPerHour };
+}
+
+export interface VideoEstimate {
+  /** Hours of a machine for an hour of video. */
+  hours: number;
+  /** Dollars for them; null: the machine is somebody's own. */
+  usd: number | null;
+  /** Hours of a machine for one video at most, since a longer one is refused. */
+  most_hours: number;
+}
+
+/** What videos take, which no plan opens: a rate in the place of a sum. */
+export function estimateVideo({ frames }: VideoSampling, { cores, usdPerHour }: BulkMachine): VideoEstimate {
+  const { second, frame } = CORE_SECONDS.video;
+  const hoursOf = (seconds: number, embedded: number): number => (seconds * second + embedded * frame) / cores / 3600;
+  const longest = Math.min(VIDEO_LIMITS.seconds, 'count' in frames ? Infinity : frames.most / frames.per_second);
+  const hours = hoursOf(3600, 'count' in frames ? frames.count : 3600 * frames.per_second);
+  return {
+    hours,
+    usd: usdPerHour === null ? null : hours * usdPerHour,
+    most_hours: hoursOf(longest, 'count' in frames ? frames.count : longest * frames.per_second),
+  };
 }
 
 /**

@@ -4,6 +4,7 @@ import {
   type BulkMachine,
   chooseMachine,
   estimateBulk,
+  estimateVideo,
   GPU_SHARD_MACHINE,
   machinesFor,
   ownMachine,
@@ -131,5 +132,29 @@ describe('what a job is encoded on', () => {
     const machines = { cpu: SHARD_MACHINE, gpu: GPU_SHARD_MACHINE };
     for (const images of [1, 1e4, 1e7])
       expect(chooseMachine({ images, tokens: 0 }, { shards: 100, tier: 'student', machines, asked: null })).toBe('cpu');
+  });
+});
+
+describe('what videos take', () => {
+  /** Seconds of a core: of a second of video, and of a frame that is taken of it. */
+  const [SECOND, FRAME] = [0.025, 1 / 18 - 0.025];
+
+  it('is by the hour that is decoded and the frames that are taken, and one longer than it may be takes no more', () => {
+    const found = estimateVideo({ frames: { per_second: 2, most: 3600 }, segment_seconds: 10 }, ownMachine(4));
+    expect(found).toEqual({
+      hours: expect.closeTo(SECOND / 4 + (2 * FRAME) / 4, 9),
+      usd: null,
+      most_hours: expect.closeTo((1800 * SECOND + 3600 * FRAME) / 4 / 3600, 9),
+    });
+  });
+
+  it('with as many frames of each is all of the longest that is decoded', () => {
+    const found = estimateVideo({ frames: { count: 8 }, segment_seconds: 10 }, SHARD_MACHINE);
+    const hours = (3600 * SECOND + 8 * FRAME) / 4 / 3600;
+    expect(found).toEqual({
+      hours: expect.closeTo(hours, 9),
+      usd: expect.closeTo(hours * USD, 9),
+      most_hours: expect.closeTo((6 * 3600 * SECOND + 8 * FRAME) / 4 / 3600, 9),
+    });
   });
 });
