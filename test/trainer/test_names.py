@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from contracts.types import SearchVerdict, SearchVerdicts
-from towers.names import Names, names_in
+from towers.names import Names, class_names, names_in, said_names
 from towers.verdict import (
     ShortSide,
     called_absent,
@@ -100,6 +100,15 @@ def test_figures_are_of_names_and_images_that_were_not_fitted_on(know):
     order = [int(text.removeprefix("thing")) for text in names.texts]
     images = rng.normal(size=(600, 64)) + know * things[np.arange(600) % 60]
     unit = [each / np.linalg.norm(each, axis=1, keepdims=True) for each in (things[order], images)]
-    figures = measure_short(captions, ShortSide(names, unit[0], 6), unit[1], rng)
+    figures = measure_short(said_names(captions), ShortSide(names, unit[0], 6), unit[1], rng)
     assert figures["auc"] == pytest.approx(1.0 if know else 0.5, abs=0.04)
     assert figures["present_called_absent"] == pytest.approx(0.0 if know else 0.1, abs=0.05)
+
+
+def test_names_of_classes_are_shown_by_their_images_and_absent_from_all_others():
+    among = class_names(["cup", "plate", "spoon"], np.array([0, 2, 0, 2, 0]))
+    names = among(np.ones(5, dtype=bool))
+    assert names.texts == ["cup", "spoon"]
+    assert names.shown_NM.tolist() == [[True, False, True, False, True], [False, True, False, True, False]]
+    assert (names.shown_NM ^ names.absent_NM).all()
+    assert among(np.array([True, False, True, False, False])).texts == ["cup"]

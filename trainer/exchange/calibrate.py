@@ -6,28 +6,20 @@ Scores and verdicts are fitted as stage `export` fits them, on images and captio
 import re
 import shutil
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
-
 from contracts.types import ModelManifest
 from exchange.refusal import CannotExpress
-from towers.export.parity import ServedImages, ServedTexts, see_images
+from towers.export.at_hand import lacking, serve_described
 from towers.export.scores import Scores, fit_scores
 from towers.exported_files import artefacts_in, read_manifest, write_manifest
 from towers.formats.item import Item
 from towers.formats.table import read_items
-from towers.onnx_export import session
-from towers.served_text import served_tiers, token_counts
 
 CARD = "MODEL_CARD.md"
-LEAST_IMAGES = 100  # with captions: a threshold is a tenth of them
-LEAST_DESCRIBED = 50  # images with two captions, which texts are compared by
-TEXTS_AT_ONCE = 512
 TOLD_EVERY = 160
 VERDICTS = ".verdict."
 
@@ -46,8 +38,7 @@ def calibrate(model: Path, out: Path, *, version: str, images: Path, seed: int) 
     if version == manifest["version"]:
         raise CannotExpress(f"{manifest['name']} {version} is what there is: name the new one with --model-version")
     items, note = usable(images)
-    served, said = serve_images(model, manifest, items)
-    texts = serve_texts(model, manifest, said)
+    texts, served = serve_described(model, manifest, items, tell)
     scores = fit_scores(texts, served, seed)
     changed = with_scores(manifest, scores, version)
     for path in {file["path"] for file in artefacts_in(manifest)}:
@@ -55,7 +46,7 @@ def calibrate(model: Path, out: Path, *, version: str, images: Path, seed: int) 
         shutil.copyfile(model / path, out / path)
     names = "with" if any("short_texts" in each for each in scores.verdicts.values()) else "without"
     sentence = (
-        f"Scores and verdicts of {version}: fitted on {len(said)} images with {len(texts.image_of_text)} captions of "
+        f"Scores and verdicts of {version}: fitted on {len(items)} images with {len(texts.image_of_text)} captions of "
         f"{images.name}, {names} a verdict of names; {manifest['version']} has the same weights."
     )
     if (model / CARD).exists():
@@ -69,44 +60,10 @@ def usable(images: Path) -> tuple[list[Item], list[str]]:
     """Images with captions, none of a split that is kept for tests, and how they were read."""
     found = read_items(images)
     items = [item for item in found.items if item.captions and item.split != "test"]
-    if len(items) < LEAST_IMAGES:
-        raise CannotExpress(f"{images.name} has {len(items)} images with captions, at least {LEAST_IMAGES} are needed")
-    described = sum(len(item.captions) > 1 for item in items)
-    if described < LEAST_DESCRIBED:
-        raise CannotExpress(
-            f"{images.name} has {described} images with two captions or more, at least {LEAST_DESCRIBED} are needed: they show "
-            "which scores two texts about one thing have"
-        )
+    reason = lacking(items)
+    if reason is not None:
+        raise CannotExpress(f"{images.name} has {reason}")
     return items, list(found.notes)
-
-
-def serve_images(model: Path, manifest: ModelManifest, items: Sequence[Item]) -> tuple[ServedImages, list[list[str]]]:
-    """Vectors as servers compute them, and the captions of each."""
-    image = manifest["image"]
-    graph = session(model / image["graph"]["file"]["path"])
-
-    def on_batch(done: int, *_: object) -> None:
-        if done % TOLD_EVERY == 0 or done == len(items):
-            tell("images", done, len(items))
-
-    files = ((item.key, item.load()) for item in items)
-    images_ME, views_ME = see_images(files, graph, image["preprocess"], on_batch)
-    return ServedImages(images_ME, views_ME, np.empty(0)), [list(item.captions) for item in items]
-
-
-def serve_texts(model: Path, manifest: ModelManifest, captions: list[list[str]]) -> ServedTexts:
-    """Vectors of every caption by every tier."""
-    texts = [caption for of_image in captions for caption in of_image]
-    image_of_text = np.array([number for number, of_image in enumerate(captions) for _ in of_image])
-    embed = served_tiers(model, manifest)
-    vectors = {}
-    for tier, embed_texts in embed.items():
-        parts = []
-        for start in range(0, len(texts), TEXTS_AT_ONCE):
-            parts.append(embed_texts(texts[start : start + TEXTS_AT_ONCE]))
-            tell(f"captions, {tier}", min(start + TEXTS_AT_ONCE, len(texts)), len(texts))
-        vectors[tier] = np.concatenate(parts)
-    return ServedTexts(captions, embed, token_counts(model, manifest), vectors, image_of_text, {}, {})
 
 
 def with_scores(manifest: ModelManifest, scores: Scores, version: str) -> ModelManifest:
@@ -138,5 +95,6 @@ def changed_card(card: str, manifest: ModelManifest, sentence: str) -> str:
 
 
 def tell(what: str, done: int, total: int) -> None:
-    """A line on standard error."""
-    print(f"{what}: {done:,} of {total:,}", file=sys.stderr, flush=True)
+    """A line on standard error now and then: images come in small batches."""
+    if what != "images" or done % TOLD_EVERY == 0 or done == total:
+        print(f"{what}: {done:,} of {total:,}", file=sys.stderr, flush=True)

@@ -14,6 +14,7 @@ from towers.adaptation.batches import General
 from towers.adaptation.figures import comparison, measure
 from towers.adaptation.image_side import ImageSide
 from towers.adaptation.own_data import look_through
+from towers.adaptation.scores import Adapted, fit_again
 from towers.adaptation.tiers import TextSide
 from towers.adaptation.write_model import Result, finish_manifest, read_base, write_files
 from towers.served_text import served_tiers
@@ -41,9 +42,11 @@ def main() -> None:
     served = served_tiers(run.output, manifest)
     after = measure(served, images_IE, pictures.dev, pictures.classes)
     metrics = {f"{name}.before": value for name, value in before.figures.items()} | after.figures
-    metrics |= {"general.student.cosine": general.cosine(text), **pictures.counts(), "steps": steps}
-    notes = [*pictures.summary(), *comparison(before, after)]
-    files = finish_manifest(run, base, manifest, Result(served, images_IE, after, metrics, notes))
+    kept = general.cosine(text)
+    scores = fit_again(run, Adapted(base, manifest, served, pictures, images_IE, after, kept))
+    metrics |= {"general.student.cosine": kept, **pictures.counts(), "steps": steps, **scores.metrics}
+    notes = [*pictures.summary(), *comparison(before, after), *scores.notes]
+    files = finish_manifest(run, base, manifest, Result(served, images_IE, after, scores.fields, metrics, notes))
     images.close()
     run.finish(metrics, {name: name for name in files}, notes)
 

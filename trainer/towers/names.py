@@ -4,7 +4,7 @@ N names, M images.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -30,6 +30,24 @@ class Names(NamedTuple):
         """Only some of them."""
         texts = [text for text, chosen in zip(self.texts, chosen_N, strict=True) if chosen]
         return Names(texts, self.shown_NM[chosen_N], self.absent_NM[chosen_N])
+
+
+NamesAmong = Callable[[np.ndarray], Names]  # of the images that a mask [M] chooses
+
+
+def said_names(captions: Sequence[Sequence[str]]) -> NamesAmong:
+    """Of images with captions."""
+    return lambda chosen_M: names_in([of_image for of_image, its in zip(captions, chosen_M, strict=True) if its])
+
+
+def class_names(texts: Sequence[str], class_M: np.ndarray) -> NamesAmong:
+    """Of images that are of one class each, by its number; a class of none of them is no name."""
+
+    def among(chosen_M: np.ndarray) -> Names:
+        shown_NM = class_M[chosen_M] == np.arange(len(texts))[:, None]
+        return Names(list(texts), shown_NM, ~shown_NM).of(shown_NM.any(1))
+
+    return among
 
 
 def names_in(captions: Sequence[Sequence[str]]) -> Names:

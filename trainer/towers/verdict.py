@@ -18,7 +18,7 @@ import torch
 from contracts.types import SearchVerdict, SearchVerdicts, ShortTexts
 from towers.calibration import fit_logistic
 from towers.metrics import auc
-from towers.names import MOST_SAID, Names, names_in
+from towers.names import MOST_SAID, Names, NamesAmong
 
 COUNTS = (1, 4, 16, 64, 256, 1024)
 JUDGED_AMONG = 256  # how many things the published figures are measured among
@@ -114,7 +114,7 @@ def longest_short(names: list[int], captions: list[int]) -> int | None:
 
 
 def measure_short(
-    captions: list[list[str]], side: ShortSide, images_ME: np.ndarray, rng: np.random.Generator
+    names_among: NamesAmong, side: ShortSide, images_ME: np.ndarray, rng: np.random.Generator
 ) -> dict[str, float]:
     """Figures by cross-validation over images and names: of each half, names of one kind are judged by those of the other."""
     vector_of = dict(zip(side.names.texts, side.queries_NE, strict=True))
@@ -122,7 +122,7 @@ def measure_short(
     fold_of = {text: int(fold) for text, fold in zip(vector_of, rng.permutation(len(vector_of)) % FOLDS, strict=True)}
     halves: list[tuple[Names, np.ndarray]] = []
     for fold in range(FOLDS):
-        names = names_in([of_image for of_image, its in zip(captions, fold_M, strict=True) if its == fold])
+        names = names_among(fold_M == fold)
         names = names.of(np.array([fold_of.get(text) == fold for text in names.texts], bool))
         if len(names.texts) < LEAST_NAMES:
             return {}

@@ -4712,6 +4712,12 @@ class RecipeAdapt(TypedDict):
     general_weight: float
     """Weight of holding them, beside learning what is new."""
 
+    general_images: NotRequired[str]
+    """Images of anything with captions that no part of the model has learned from, in any form that `own.path`
+    may have; relative to the data folder. Verdicts on searches are fitted on them where too few own images
+    are measured on. Absent, or not on the machine: not at all.
+    """
+
 
 class ImitateStudentNoise(TypedDict):
     """What is done to texts whose target stays the same."""
@@ -6153,6 +6159,12 @@ class AdaptConfig(TypedDict):
 
     general_weight: float
     """Weight of holding them, beside learning what is new."""
+
+    general_images: NotRequired[str]
+    """Images of anything with captions that no part of the model has learned from, in any form that `own.path`
+    may have; relative to the data folder. Verdicts on searches are fitted on them where too few own images
+    are measured on. Absent, or not on the machine: not at all.
+    """
 
 
 class ImitateConfig(TypedDict):

@@ -15,15 +15,11 @@ from engine.folders.weights import placed
 from engine.run import Run
 from towers.adaptation.figures import Measured, ServedTiers
 from towers.adaptation.tiers import TextSide
-from towers.calibration import fit_logistic, score_distribution
 from towers.exported_files import MIN_GOLDEN_COSINE, artefacts_in, read_manifest, write_manifest
 from towers.from_model import ImageGraph
 from towers.model_card import model_card
 from towers.onnx_export import space_id
 from towers.quantisation import int8_scale
-
-LEAST_PAIRS = 30  # below that the scores keep their old meaning
-RANDOM_PAIRS = 100_000
 
 
 @dataclass(frozen=True)
@@ -62,11 +58,13 @@ def write_files(out: Path, base: Base, text: TextSide, image: ImageGraph | None)
 
 @dataclass(frozen=True)
 class Result:
-    """The new model as it is served, and what was measured of it: vectors of own images [I, E], figures, sentences."""
+    """The new model as it is served, and what was measured of it: vectors of own images [I, E], fields of its manifest on what
+    scores mean, figures, sentences."""
 
     served: ServedTiers
     images_IE: np.ndarray
     measured: Measured
+    scores: dict[str, Any]
     metrics: dict[str, float]
     notes: list[str]
 
@@ -97,8 +95,7 @@ def finish_manifest(run: Run[AdaptConfig], base: Base, manifest: ModelManifest, 
     }
     for name in ("languages", "search_verdicts"):  # measured on the model before
         changed.pop(name, None)
-    scores, note = refitted(base, result.images_IE, result.measured)
-    changed |= scores
+    changed |= result.scores
     if config["space"] == "new":
         changed["quantisation"] = {
             "int8_scale": int8_scale([result.images_IE, result.measured.texts_TE], manifest["matryoshka_dims"])
@@ -112,7 +109,7 @@ def finish_manifest(run: Run[AdaptConfig], base: Base, manifest: ModelManifest, 
     limits = (
         "What the model that was adapted cannot do, this one cannot do either, except for what its own images show."
     )
-    card = model_card(manifest, [*result.notes, note], terms, limits)
+    card = model_card(manifest, result.notes, terms, limits)
     (out / "MODEL_CARD.md").write_text(card, encoding="utf-8")
     write_manifest(out, manifest)
     return [FILE_MANIFEST, "MODEL_CARD.md", *sorted({file["path"] for file in artefacts_in(manifest)})]
@@ -124,27 +121,3 @@ def golden(base: Base, served: ServedTiers) -> list[GoldenVector]:
         {**row, "embedding": [float(x) for x in served[row["tier"]]([row["text"]])[0]], "min_cosine": MIN_GOLDEN_COSINE}
         for row in base.manifest["golden"]
     ]
-
-
-def refitted(base: Base, images_IE: np.ndarray, measured: Measured) -> tuple[dict[str, Any], str]:
-    """Scores of text and image refitted on own pairs, where there are enough; and a sentence on it."""
-    texts_TE, owner_T = measured.texts_TE, measured.image_of_text
-    rng = np.random.default_rng(0)
-    a, b = rng.integers(0, len(owner_T), RANDOM_PAIRS), rng.integers(0, len(owner_T), RANDOM_PAIRS)
-    # Equal texts are of one class: such a pair matches although the image is another.
-    unlike = (owner_T[a] != owner_T[b]) & ((texts_TE[a] * texts_TE[b]).sum(1) < 0.999)
-    if len(owner_T) < LEAST_PAIRS or unlike.sum() < LEAST_PAIRS:
-        return {}, f"Scores keep their meaning: {len(owner_T)} own pairs are too few to fit them again."
-    matching = (texts_TE * images_IE[owner_T]).sum(1)
-    random = (texts_TE[a[unlike]] * images_IE[owner_T[b[unlike]]]).sum(1)
-    scale, bias = fit_logistic(matching, random)
-    scores: dict[str, Any] = {
-        "calibration": {**base.manifest["calibration"], "text_image": {"scale": scale, "bias": bias}}
-    }
-    if "score_distributions" in base.manifest:
-        fitted = score_distribution(matching, random)
-        scores["score_distributions"] = {**base.manifest["score_distributions"], "text_image": fitted}
-    return (
-        scores,
-        f"Scores of text and image are fitted on {len(matching)} own pairs; the others are those of the base.",
-    )

@@ -9,7 +9,7 @@ from contracts.types import Calibration, ModelManifestCalibration, ScoreDistribu
 from towers.calibration import fit_logistic, random_negative_pairs, score_distributions
 from towers.export.parity import ServedImages, ServedTexts
 from towers.metrics import recalls
-from towers.names import names_in
+from towers.names import names_in, said_names
 from towers.verdict import LEAST_NAMES, ShortSide, fit_short, longest_short, measure_short, search_verdicts
 
 
@@ -40,7 +40,7 @@ def fit_scores(texts: ServedTexts, images: ServedImages, seed: int) -> Scores:
         side = short_side(texts, tier)
         if side is not None:
             verdicts[tier]["short_texts"] = fit_short(side, images_ME, drawn)
-            found = measure_short(texts.captions, side, images_ME, drawn)
+            found = measure_short(said_names(texts.captions), side, images_ME, drawn)
             metrics |= {f"{tier}.verdict.short.{name}": value for name, value in found.items()}
     texts_NE = texts.vectors["student"]
     calibration: ModelManifestCalibration = {

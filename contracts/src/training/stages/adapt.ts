@@ -89,6 +89,14 @@ export const AdaptConfig = z
       .describe('Take fewer steps if all of them would take longer than this; null: take all.'),
     general_texts: count.describe('Texts about anything whose vectors the text side is held to.'),
     general_weight: weight.describe('Weight of holding them, beside learning what is new.'),
+    general_images: z
+      .string()
+      .optional()
+      .describe(
+        'Images of anything with captions that no part of the model has learned from, in any form that `own.path` may have; ' +
+          'relative to the data folder. Verdicts on searches are fitted on them where too few own images are measured on. ' +
+          'Absent, or not on the machine: not at all.',
+      ),
   })
   .meta({ title: 'AdaptConfig', description: 'Configuration of stage `adapt`.' });
 export type AdaptConfig = z.infer<typeof AdaptConfig>;

@@ -19,6 +19,8 @@ import { type Figure, figureLines, figuresOf, generalFigures } from './results.t
 
 /** Dev sets that show within minutes what a model has forgotten. */
 const GENERAL_SETS = 'flickr,imagenet-sample';
+/** Images of the first of them, with captions: verdicts on searches are fitted on them where own images are too few. */
+const GENERAL_IMAGES = 'flickr8k/flickr8k-dev-000.tar';
 const GENERAL_FIGURES = /(mean_recall|top1)$/;
 
 /** The whole command; resolves to its exit code. */
@@ -44,7 +46,7 @@ async function run(options: FinetuneOptions, context: CommandContext): Promise<n
   const { root, cwd, env } = context;
   const print = printer(options, context);
   const runs = runsFolder(options, context);
-  const places = { cwd, embedded: embeddedModel(context), runs };
+  const places = { cwd, embedded: embeddedModel(context), runs, generalImages: generalImages(options, context) };
   const written = writeRecipes(options, places);
   // The data folder of general dev sets is not that of the user's images.
   const { [ENVARS.data]: _, ...ownEnv } = env;
@@ -78,11 +80,13 @@ async function run(options: FinetuneOptions, context: CommandContext): Promise<n
     publish: `npm run model -- publish ${file}${options.runs === undefined ? '' : ` --runs ${options.runs}`}`,
     again: `npm run finetune -- … --from ${typed}`,
   };
-  print({ event: 'finetuned', model, recipe: written.recipe, figures, general: general ?? null, ...next }, [
+  const verdicts = trained.report.notes.filter((line) => /erdicts on searches|called absent/.test(line));
+  print({ event: 'finetuned', model, recipe: written.recipe, figures, general: general ?? null, verdicts, ...next }, [
     ...inspection.summary.filter((line) => line.includes('left out')),
     'On the images that were not learned from, per cent:',
     ...figureLines(figures),
     ...generalLines(general),
+    ...verdicts,
     options.space === 'keep'
       ? 'The space is the same: vectors of images that were made before stay valid.'
       : 'The space is a new one: embed your images again with this model.',
@@ -93,6 +97,12 @@ async function run(options: FinetuneOptions, context: CommandContext): Promise<n
     `  the same again    npm run train -- ${file}`,
   ]);
   return EXIT.ok;
+}
+
+/** Undefined where they are not wanted, or not there. */
+function generalImages({ general }: FinetuneOptions, context: CommandContext): string | undefined {
+  const file = join(dataFolder({}, context), GENERAL_IMAGES);
+  return general && existsSync(file) ? file : undefined;
 }
 
 type Print = (document: object, lines: readonly string[]) => void;

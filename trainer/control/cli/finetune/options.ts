@@ -28,7 +28,8 @@ read and what was left out, in the end what got better on images that were not l
   --minutes N            fewer steps where they would take longer
   --seed N               of the split and of every draw (default 1)
   --control              train a second time with a text side from random weights and CLIP's loss, for comparison
-  --no-general           do not measure what was lost on the general dev sets (left out anyway without their data)
+  --no-general           leave the general dev sets alone (as without their data): what was lost on them is not measured, and
+                         verdicts on searches are not fitted on them where own images are too few
   --out FOLDER           copy the finished model there, too
   --runs DIR             keep runs in DIR instead of runs/ in the repository
   --dry-run              say how the data are read, what is left out and what would be trained, and stop

@@ -13,6 +13,8 @@ export interface Places {
   embedded: string;
   /** Where the recipe's runs are kept; the recipe is written there, too. */
   runs: string;
+  /** Images of anything with captions, where they are on this machine. */
+  generalImages: string | undefined;
 }
 
 export interface WrittenRecipes {
@@ -37,7 +39,7 @@ export function writeRecipes(options: FinetuneOptions, places: Places): WrittenR
 }
 
 /** Only what differs from the base. Paths of the data are relative to the folder that holds them. */
-function documentOf(options: FinetuneOptions, { cwd, embedded }: Places): Record<string, unknown> {
+function documentOf(options: FinetuneOptions, { cwd, embedded, generalImages }: Places): Record<string, unknown> {
   const data = existing(resolve(cwd, options.data), options.data);
   const root = dirname(data);
   const below = (path: string | undefined): string | undefined =>
@@ -55,6 +57,7 @@ function documentOf(options: FinetuneOptions, { cwd, embedded }: Places): Record
       name: options.name,
       space: options.space,
       minutes: options.minutes,
+      general_images: generalImages,
       schedule:
         options.steps === undefined
           ? undefined

@@ -18,7 +18,8 @@ let env: NodeJS.ProcessEnv;
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'finetune-'));
-  env = { ...process.env, TRAINER_PYTHON: await trainerPython(), OMP_NUM_THREADS: '1' };
+  const CLIP_DATA = join(folder, 'general');
+  env = { ...process.env, TRAINER_PYTHON: await trainerPython(), OMP_NUM_THREADS: '1', CLIP_DATA };
   const made = spawnSync(
     env.TRAINER_PYTHON ?? '',
     ['-W', 'ignore', join(ROOT, 'test/support/tiered_model.py'), join(folder, 'base')],
@@ -86,6 +87,7 @@ it('leaves a model folder that a server opens, with figures before and after, an
     .map((line) => JSON.parse(line));
   const done = events.at(-1);
   expect(done).toMatchObject({ event: 'finetuned', model: join(folder, 'made'), serve: 'npm start -- --model made' });
+  expect(done.verdicts).toEqual([expect.stringContaining('No verdicts on searches: ')]);
   const names = done.figures.map((figure: { name: string }) => figure.name);
   expect(names).toContain('student.image_to_class_top1');
   for (const { before, after } of done.figures)
@@ -99,6 +101,33 @@ it('leaves a model folder that a server opens, with figures before and after, an
   expect(stdout).toContain('"event":"running"');
   expect(again.stdout).not.toContain('"event":"running"');
   expect(JSON.parse(again.stdout.trim().split('\n').at(-1) ?? '')).toEqual(done);
+});
+
+it('fits verdicts on general images where they are on the machine, and says what they call absent', async () => {
+  mkdirSync(join(folder, 'general/flickr8k'), { recursive: true });
+  const shard = join(folder, 'general/flickr8k/flickr8k-dev-000.tar');
+  const pictures = join(folder, 'general/pictures');
+  mkdirSync(pictures);
+  const rows: string[] = [];
+  for (let number = 0; number < 100; number += 1) {
+    const background = { r: number * 2, g: (number * 37) % 256, b: (number * 91) % 256 };
+    const picture = sharp({ create: { width: 24, height: 24, channels: 3, background } });
+    await picture.png().toFile(join(pictures, `${number}.png`));
+    rows.push(JSON.stringify({ key: `${number}`, captions: [`picture number ${number}`, `a picture of ${number}`] }));
+  }
+  writeFileSync(join(folder, 'general/flickr8k/flickr8k-dev.captions.jsonl'), rows.join('\n'));
+  expect(spawnSync('tar', ['-cf', shard, '-C', pictures, '.']).status).toBe(0);
+  const { code, stdout } = await run('shop', '--from', 'base', '--steps', '4', '--name', 'judged', '--dry-run');
+  expect(code).toBe(0);
+  expect(JSON.parse(readFileSync(join(folder, 'runs/judged/recipe.json'), 'utf8')).adapt.general_images).toBe(shard);
+  expect(stdout).toContain('15 to learn from');
+  const options = ['shop', '--from', 'base', '--steps', '4', '--name', 'judged', '--out', 'judged'];
+  const done = await run(...options);
+  expect(done.stdout).toContain('fitted on 100 general images (flickr8k-dev-000.tar), with 200 captions');
+  expect(done.stdout).toMatch(/student: of captions that are there \d+\.\d% are called absent, of others \d+\.\d%/);
+  const manifest = ModelManifest.parse(JSON.parse(readFileSync(join(folder, 'judged/manifest.json'), 'utf8')));
+  expect(manifest.search_verdicts?.student?.text_image.counts.at(-1)).toBe(99);
+  rmSync(join(folder, 'general'), { recursive: true });
 });
 
 it('gives its result although the images changed while it trained', async () => {
