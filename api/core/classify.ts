@@ -3,14 +3,14 @@
 import type { Truncate } from '../../contracts/src/api/embed.ts';
 import type { LabelScore } from '../../contracts/src/api/tasks/classify.ts';
 import type { Calibration } from '../../contracts/src/model/manifest.ts';
-import type { SearchVerdict } from '../../contracts/src/model/verdict.ts';
+import type { SearchVerdicts } from '../../contracts/src/model/verdict.ts';
 import { type Embedded, type EmbedOutput, type Engines, embedItems } from './embed.ts';
 import { CoreError } from './errors.ts';
 import { type Item, type PlacedItem, placeItems, placeParts } from './items/items.ts';
 import { chooseModel, type Model } from './model.ts';
 import { logistic } from './similarity/logistic.ts';
 import { cosine } from './similarity/scores.ts';
-import { judgeBest } from './similarity/verdict.ts';
+import { judgeSearch } from './similarity/verdict.ts';
 import { cutAndNormalise } from './vectors/vectors.ts';
 
 /** Names, or sentences about each by name. */
@@ -58,6 +58,7 @@ export async function classify(model: Model, engines: Engines, asked: ClassifyIn
   const options = { tier, dimensions, truncate, unknown: 'refuse' as const };
   const { embedded, usage, pixels } = await embedItems({ model, engines }, all, options);
   const vectors = new Map<string, Float32Array>();
+  const tokens = new Map<string, number>();
   for (const [at, [text, { place }]] of [...sentences].entries()) {
     const { embedding, truncation } = embedded[items.length + at] ?? missing();
     if (truncation?.truncated) {
@@ -65,6 +66,7 @@ export async function classify(model: Model, engines: Engines, asked: ClassifyIn
       throw new CoreError('text_too_long', message, { param: place.param });
     }
     vectors.set(text, embedding);
+    tokens.set(text, truncation?.tokens_total ?? 0);
   }
   const means = Object.fromEntries(
     [...kinds].map((kind) => [kind, labels.map((label) => meanOf(label.sentences(kind), { vectors, dimensions }))]),
@@ -75,8 +77,15 @@ export async function classify(model: Model, engines: Engines, asked: ClassifyIn
     const cosines = (means[kind] ?? []).map((mean) => cosine({ embedding }, { embedding: mean }));
     // Cosines with a text and an image together lie between those with either; the map of an image is nearest.
     const map = kind === 'text' ? calibration.text_text : calibration.text_image;
-    const verdict = search_verdicts?.[tier]?.[kind === 'text' ? 'text_text' : 'image_text'];
-    return { ...rest, ...scoreLabels(labels, cosines, { map, verdict, nonePrior: asked.nonePrior }) };
+    const any = probabilityOfAny(cosines, {
+      kind,
+      verdicts: search_verdicts?.[tier],
+      tokens: rest.truncation?.tokens_total,
+      labelTokens: labels.map((label) =>
+        Math.max(...label.sentences(kind).map((text) => tokens.get(text) ?? missing())),
+      ),
+    });
+    return { ...rest, ...scoreLabels(labels, cosines, { map, any, nonePrior: asked.nonePrior }) };
   });
   return { model: id, space_id, classified, usage, pixels };
 }
@@ -90,14 +99,14 @@ export async function classify(model: Model, engines: Engines, asked: ClassifyIn
 function scoreLabels(
   labels: Label[],
   cosines: number[],
-  { map, verdict, nonePrior }: { map: Calibration; verdict: SearchVerdict | undefined; nonePrior: number | undefined },
+  { map, any, nonePrior }: { map: Calibration; any: number | undefined; nonePrior: number | undefined },
 ): Pick<Classified, 'labels' | 'none'> {
   const logits = cosines.map((value) => map.scale * value + map.bias);
   // The largest becomes 1, so that nothing overflows.
   const top = Math.max(...logits);
   const weights = logits.map((logit) => Math.exp(logit - top));
   const sum = weights.reduce((total, weight) => total + weight, 0);
-  const logRatio = verdict ? logOdds(cosines, verdict) : top + Math.log(sum / labels.length);
+  const logRatio = any === undefined ? top + Math.log(sum / labels.length) : Math.log(any / (1 - any));
   const none = nonePrior === undefined ? 0 : noneOf(logRatio, nonePrior);
   const scored = labels.map(({ name }, at): LabelScore => {
     const value = cosines[at] ?? Number.NaN;
@@ -113,10 +122,26 @@ function scoreLabels(
   return { labels: scored, ...(nonePrior === undefined ? {} : { none }) };
 }
 
-/** The odds that any of the labels fits, where in half of the searches one does. */
-function logOdds(cosines: number[], verdict: SearchVerdict): number {
-  const { probability } = judgeBest(Math.max(...cosines), cosines.length, verdict);
-  return Math.log(probability / (1 - probability));
+interface Judging {
+  kind: Kind;
+  verdicts: SearchVerdicts | undefined;
+  /** Of the item and of the longest sentence of each label; undefined of what is no text. */
+  tokens: number | undefined;
+  labelTokens: number[];
+}
+
+/**
+ * That any of the labels fits, where in half of the searches one does. A photo with its labels is judged as one among captions,
+ * though they are names: a label says what all of it is, as captions do, where names say what is somewhere in it. On 387 photos
+ * that nobody trained on, with 5 labels each, the calibration error is 0.02 so and 0.15 with names' verdict (trainer/LOG.md).
+ */
+function probabilityOfAny(cosines: number[], { kind, verdicts, tokens, labelTokens }: Judging): number | undefined {
+  if (!verdicts) return undefined;
+  const found = cosines.map((score, at) => {
+    const modalities: [Kind, Kind] = [kind, 'text'];
+    return { score, modalities, tokens: kind === 'text' ? labelTokens[at] : undefined };
+  });
+  return judgeSearch({ found, count: cosines.length, tokens }, verdicts)?.probability;
 }
 
 /** By Bayes' rule, from how many times likelier these cosines are where a label fits. */

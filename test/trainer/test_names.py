@@ -6,16 +6,18 @@ import numpy as np
 import pytest
 
 from contracts.types import SearchVerdict, SearchVerdicts
-from towers.names import Names, class_names, names_in, said_names
-from towers.verdict import (
+from towers.names import Names, class_names, names_in, said_by, said_names
+from towers.names_verdict import (
     ShortSide,
-    called_absent,
+    Texts,
     counts_of_names,
     fit_short,
     longest_short,
     measure_short,
+    search_among_names,
     search_names,
 )
+from towers.verdict import called_absent
 
 NORMAL = statistics.NormalDist()
 
@@ -112,3 +114,42 @@ def test_names_of_classes_are_shown_by_their_images_and_absent_from_all_others()
     assert names.shown_NM.tolist() == [[True, False, True, False, True], [False, True, False, True, False]]
     assert (names.shown_NM ^ names.absent_NM).all()
     assert among(np.array([True, False, True, False, False])).texts == ["cup"]
+
+
+def test_a_search_among_names_has_one_that_is_right_or_none():
+    # Image m shows name m, with a cosine of 0.9 where every other one has 0.1; the last image shows nothing.
+    shown = np.eye(30, 31, dtype=bool)
+    found = search_among_names(
+        Names([str(n) for n in range(30)], shown, ~shown), 0.1 + 0.8 * shown, 5, np.random.default_rng(0)
+    )
+    assert len(found.present_N) % 30 == 0
+    np.testing.assert_allclose(found.present_N, 0.9)
+    np.testing.assert_allclose(found.absent_N, 0.1)
+
+
+def test_names_among_texts_and_things_among_names_have_thresholds_of_their_own_cosines():
+    # A hundred things: names have a cosine of about 0.5 with images, 0.9 with what is said of them, and 0 with others.
+    rng = np.random.default_rng(1)
+    said_of = [[f"a thing{number % 100}", f"the thing{number % 100}"] for number in range(800)]
+    names = names_in(said_of)
+    things = np.eye(100, 300)[[int(text.removeprefix("thing")) for text in names.texts]]
+    of_M = np.eye(100, 300)[np.arange(800) % 100]
+    noise = np.eye(300)[100 + np.arange(800) % 200]
+    images, captions = (share * of_M + np.sqrt(1 - share**2) * noise for share in (0.5, 0.9))
+    said = said_by(names.texts, [first for first, _ in said_of])
+    assert said.sum() == 800 and (said == names.shown_NM).all()
+    side, texts = ShortSide(names, things, 6), Texts(captions, said)
+    found = fit_short(side, images, rng, texts)
+    for kind, cosine, counts in (
+        ("text_image", 0.5, [1, 4, 16, 64, 256, 560]), ("image_text", 0.5, [1, 4, 16, 64, 99]),
+        ("text_text", 0.9, [1, 4, 16, 64, 256, 560]), ("long_text", 0.9, [1, 4, 16, 64, 99]),
+    ):  # fmt: skip
+        assert found[kind]["counts"] == counts, kind
+        # Both kinds are told apart: the threshold is halfway.
+        np.testing.assert_allclose(found[kind]["absent_below"], cosine / 2, atol=0.03)
+    without = fit_short(side, images, np.random.default_rng(1))
+    assert {*without} == {"max_tokens", "text_image", "image_text"}
+    figures = measure_short(said_names(said_of), side, images, rng, texts)
+    for kind in ("", "image_text.", "text_text.", "long_text."):
+        assert figures[f"{kind}auc"] == 1 and figures[f"{kind}present_called_absent"] == 0
+        assert figures[f"{kind}absent_called_absent"] == 1

@@ -74,6 +74,12 @@ def names_in(captions: Sequence[Sequence[str]]) -> Names:
     return Names(texts, shown_NM, absent_NM)
 
 
+def said_by(texts: Sequence[str], captions: Sequence[str]) -> np.ndarray:
+    """[N, M]: which captions say all words of a name."""
+    words = [set(normalised_label(caption).split()) for caption in captions]
+    return np.array([[of_caption.issuperset(text.split()) for of_caption in words] for text in texts], bool)
+
+
 def phrases(caption: str) -> set[str]:
     """Every run of at most `WORDS` words without a stop word."""
     words = normalised_label(caption).split()

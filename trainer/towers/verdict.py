@@ -5,8 +5,7 @@ against the same without it is 0.64 for the cosine of the best hit. Sums over al
 and best of background images and captions, and logistic mixtures of them stay within 0.02 of it (trainer/LOG.md). Why dev and
 not train: the towers have learnt the train pairs, whose cosines are higher than those of pairs that they never saw.
 
-Names have a verdict of their own: the cosine of a caption with its photo does not depend on its length, but a name's is lower,
-and as long as a caption's there is no threshold for both.
+Names have verdicts of their own (towers/names_verdict.py).
 """
 
 from collections.abc import Iterable
@@ -15,10 +14,9 @@ from typing import NamedTuple, cast
 import numpy as np
 import torch
 
-from contracts.types import SearchVerdict, SearchVerdicts, ShortTexts
+from contracts.types import SearchVerdict, SearchVerdicts
 from towers.calibration import fit_logistic
 from towers.metrics import auc
-from towers.names import MOST_SAID, Names, NamesAmong
 
 COUNTS = (1, 4, 16, 64, 256, 1024)
 JUDGED_AMONG = 256  # how many things the published figures are measured among
@@ -28,10 +26,6 @@ SEARCHES = 2000  # for each count, times the queries of a thing
 BINS = 10  # of the calibration error
 FOLDS = 2
 LEAST_HALF = 4  # things: of fewer no figure means anything
-LEAST_NAMES = 20  # of fewer no quantile does
-# A text is short where fewer captions than this have as few tokens.
-AS_SHORT = 0.05
-LONGEST_NAMES = 0.9  # of the names are short texts; where captions are as short as they are, captions are names
 
 
 class Searches(NamedTuple):
@@ -70,70 +64,6 @@ def search(sides: Sides, count: int, rng: np.random.Generator) -> Searches:
         scores_NC[rows, (own_N + 1) % (count + 1)] = matching_N
         present.append(scores_NC.max(1))
     return Searches(count, np.concatenate(present), np.concatenate(absent))
-
-
-class ShortSide(NamedTuple):
-    """Names that search images: their vectors, and up to how many tokens a text is judged as they are."""
-
-    names: Names
-    queries_NE: np.ndarray
-    max_tokens: int
-
-
-def search_names(names: Names, scores_NM: np.ndarray, count: int, rng: np.random.Generator) -> Searches:
-    """Random searches of every name: among `count` images of which one at least shows it, and among those of which none does.
-
-    Others may show it, too: that is how collections are.
-    """
-    present, absent = [], []
-    for number in np.flatnonzero(names.absent_NM.sum(1) >= count):
-        showing, without = np.flatnonzero(names.shown_NM[number]), np.flatnonzero(names.absent_NM[number])
-        for _ in range(max(1, SEARCHES // len(names.texts))):
-            among = np.append(rng.permutation(scores_NM.shape[1])[: count - 1], rng.choice(showing))
-            present.append(scores_NM[number, among].max())
-            absent.append(scores_NM[number, rng.permutation(without)[:count]].max())
-    return Searches(count, np.array(present), np.array(absent))
-
-
-def counts_of_names(images: int) -> list[int]:
-    """As many as the images that lack the commonest name."""
-    return counts_of(int((1 - MOST_SAID) * images) + 1)
-
-
-def fit_short(side: ShortSide, images_ME: np.ndarray, rng: np.random.Generator) -> ShortTexts:
-    """The verdict of names."""
-    scores_NM = side.queries_NE @ images_ME.T
-    searches = (search_names(side.names, scores_NM, count, rng) for count in counts_of_names(len(images_ME)))
-    return {"max_tokens": side.max_tokens, "text_image": fit_verdict(searches)}
-
-
-def longest_short(names: list[int], captions: list[int]) -> int | None:
-    """Of the tokens of both: as many as a short text may have; None where captions are as short as names are."""
-    most = int(np.quantile(captions, AS_SHORT, method="lower")) - 1
-    return most if most >= np.quantile(names, LONGEST_NAMES) else None
-
-
-def measure_short(
-    names_among: NamesAmong, side: ShortSide, images_ME: np.ndarray, rng: np.random.Generator
-) -> dict[str, float]:
-    """Figures by cross-validation over images and names: of each half, names of one kind are judged by those of the other."""
-    vector_of = dict(zip(side.names.texts, side.queries_NE, strict=True))
-    fold_M = rng.permutation(len(images_ME)) % FOLDS
-    fold_of = {text: int(fold) for text, fold in zip(vector_of, rng.permutation(len(vector_of)) % FOLDS, strict=True)}
-    halves: list[tuple[Names, np.ndarray]] = []
-    for fold in range(FOLDS):
-        names = names_among(fold_M == fold)
-        names = names.of(np.array([fold_of.get(text) == fold for text in names.texts], bool))
-        if len(names.texts) < LEAST_NAMES:
-            return {}
-        halves.append((names, np.stack([vector_of[text] for text in names.texts]) @ images_ME[fold_M == fold].T))
-    images = int(np.bincount(fold_M).min())
-    count = min(JUDGED_AMONG, counts_of_names(images)[-1])
-    found = []
-    for fold, half in enumerate(halves):
-        verdict = fit_verdict([search_names(*halves[1 - fold], each, rng) for each in counts_of_names(images)])
-        found.append(judge([search_names(*half, count, rng)], verdict))
-    return {name: float(np.mean([each[name] for each in found])) for name in found[0]}
 
 
 def counts_of(things: int) -> list[int]:

@@ -39,7 +39,9 @@ export function scoreSides<Missing extends null>(
     return against.map((right, j) => scorePair(left, right, { index: start + j, calibration, candidates }));
   });
   const verdicts =
-    candidates?.verdicts && mode !== 'pairs' ? rows.map((row, i) => verdictOf(a[i], row, candidates)) : undefined;
+    candidates?.verdicts && mode !== 'pairs'
+      ? rows.map((row, i) => verdictOf(a[i], { row, b, candidates }))
+      : undefined;
   const judged = verdicts ? { verdicts } : {};
   if (mode === 'top_k') {
     const results = rows.map((row) => best(row, topK).map(({ modalities: _, ...hit }) => hit));
@@ -87,10 +89,21 @@ function best(row: Pair<null>[], topK: number): Pair<never>[] {
 }
 
 /** Null where one of b has no vector, too: it may match. */
-function verdictOf(a: Scored | null | undefined, row: Pair<null>[], { count, verdicts }: Candidates): Verdict | null {
-  const found = row.flatMap(({ score, modalities }) => (score === null ? [] : { score, modalities }));
-  const tokens = a?.truncation?.tokens_total;
-  return (verdicts && found.length === row.length && judgeSearch({ found, count, tokens }, verdicts)) || null;
+function verdictOf(
+  a: Scored | null | undefined,
+  { row, b, candidates }: { row: Pair<null>[]; b: (Scored | null)[]; candidates: Candidates },
+): Verdict | null {
+  const { count, verdicts } = candidates;
+  const found = row.flatMap(({ index, score, modalities }) => {
+    return score === null ? [] : { score, modalities, tokens: tokensOf(b[index]) };
+  });
+  return (
+    (verdicts && found.length === row.length && judgeSearch({ found, count, tokens: tokensOf(a) }, verdicts)) || null
+  );
+}
+
+function tokensOf(item: Scored | null | undefined): number | undefined {
+  return item?.truncation?.tokens_total;
 }
 
 /** Estimated where only the signs of a vector are known: exact for a vector with itself, rough for others. */

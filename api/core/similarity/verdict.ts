@@ -9,6 +9,8 @@ export interface Found {
   score: number;
   /** What searched and what was found; undefined where that is not known or the cosine is an estimate. */
   modalities: [Modality, Modality] | undefined;
+  /** Of the text that was found, as its receipt counts them; undefined where that is not known or it is no text. */
+  tokens?: number | undefined;
 }
 
 export interface Search {
@@ -26,8 +28,8 @@ export interface Search {
  */
 export function judgeSearch({ found, count, tokens }: Search, verdicts: SearchVerdicts): Verdict | undefined {
   const best = new Map<SearchVerdict, number>();
-  for (const { score, modalities } of found) {
-    const verdict = modalities && verdictOf(modalities, tokens, verdicts);
+  for (const { score, modalities, tokens: foundTokens } of found) {
+    const verdict = modalities && verdictOf(modalities, [tokens, foundTokens], verdicts);
     if (!verdict) return undefined;
     best.set(verdict, Math.max(score, best.get(verdict) ?? -1));
   }
@@ -46,13 +48,19 @@ export function judgeBest(score: number, count: number, verdict: SearchVerdict):
 
 function verdictOf(
   [a, b]: [Modality, Modality],
-  tokens: number | undefined,
+  tokens: [number | undefined, number | undefined],
   verdicts: SearchVerdicts,
 ): SearchVerdict | undefined {
   if (a === 'mixed' || b === 'mixed') return undefined;
   const { short_texts: short } = verdicts;
-  const isShort = short && tokens !== undefined && tokens <= short.max_tokens;
-  return isShort && a === 'text' && b === 'image' ? short.text_image : verdicts[`${a}_${b}`];
+  const isShort = (modality: Modality, count: number | undefined) =>
+    short !== undefined && modality === 'text' && count !== undefined && count <= short.max_tokens;
+  const [shortA, shortB] = [isShort(a, tokens[0]), isShort(b, tokens[1])];
+  let exception: SearchVerdict | undefined;
+  // Two short texts are compared as longer ones are: both lack what a name lacks beside a sentence.
+  if (shortA && !shortB) exception = b === 'text' ? short?.text_text : short?.text_image;
+  if (shortB && !shortA) exception = a === 'text' ? short?.long_text : short?.image_text;
+  return exception ?? verdicts[`${a}_${b}`];
 }
 
 /** How a number may go on beyond the largest count: among more things, chance hits are nearer. */

@@ -1099,7 +1099,8 @@ class ClassifyRequest(TypedDict):
 
     none_of_these: NotRequired[bool | ClassifyRequestNoneOfThese2]
     """Whether an item may be none of the labels; true: with a prior of 0.5. Absent or false: it is one of
-    them.
+    them. A label is taken to say what the whole item is: what is somewhere in a picture is asked of
+    /similarity, by name.
     """
 
     top_k: NotRequired[int]
@@ -2277,13 +2278,22 @@ class SearchVerdict(TypedDict):
 
 
 class ShortTexts(TypedDict):
-    """In the place of `text_image` for short texts; absent: they are no exception."""
+    """In the place of the others where one side is a short text; absent: they are no exception."""
 
     max_tokens: int
     """Tokens that such a text has at most, as `tokens_total` of its receipt counts them for this tier."""
 
     text_image: SearchVerdict
     """Such a text among images."""
+
+    text_text: NotRequired[SearchVerdict]
+    """Such a text among longer texts; absent: judged as longer texts are."""
+
+    image_text: NotRequired[SearchVerdict]
+    """An image among such texts; absent: as among longer ones."""
+
+    long_text: NotRequired[SearchVerdict]
+    """A longer text among such texts; absent: as among longer ones."""
 
 
 class SearchVerdicts(TypedDict):
@@ -2302,7 +2312,7 @@ class SearchVerdicts(TypedDict):
     """An image among images."""
 
     short_texts: NotRequired[ShortTexts]
-    """In the place of `text_image` for short texts; absent: they are no exception."""
+    """In the place of the others where one side is a short text; absent: they are no exception."""
 
 
 class Limits(TypedDict):
@@ -5001,8 +5011,8 @@ class VectorItem(TypedDict):
     """Not used: items of an /embed answer are taken as they are."""
 
     truncation: NotRequired[VectorItemTruncation1 | None]
-    """Of a text, as /embed gives it: its `tokens_total` tells a short text, which is judged by a verdict of
-    its own; absent: it is judged as a caption.
+    """Of a text, as /embed gives it: its `tokens_total` tells a short text, which is judged by verdicts of its
+    own, on either side; absent: it is judged as a caption.
     """
 
     picture: NotRequired[Any]

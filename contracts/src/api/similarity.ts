@@ -25,8 +25,8 @@ export const VectorItem = z
       })
       .nullish()
       .describe(
-        'Of a text, as /embed gives it: its `tokens_total` tells a short text, which is judged by a verdict of its own; absent: ' +
-          'it is judged as a caption.',
+        'Of a text, as /embed gives it: its `tokens_total` tells a short text, which is judged by verdicts of its own, on either ' +
+          'side; absent: it is judged as a caption.',
       ),
     picture: z.unknown().optional().describe('Not used: items of an /embed answer are taken as they are.'),
     parts: z.unknown().optional().describe('Not used: items of an /embed answer are taken as they are.'),

@@ -30,12 +30,15 @@ export const ShortTexts = z
       .positive()
       .describe('Tokens that such a text has at most, as `tokens_total` of its receipt counts them for this tier.'),
     text_image: SearchVerdict.describe('Such a text among images.'),
+    text_text: SearchVerdict.optional().describe('Such a text among longer texts; absent: judged as longer texts are.'),
+    image_text: SearchVerdict.optional().describe('An image among such texts; absent: as among longer ones.'),
+    long_text: SearchVerdict.optional().describe('A longer text among such texts; absent: as among longer ones.'),
   })
   .meta({
     title: 'ShortTexts',
     description:
       'Names and other texts of a few words have lower cosines with what they name than captions have. Fitted on searches by ' +
-      'the words that most captions of an image share, among images of which some show it and among those of which none does.',
+      'the words that most captions of an image share, and among them, each once with what matches and once without it.',
   });
 export type ShortTexts = z.infer<typeof ShortTexts>;
 
@@ -46,7 +49,7 @@ export const SearchVerdicts = z
     text_text: SearchVerdict.describe('A text among texts.'),
     image_image: SearchVerdict.describe('An image among images.'),
     short_texts: ShortTexts.optional().describe(
-      'In the place of `text_image` for short texts; absent: they are no exception.',
+      'In the place of the others where one side is a short text; absent: they are no exception.',
     ),
   })
   .meta({

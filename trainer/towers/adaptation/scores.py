@@ -3,6 +3,7 @@
 Own images that were not learned from come before general ones: they are what will be searched.
 """
 
+import re
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -20,19 +21,9 @@ from towers.export.scores import fit_scores
 from towers.formats.item import Item
 from towers.formats.table import read_items
 from towers.names import class_names
+from towers.names_verdict import LEAST_NAMES, LONGEST_NAMES, ShortSide, fit_short, measure_short
 from towers.served_text import token_counts
-from towers.verdict import (
-    JUDGED_AMONG,
-    LEAST_HALF,
-    LEAST_NAMES,
-    LONGEST_NAMES,
-    ShortSide,
-    Sides,
-    fit_short,
-    judge,
-    measure_short,
-    search,
-)
+from towers.verdict import JUDGED_AMONG, LEAST_HALF, Sides, judge, search
 
 LEAST_PAIRS = 30  # below that the scores keep their old meaning
 RANDOM_PAIRS = 100_000
@@ -148,12 +139,14 @@ def with_own_classes(run: Run[AdaptConfig], adapted: Adapted, found: Fitted) -> 
         return found
     images_ME, counts = adapted.images_IE[[*labels]], token_counts(run.output, adapted.manifest)
     verdicts: dict[str, SearchVerdicts] = {}
-    metrics = {name: value for name, value in found.metrics.items() if ".verdict.short." not in name}
+    # Of texts there is nothing new: own classes have pictures.
+    of_images = re.compile(r"\.verdict\.short\.(image_text\.)?\w+$")
+    metrics = {name: value for name, value in found.metrics.items() if not of_images.search(name)}
     for tier, embed in adapted.served.items():
         old, rng = found.fields["search_verdicts"][tier], np.random.default_rng(run.seed)
         most = int(np.quantile(counts[tier](names.texts), LONGEST_NAMES, method="higher"))
         side = ShortSide(names, embed(names.texts), old["short_texts"]["max_tokens"] if "short_texts" in old else most)
-        verdicts[tier] = {**old, "short_texts": fit_short(side, images_ME, rng)}
+        verdicts[tier] = {**old, "short_texts": {**old.get("short_texts", {}), **fit_short(side, images_ME, rng)}}
         short = measure_short(among, side, images_ME, rng)
         metrics |= {f"{tier}.verdict.short.{name}": value for name, value in short.items()}
     sentence = f"Verdicts on searches by names are fitted on {len(names.texts)} classes of {len(labels)} own images."

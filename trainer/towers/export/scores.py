@@ -9,8 +9,9 @@ from contracts.types import Calibration, ModelManifestCalibration, ScoreDistribu
 from towers.calibration import fit_logistic, random_negative_pairs, score_distributions
 from towers.export.parity import ServedImages, ServedTexts
 from towers.metrics import recalls
-from towers.names import names_in, said_names
-from towers.verdict import LEAST_NAMES, ShortSide, fit_short, longest_short, measure_short, search_verdicts
+from towers.names import names_in, said_by, said_names
+from towers.names_verdict import LEAST_NAMES, ShortSide, Texts, fit_short, longest_short, measure_short
+from towers.verdict import search_verdicts
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,10 @@ def fit_scores(texts: ServedTexts, images: ServedImages, seed: int) -> Scores:
         [drawn] = rng.spawn(1)
         side = short_side(texts, tier)
         if side is not None:
-            verdicts[tier]["short_texts"] = fit_short(side, images_ME, drawn)
-            found = measure_short(said_names(texts.captions), side, images_ME, drawn)
+            first_M = np.unique(image_of_text, return_index=True)[1]
+            first = Texts(vectors_NE[first_M], said_by(side.names.texts, [of_image[0] for of_image in texts.captions]))
+            verdicts[tier]["short_texts"] = fit_short(side, images_ME, drawn, first)
+            found = measure_short(said_names(texts.captions), side, images_ME, drawn, first)
             metrics |= {f"{tier}.verdict.short.{name}": value for name, value in found.items()}
     texts_NE = texts.vectors["student"]
     calibration: ModelManifestCalibration = {

@@ -34,7 +34,8 @@ export const ClassifyRequest = z
       ])
       .optional()
       .describe(
-        'Whether an item may be none of the labels; true: with a prior of 0.5. Absent or false: it is one of them.',
+        'Whether an item may be none of the labels; true: with a prior of 0.5. Absent or false: it is one of them. A label is ' +
+          'taken to say what the whole item is: what is somewhere in a picture is asked of /similarity, by name.',
       ),
     top_k: z.int().positive().optional().describe('How many labels are answered, the best ones; absent: all.'),
     truncate: Truncate.optional().describe('What happens to a text that is too long; absent: `end`.'),

@@ -3,11 +3,12 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { classify } from '../../../../api/core/classify.ts';
 import { embed } from '../../../../api/core/embed.ts';
+import type { Item } from '../../../../api/core/items/items.ts';
 import { listModels } from '../../../../api/core/model.ts';
 import { type SimilarityInput, similarity } from '../../../../api/core/similarity/similarity.ts';
 import { type Found, judgeBest, judgeSearch } from '../../../../api/core/similarity/verdict.ts';
 import type { Modality } from '../../../../contracts/src/api/embed.ts';
-import type { SearchVerdict, SearchVerdicts } from '../../../../contracts/src/model/verdict.ts';
+import type { SearchVerdict, SearchVerdicts, ShortTexts } from '../../../../contracts/src/model/verdict.ts';
 import { draw, notingEngines, wordModel } from '../word-model.ts';
 
 fc.configureGlobal({ seed: 20261126, numRuns: 200 });
@@ -32,6 +33,9 @@ const verdicts: SearchVerdicts = {
   text_text: constant(5, -2),
   image_image: constant(9, -3),
 };
+const png = Uint8Array.from([
+  0x89, 0x50, 0x4e, 0x47, 13, 10, 26, 10, 0, 0, 0, 13, 0x49, 0x48, 0x44, 0x52, 0, 0, 0, 5, 0, 0, 0, 5,
+]);
 const sigmoid = (x: number) => 1 / (1 + Math.exp(-x));
 
 describe('the probability that anything matches', () => {
@@ -95,6 +99,30 @@ describe('of a search', () => {
     expect(at(['image', 'text'], 1)).toBeCloseTo(sigmoid(0.5), 10);
     // A manifest of before knows no exception.
     expect(judge([{ score: 0.5, modalities: ['text', 'image'] }], 1)?.probability).toBeCloseTo(sigmoid(2), 10);
+  });
+
+  test('is by the verdict of short texts where one side is short, as far as the model has one', () => {
+    const short = {
+      max_tokens: 6,
+      text_image: constant(7, -2),
+      text_text: constant(8, -2),
+      image_text: constant(4, -2),
+      long_text: constant(6, -2),
+    };
+    const at = (modalities: [Modality, Modality], [a, b]: (number | undefined)[], by: ShortTexts = short) => {
+      const found = [{ score: 0.5, modalities, tokens: b }];
+      return judge(found, a, { ...verdicts, short_texts: by })?.probability;
+    };
+    expect(at(['text', 'text'], [6, 7])).toBeCloseTo(sigmoid(2), 10);
+    expect(at(['text', 'text'], [7, 6])).toBeCloseTo(sigmoid(1), 10);
+    expect(at(['image', 'text'], [undefined, 6])).toBeCloseTo(sigmoid(0), 10);
+    // Two names are compared as two sentences are, and a text of which nothing is said is a sentence.
+    expect(at(['text', 'text'], [6, 6])).toBeCloseTo(sigmoid(0.5), 10);
+    expect(at(['text', 'text'], [6, undefined])).toBeCloseTo(sigmoid(2), 10);
+    expect(at(['image', 'text'], [undefined, undefined])).toBeCloseTo(sigmoid(0.5), 10);
+    const before = { max_tokens: 6, text_image: constant(7, -2) };
+    expect(at(['text', 'text'], [6, 7], before)).toBeCloseTo(sigmoid(0.5), 10);
+    expect(at(['image', 'text'], [undefined, 6], before)).toBeCloseTo(sigmoid(0.5), 10);
   });
 
   test('the best hit decides, and of several modalities the surer one', () => {
@@ -185,6 +213,23 @@ describe('/similarity', () => {
     });
   });
 
+  test('judges names and sentences that are found by verdicts of their own, and the surer one decides', async () => {
+    const short = wordModel();
+    const short_texts = { max_tokens: 4, text_image: verdict, image_text: constant(7, -2) };
+    short.manifest.search_verdicts = { student: { ...verdicts, short_texts } };
+    const image = { embedding: draw(3), space_id: short.manifest.space_id, modality: 'image' as const };
+    const among = async (b: string[]) => {
+      const answer = await similarity(short, notingEngines(), { a: [image], b, candidates: 4, mode: 'matrix' });
+      if (answer.mode !== 'matrix') throw new Error('mode');
+      return { scores: answer.scores[0] ?? [], probability: answer.verdicts?.[0]?.probability ?? Number.NaN };
+    };
+    const [names, sentences] = [await among(['a dog', 'blue']), await among(['a big dog', 'the big blue boat'])];
+    expect(names.probability).toBeCloseTo(sigmoid(7 * Math.max(...names.scores) - 2), 10);
+    expect(sentences.probability).toBeCloseTo(sigmoid(3 * Math.max(...sentences.scores) - 1), 10);
+    const both = await among(['a dog', 'a big dog', 'blue', 'the big blue boat']);
+    expect(both.probability).toBeCloseTo(Math.max(names.probability, sentences.probability), 10);
+  });
+
   test('judges the scores of another tier by its own map, without probabilities of single hits', async () => {
     const answer = await ask({ model: 'words-static', mode: 'matrix' });
     if (answer.mode !== 'matrix') throw new Error('mode');
@@ -227,5 +272,24 @@ describe('/classify', () => {
     expect(item?.none).toBeCloseTo((nonePrior * (1 - any)) / (nonePrior * (1 - any) + (1 - nonePrior) * any), 10);
     const total = (item?.labels ?? []).reduce((sum, { score }) => sum + score, item?.none ?? Number.NaN);
     expect(total).toBeCloseTo(1, 10);
+  });
+
+  test('a sentence among names is judged as one, a sentence among sentences and a photo among names as captions', async () => {
+    const named = wordModel();
+    const short_texts = {
+      max_tokens: 4,
+      text_image: verdict,
+      image_text: constant(100, 0),
+      long_text: constant(7, -2),
+    };
+    named.manifest.search_verdicts = { student: { ...verdicts, short_texts } };
+    const none = async (input: Item, labels: string[] | Record<string, string>, [scale, bias]: [number, number]) => {
+      const { classified } = await classify(named, notingEngines(), { input: [input], labels, nonePrior: 0.5 });
+      const [item] = classified;
+      expect(item?.none).toBeCloseTo(1 - sigmoid(scale * (item?.labels[0]?.cosine ?? Number.NaN) + bias), 6);
+    };
+    await none('the big blue boat', ['dog', 'boat'], [7, -2]);
+    await none('the big blue boat', { pets: 'a big dog', boats: 'the red boat' }, [5, -2]);
+    await none({ image: png }, { pets: 'dog', boats: 'boat' }, [3, -1]);
   });
 });
