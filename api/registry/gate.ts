@@ -73,8 +73,11 @@ const VERDICT_MAY_WORSEN: readonly { metric: string; bound: Bound['bound']; by: 
 ].flatMap((tier) => [
   { metric: `${tier}.verdict.auc`, bound: 'min', by: 0.02 },
   { metric: `${tier}.verdict.ece`, bound: 'max', by: 0.02 },
-  { metric: `${tier}.verdict.short.auc`, bound: 'min', by: 0.05 },
-  { metric: `${tier}.verdict.short.present_called_absent`, bound: 'max', by: 0.04 },
+  // Names among images, names among texts, images among names, texts among names.
+  ...['short', 'short.text_text', 'short.image_text', 'short.long_text'].flatMap((kind) => [
+    { metric: `${tier}.verdict.${kind}.auc`, bound: 'min' as const, by: 0.05 },
+    { metric: `${tier}.verdict.${kind}.present_called_absent`, bound: 'max' as const, by: 0.04 },
+  ]),
 ]);
 
 /** The reasons are sentences that a person can read weeks later. */

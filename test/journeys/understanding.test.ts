@@ -130,6 +130,24 @@ describe('a search among photos', () => {
     },
   );
 
+  test.each(['', '-tiny', '-static'])('by name among sentences finds what they are about (%s)', async (tier) => {
+    const b = [
+      'a cat sleeps on the sofa by the window',
+      'a cup of coffee on a wooden table',
+      'a rocket starts into the evening sky',
+      'an astronaut floats above the earth',
+      'a red flower in the middle of a garden',
+      'children play football on a green field',
+      'a brown dog jumps over a fence',
+    ];
+    const there = ['cat', 'coffee', 'rocket', 'astronaut', 'flower', 'football', 'dog', 'Hund'];
+    const missing = ['elephant', 'guitar'];
+    const asked = { model: `edge-clip-small${tier}`, a: [...there, ...missing], b, candidates: b.length };
+    const { verdicts = [] } = await matrix(asked);
+    const told = verdicts.map((verdict, at) => [asked.a[at], verdict?.matches === 'no']);
+    expect(Object.fromEntries(told)).toEqual(Object.fromEntries(asked.a.map((name) => [name, missing.includes(name)])));
+  });
+
   test('is the less sure the more was searched', async () => {
     const among = async (candidates: number) => (await matrix({ a: 'a flower', b: photos, candidates })).probabilities;
     const [few, many] = [(await among(8))?.[0]?.[3] ?? 0, (await among(100_000))?.[0]?.[3] ?? 1];

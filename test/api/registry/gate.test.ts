@@ -119,6 +119,8 @@ describe('verdicts on whole searches', () => {
     'static.verdict.ece': 0.01,
     'student.verdict.short.auc': 0.66,
     'tiny.verdict.short.present_called_absent': 0.1,
+    'static.verdict.short.text_text.auc': 0.86,
+    'student.verdict.short.long_text.present_called_absent': 0.1,
   };
   const judged = (figures: Record<string, number>): Candidate => ({
     ...candidate(),
@@ -140,6 +142,12 @@ describe('verdicts on whole searches', () => {
       'tiny.verdict.short.present_called_absent',
       0.35,
       'tiny.verdict.short.present_called_absent is 0.35; at most 0.14 is needed',
+    ],
+    ['static.verdict.short.text_text.auc', 0.8, 'static.verdict.short.text_text.auc is 0.8; at least 0.81 is needed'],
+    [
+      'student.verdict.short.long_text.present_called_absent',
+      0.5,
+      'student.verdict.short.long_text.present_called_absent is 0.5; at most 0.14 is needed',
     ],
   ])('that are worse in %s than the incumbent by more than may be are refused', (metric, value, sentence) => {
     expect(decide(judged({ ...VERDICTS, [metric]: value }), before())).toMatchObject({
@@ -164,6 +172,8 @@ describe('verdicts on whole searches', () => {
       'static.verdict.ece': 0.025,
       'student.verdict.short.auc': 0.62,
       'tiny.verdict.short.present_called_absent': 0.13,
+      'static.verdict.short.text_text.auc': 0.83,
+      'student.verdict.short.long_text.present_called_absent': 0.13,
     };
     expect(decide(judged(slightly), before()).decision).toBe('publish');
     expect(decide(judged({ ...slightly, 'student.verdict.auc': 0.3 }), before(digest('e'))).decision).toBe('publish');

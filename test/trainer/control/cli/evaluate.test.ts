@@ -51,7 +51,7 @@ it('measures the embedded model on the sets that are there, names the others, an
   const { code, stdout } = await run('--cache', 'kept', '--only', 'stsb,long', '--tier', 'base,static', '--json');
   expect(code).toBe(0);
   expect(JSON.parse(stdout)).toEqual({
-    model: 'edge-clip-small 0.2.1',
+    model: 'edge-clip-small 0.2.2',
     space_id: expect.stringMatching(/^sha256:/),
     // Two pairs, in the right order.
     sets: { stsb: { base: { spearman: expect.closeTo(1) }, static: { spearman: expect.closeTo(1) } } },
@@ -63,7 +63,7 @@ it('measures the embedded model on the sets that are there, names the others, an
 it('knows the embedded model by its name', async () => {
   const words = ['--only', 'stsb', '--tier', 'static', '--json', '--registry', 'data'];
   const { stdout } = await run('edge-clip-small', ...words);
-  expect(JSON.parse(stdout)).toMatchObject({ model: 'edge-clip-small 0.2.1', sets: { stsb: { static: {} } } });
+  expect(JSON.parse(stdout)).toMatchObject({ model: 'edge-clip-small 0.2.2', sets: { stsb: { static: {} } } });
 });
 
 it('measures a benchmark of the user, by a path from where the user is', async () => {
