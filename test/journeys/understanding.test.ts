@@ -6,6 +6,7 @@ import { EmbedResponse, PartialEmbedResponse } from '../../contracts/src/api/emb
 import { ErrorBody } from '../../contracts/src/api/error.ts';
 import { ModelList } from '../../contracts/src/api/models.ts';
 import { PartialSimilarityResponse, SimilarityResponse } from '../../contracts/src/api/similarity.ts';
+import { ClassifyResponse } from '../../contracts/src/api/tasks/classify.ts';
 import { type LocalServer, startLocalServer } from '../support/local-server.ts';
 
 const SAMPLES = join(import.meta.dirname, '../../api/playground/samples');
@@ -146,6 +147,20 @@ describe('a search among photos', () => {
     const { verdicts = [] } = await matrix(asked);
     const told = verdicts.map((verdict, at) => [asked.a[at], verdict?.matches === 'no']);
     expect(Object.fromEntries(told)).toEqual(Object.fromEntries(asked.a.map((name) => [name, missing.includes(name)])));
+  });
+
+  test('by sentences among names that are their labels says none where the right one is not there', async () => {
+    const input = [
+      'children play football on a green field',
+      'a cup of coffee and a piece of cake on a table',
+      'a man plays the guitar on a stage',
+    ];
+    const none = async (labels: string[]) => {
+      const answer = ClassifyResponse.parse(await post('/classify', { input, labels, none_of_these: true }));
+      return answer.data.map(({ none_of_these }) => none_of_these ?? Number.NaN);
+    };
+    for (const value of await none(['sport', 'food', 'music', 'animals'])) expect(value).toBeLessThan(0.5);
+    for (const value of await none(['delivery', 'refund', 'animals'])) expect(value).toBeGreaterThan(0.5);
   });
 
   test('is the less sure the more was searched', async () => {
