@@ -80,7 +80,7 @@ def test_enough_own_images_with_captions_are_what_verdicts_are_fitted_on(model, 
         assert verdicts["text_image"]["counts"][-1] == measured - 1
         assert 0 <= report["metrics"][f"{tier}.verdict.present_called_absent"] <= 1
     notes = " ".join(report["notes"])
-    assert f"Verdicts on searches are fitted on {measured:.0f} own images that were not learned from" in notes
+    assert f"Verdicts on searches are fitted on {measured:.0f} own images that were not learned from with " in notes
     there = report["metrics"]["tiny.verdict.present_called_absent"]
     assert f"tiny: of captions that are there {there:.1%} are called absent" in notes
 
@@ -92,7 +92,7 @@ def test_else_they_are_fitted_on_general_images_as_calibrate_fits_them(model, da
     assert manifest["search_verdicts"] == again["search_verdicts"]
     verdicts = {name: value for name, value in again["metrics"].items() if ".verdict." in name}
     assert verdicts == {name: value for name, value in manifest["metrics"].items() if ".verdict." in name} != {}
-    assert "fitted on 132 general images (photos.jsonl), with 264 captions" in " ".join(report["notes"])
+    assert "fitted on 132 general images with 264 captions" in " ".join(report["notes"])
 
 
 def test_without_them_a_space_that_stays_keeps_the_verdicts_of_the_model_before(model, data, tmp_path):
@@ -101,7 +101,7 @@ def test_without_them_a_space_that_stays_keeps_the_verdicts_of_the_model_before(
     assert manifest["search_verdicts"] == manifest_of(model)["search_verdicts"]
     notes = " ".join(report["notes"])
     assert "Verdicts on searches are those of tiered fitted: the space stayed" in notes
-    assert "elsewhere.jsonl, are not on this machine. npm run model -- calibrate" in notes
+    assert "of general ones, there is no " in notes and "elsewhere.jsonl. npm run model -- calibrate" in notes
     assert 0 <= report["metrics"]["student.verdict.present_called_absent"] <= 1
 
 
@@ -116,8 +116,18 @@ def test_a_model_that_has_changed_has_no_verdicts_and_says_how_to_fit_some(model
     _, manifest, report = adapted(model, data, tmp_path, "photos.jsonl", **changes)
     assert "search_verdicts" not in manifest
     [note] = [note for note in report["notes"] if note.startswith("No verdicts on searches: ")]
-    assert "images with captions, at least 100 are needed; general ones are not named" in note
+    assert "images with captions, at least 100 are needed; of general ones, none are named" in note
     assert f"and {reason}. npm run model -- calibrate FOLDER --images PATH" in note
+
+
+def test_a_general_image_that_cannot_be_read_does_not_cost_the_training(model, data, tmp_path):
+    rows = (data / "photos.jsonl").read_text(encoding="utf-8") + json.dumps(
+        {"file_name": "gone.png", "captions": ["a cup"]}
+    )
+    (data / "broken.jsonl").write_text(rows, encoding="utf-8")
+    _, manifest, report = adapted(model, data, tmp_path, "photos.jsonl", general_images="broken.jsonl")
+    assert manifest["search_verdicts"] == manifest_of(model)["search_verdicts"]
+    assert "133 with captions, one of which cannot be read: there is no file" in " ".join(report["notes"])
 
 
 def test_own_classes_are_the_names_that_a_model_of_them_is_judged_by(model, data, tmp_path):

@@ -18,7 +18,7 @@ from towers.adaptation.write_model import Base
 from towers.calibration import fit_logistic, score_distribution
 from towers.export.at_hand import LEAST_IMAGES, lacking, serve_described
 from towers.export.scores import fit_scores
-from towers.formats.item import Item
+from towers.formats.item import FormatError, Item
 from towers.formats.table import read_items
 from towers.names import class_names
 from towers.names_verdict import LEAST_NAMES, LONGEST_NAMES, ShortSide, fit_short, measure_short
@@ -57,36 +57,44 @@ class Fitted:
 def fit_again(run: Run[AdaptConfig], adapted: Adapted) -> Fitted:
     """By the own images, else the general ones, else what the base says where that still holds."""
     own = [Item(each.key, each.load, each.captions) for each in adapted.pictures.dev if each.captions]
-    few = lacking(own)
-    if few is None:
-        return fitted_on(run, adapted, own, f"{len(own)} own images that were not learned from")
-    why = f"of the own images to measure on there are {few}"
+    found = fitted_on(run, adapted, own, "own images that were not learned from")
+    if isinstance(found, Fitted):
+        return found
     pairs, pairs_note = refitted(adapted)
-    items, general = general_images(run)
-    if items:
-        found = fitted_on(run, adapted, items, f"{len(items)} general images ({general})")
-        found = Fitted({**found.fields, **joined(found.fields, pairs)}, found.metrics, [*found.notes, pairs_note])
+    general = general_images(run)
+    fitted = general if isinstance(general, str) else fitted_on(run, adapted, general, "general images")
+    if isinstance(fitted, Fitted):
+        fields = {**fitted.fields, **joined(fitted.fields, pairs)}
+        result = Fitted(fields, fitted.metrics, [*fitted.notes, pairs_note])
     else:
-        found = kept(run, adapted, joined(dict(adapted.base.manifest), pairs), pairs_note, f"{why}; {general}")
-    return with_own_classes(run, adapted, found)
+        why = f"of own images to measure on there are {found}; of general ones, {fitted}"
+        result = kept(run, adapted, joined(dict(adapted.base.manifest), pairs), pairs_note, why)
+    return with_own_classes(run, adapted, result)
 
 
-def general_images(run: Run[AdaptConfig]) -> tuple[list[Item], str]:
-    """Those that the recipe names, and what they are called; or none, and why."""
+def general_images(run: Run[AdaptConfig]) -> list[Item] | str:
+    """Those that the recipe names, or why there are none."""
     named = run.config.get("general_images")
     if named is None:
-        return [], "general ones are not named (adapt.general_images)"
+        return "none are named (adapt.general_images)"
     path = run.input("data") / placed(named)
-    if not path.exists():
-        return [], f"the general ones, {path.name}, are not on this machine"
-    items = [item for item in read_items(path).items if item.captions and item.split != "test"]
+    try:
+        return [item for item in read_items(path).items if item.captions and item.split != "test"]
+    except FormatError as error:
+        return str(error)
+
+
+def fitted_on(run: Run[AdaptConfig], adapted: Adapted, items: list[Item], kind: str) -> Fitted | str:
+    """All of them, as stage `export` and `calibrate` fit them; or why they cannot be, after a training that must not be lost."""
     few = lacking(items)
-    return ([], f"{path.name} has {few}") if few else (items, path.name)
-
-
-def fitted_on(run: Run[AdaptConfig], adapted: Adapted, items: list[Item], said: str) -> Fitted:
-    """All of them, as stage `export` and `calibrate` fit them."""
-    texts, images = serve_described(run.output, adapted.manifest, items, lambda _, done, total: run.tick(done, total))
+    if few is not None:
+        return few
+    try:
+        texts, images = serve_described(
+            run.output, adapted.manifest, items, lambda _, done, total: run.tick(done, total)
+        )
+    except OSError as error:  # a file that is gone since it was looked through, or is no image any more
+        return f"{len(items)} with captions, one of which cannot be read: {error}"
     scores = fit_scores(texts, images, run.seed)
     fields = {
         "calibration": scores.calibration,
@@ -94,8 +102,8 @@ def fitted_on(run: Run[AdaptConfig], adapted: Adapted, items: list[Item], said: 
         "search_verdicts": scores.verdicts,
     }
     metrics = {name: value for name, value in scores.metrics.items() if ".verdict." in name}
-    sentence = f"Verdicts on searches are fitted on {said}, with {len(texts.image_of_text)} captions."
-    return Fitted(fields, metrics, [sentence, *called(metrics)])
+    said = f"{len(items)} {kind} with {len(texts.image_of_text)} captions"
+    return Fitted(fields, metrics, [f"Verdicts on searches are fitted on {said}.", *called(metrics)])
 
 
 def kept(run: Run[AdaptConfig], adapted: Adapted, pairs: dict[str, Any], pairs_note: str, why: str) -> Fitted:
@@ -110,7 +118,7 @@ def kept(run: Run[AdaptConfig], adapted: Adapted, pairs: dict[str, Any], pairs_n
     if lost:
         return Fitted(pairs, {}, [f"No verdicts on searches: {why}, and {lost[0]}. {CALIBRATE}.", pairs_note])
     verdicts = base["search_verdicts"]
-    metrics = judged(adapted, verdicts["student"])
+    metrics = judged(adapted, verdicts["student"]) if "student" in verdicts else {}
     note = (
         f"Verdicts on searches are those of {base['name']} {base['version']}: the space stayed, and texts about anything have a "
         f"mean cosine of {adapted.general_cosine:.3f} with what they were. They are not fitted anew: {why}. {CALIBRATE}."
@@ -138,12 +146,12 @@ def with_own_classes(run: Run[AdaptConfig], adapted: Adapted, found: Fitted) -> 
     if "search_verdicts" not in found.fields or len(names.texts) < LEAST_NAMES or len(labels) < LEAST_IMAGES:
         return found
     images_ME, counts = adapted.images_IE[[*labels]], token_counts(run.output, adapted.manifest)
-    verdicts: dict[str, SearchVerdicts] = {}
+    verdicts: dict[str, SearchVerdicts] = {**found.fields["search_verdicts"]}
     # Of texts there is nothing new: own classes have pictures.
     of_images = re.compile(r"\.verdict\.short\.(image_text\.)?\w+$")
     metrics = {name: value for name, value in found.metrics.items() if not of_images.search(name)}
-    for tier, embed in adapted.served.items():
-        old, rng = found.fields["search_verdicts"][tier], np.random.default_rng(run.seed)
+    for tier in [tier for tier in adapted.served if tier in verdicts]:
+        embed, old, rng = adapted.served[tier], verdicts[tier], np.random.default_rng(run.seed)
         most = int(np.quantile(counts[tier](names.texts), LONGEST_NAMES, method="higher"))
         side = ShortSide(names, embed(names.texts), old["short_texts"]["max_tokens"] if "short_texts" in old else most)
         verdicts[tier] = {**old, "short_texts": {**old.get("short_texts", {}), **fit_short(side, images_ME, rng)}}
