@@ -106,6 +106,14 @@ it('imports go down only, type imports too: each file keeps to what its box may 
   expect([...IMPORTS.keys()].filter((file) => BOXES[boxOf(file)] === undefined)).toEqual([]);
 });
 
+it('the import rule sees every package of Python, of which only stages are run and not imported', () => {
+  const packageOf = (file: string): string => /^(?:trainer|contracts\/python)\/\w+/.exec(file)?.[0] ?? '';
+  const python = [...IMPORTS].filter(([file]) => file.endsWith('.py') && packageOf(file) !== '');
+  const imported = new Set(python.flatMap(([, targets]) => targets.map(packageOf)));
+  const unseen = new Set(python.map(([file]) => packageOf(file)).filter((name) => !imported.has(name)));
+  expect([...unseen]).toEqual(['trainer/stages']);
+});
+
 it('a box may import from boxes above it in the table only, and every box holds something', () => {
   const names = Object.keys(BOXES);
   for (const [at, name] of names.entries()) {

@@ -56,10 +56,11 @@ export interface WhichImports {
 
 export function importsOf({ sources, text }: Tree, which: WhichImports = {}): Imports {
   const known = new Set(sources);
+  const packages = packagesOf(sources);
   return new Map(
     sources.map((file) => {
       const found = file.endsWith('.py')
-        ? pythonImports(file, text(file), known)
+        ? pythonImports(file, text(file), { known, packages })
         : scriptImports(file, text(file), which);
       return [file, [...new Set(found)].filter((path) => known.has(path) && path !== file)];
     }),
@@ -74,20 +75,27 @@ function scriptImports(file: string, code: string, { lazy = true, types = true }
     .map(([, , path, later]) => normalize(join(dirname(file), path ?? later ?? '')));
 }
 
-const PACKAGES: Record<string, string> = {
-  contracts: 'contracts/python/contracts',
-  bench: 'trainer/bench',
-  engine: 'trainer/engine',
-  losses: 'trainer/losses',
-  tasks: 'trainer/tasks',
-  towers: 'trainer/towers',
-  stages: 'trainer/stages',
-  augment: 'trainer/augment',
-  gpu_check: 'trainer/gpu_check',
-  container: 'trainer/container',
-};
+/** Folders that are on Python's path where our code runs: what lies in them is imported by its name there. */
+const PYTHON_ROOTS = ['contracts/python', 'trainer'];
 
-function pythonImports(file: string, code: string, known: Set<string>): string[] {
+interface Python {
+  known: ReadonlySet<string>;
+  /** Folder by the name that imports begin with. */
+  packages: ReadonlyMap<string, string>;
+}
+
+function packagesOf(sources: readonly string[]): Map<string, string> {
+  return new Map(
+    PYTHON_ROOTS.flatMap((root) =>
+      sources
+        .filter((file) => file.startsWith(`${root}/`) && file.endsWith('.py'))
+        .map((file) => file.slice(root.length + 1).split('/')[0] ?? '')
+        .map((name): [string, string] => [name, join(root, name)]),
+    ),
+  );
+}
+
+function pythonImports(file: string, code: string, python: Python): string[] {
   const names: string[] = [];
   const statements = /^[ \t]*from[ \t]+([.\w]+)[ \t]+import[ \t]+(\([^)]*\)|[^\n]*)|^[ \t]*import[ \t]+([\w.]+)/gm;
   for (const [, from, list = '', plain] of code.matchAll(statements)) {
@@ -96,13 +104,13 @@ function pythonImports(file: string, code: string, known: Set<string>): string[]
       names.push(from, ...[...list.matchAll(/\b(\w+)\b(?!\s+as)/g)].map(([, name]) => `${from}.${name}`));
     }
   }
-  return names.flatMap((name) => pythonFile(file, name, known) ?? []);
+  return names.flatMap((name) => pythonFile(file, name, python) ?? []);
 }
 
-function pythonFile(file: string, name: string, known: Set<string>): string | undefined {
+function pythonFile(file: string, name: string, { known, packages }: Python): string | undefined {
   const dots = name.match(/^\.+/)?.[0].length ?? 0;
   const [first = '', ...rest] = name.slice(dots).split('.');
-  const folder = dots > 0 ? join(dirname(file), ...Array(dots - 1).fill('..'), first) : PACKAGES[first];
+  const folder = dots > 0 ? join(dirname(file), ...Array(dots - 1).fill('..'), first) : packages.get(first);
   if (folder === undefined) return undefined;
   const path = join(folder, ...rest);
   return [`${path}.py`, join(path, '__init__.py')].find((candidate) => known.has(candidate));

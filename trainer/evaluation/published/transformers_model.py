@@ -14,7 +14,6 @@ from PIL import Image
 from torch.nn import functional as F
 
 from evaluation.bench import TextTier
-from evaluation.open_model import NoModel
 from evaluation.published.open_clip_model import digest_of_weights
 
 TOWERS = ("get_text_features", "get_image_features")
@@ -29,7 +28,7 @@ class TransformersModel:
         self.title, self.device = folder.name, device
         model: Any = AutoModel.from_pretrained(folder).float().eval().to(device)
         if not all(hasattr(model, name) for name in TOWERS):
-            raise NoModel(
+            raise ValueError(
                 f"{folder} holds a {type(model).__name__}, which has not both towers of a CLIP ({' and '.join(TOWERS)})"
             )
         self.model: Any = model
