@@ -1,6 +1,15 @@
 // A published CLIP that was never trained here: imported by the command, served by the Worker and the image encoder.
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
@@ -159,7 +168,7 @@ test('a tier that it lacks is not there', async () => {
   expect(await response.json()).toMatchObject({ error: { code: 'model_not_found' } });
 });
 
-describe('a checkpoint with text students in place of its text tower', () => {
+describe('text students in place of a text tower', () => {
   const THINGS = ['dog', 'cat', 'ball', 'car', 'tree', 'boat'].flatMap((thing) =>
     ['red', 'green', 'white'].flatMap((colour) =>
       ['in the snow', 'on a beach', 'at night'].map((place) => `a ${colour} ${thing} ${place}`),
@@ -223,8 +232,64 @@ describe('a checkpoint with text students in place of its text tower', () => {
     expect(Object.keys(imitate)).toEqual(['checkpoint', 'captions']);
   });
 
+  describe("of LLM2CLIP's, by its language model", () => {
+    let picture: number[];
+    let taught: { code: number; stdout: string };
+    const distil = ['llm2clip/released', ...args.slice(1), '--language-model', 'llm2clip/language-model'];
+    const theirs = ['--add-bos', '--template', '<|start_header_id|>user<|end_header_id|>\n\n{}<|eot_id|>'];
+    const computed = () => readdirSync(join(folder, 'runs/language-features'));
+    beforeAll(async () => {
+      const script = join(ROOT, 'test/support/llm2clip_checkpoint.py');
+      picture = JSON.parse(execFileSync(python, [script, join(folder, 'llm2clip'), PICTURE], { encoding: 'utf8' }));
+      taught = await importAs('tiny-llm2clip', ...distil, ...theirs);
+      await serve('tiny-llm2clip');
+    });
+
+    test('one command computes the vectors, trains, publishes', () => {
+      expect(taught.code).toBe(0);
+      expect(computed()).toHaveLength(1);
+      const { name, metrics } = last(taught.stdout);
+      expect(name).toBe('tiny-llm2clip');
+      expect(metrics['parity.image.worst']).toBeGreaterThan(0.9999);
+      expect(metrics['student.dev_top1']).toBeGreaterThan(0.3);
+    });
+
+    test('the Worker serves it, with images at the vectors of the library', async () => {
+      await servesTiers(['tiny-llm2clip', 'tiny-llm2clip-static']);
+      const image = `data:image/jpeg;base64,${readFileSync(PICTURE).toString('base64')}`;
+      const [served = []] = await embed([{ image }]);
+      expect(cosine(served, picture)).toBeGreaterThan(0.9999);
+    });
+
+    test('vectors that are there are not computed again, others are when texts are read otherwise', async () => {
+      const [file = ''] = computed();
+      const written = () => statSync(join(folder, 'runs/language-features', file)).mtimeMs;
+      const before = written();
+      expect((await importAs('tiny-llm2clip', ...distil, ...theirs, '--model-version', '2')).code).toBe(0);
+      expect([computed(), written()]).toEqual([[file], before]);
+      expect((await importAs('tiny-llm2clip-plain', ...distil, '--template', '{}')).code).toBe(0);
+      expect(computed()).toHaveLength(2);
+    });
+  });
+
   test.each([
     [['clip', '--steps', '3'], '--steps goes with import --distil'],
+    [['clip', '--language-model', 'clip'], '--language-model goes with import --distil'],
+    [['clip', '--distil', '--add-bos'], '--add-bos goes with --language-model'],
+    [['clip', '--distil', '--language-model', 'clip', '--template', '{}'], '--language-model needs --captions FILE'],
+    [['clip', '--distil', '--language-model', 'clip', '--captions', 'captions.txt'], "Nothing: --template '{}'"],
+    [
+      ['clip', '--distil', '--language-model', 'clip', '--captions', 'captions.txt', '--features', 'small.json'],
+      '--language-model computes what --features FILE holds: name one of them',
+    ],
+    [
+      ['clip', '--distil', '--language-model', 'clip', '--captions', 'captions.txt', '--template', '{}'],
+      "--language-model is for LLM2CLIP's layouts: clip has a text tower",
+    ],
+    [
+      ['clip', '--distil', '--language-model', 'nowhere', '--captions', 'captions.txt', '--template', '{}'],
+      'there is no nowhere',
+    ],
     [['clip', '--distil', '--steps', 'few', '--captions', 'captions.txt'], '--steps few: a whole number from 1 on'],
     [['clip', '--distil', '--captions', 'nowhere.txt'], 'there is no nowhere.txt'],
     [['clip', '--distil', '--features', 'small.json'], '--features needs --captions'],

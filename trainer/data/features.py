@@ -253,6 +253,18 @@ def save_tensors(file: Path, tensors: Mapping[str, torch.Tensor]) -> None:
     os.replace(temporary, file)
 
 
+def new_features(file: Path, shape: tuple[int, int]) -> np.ndarray:
+    """A new safetensors file with `features` of bfloat16, mapped to be filled: uint16 [N, D], the bits of each number."""
+    rows, width = shape
+    entry = {"dtype": "BF16", "shape": [rows, width], "data_offsets": [0, 2 * rows * width]}
+    header = json.dumps({"features": entry}).encode()
+    header += b" " * (-len(header) % 8)
+    with file.open("wb") as out:
+        out.write(len(header).to_bytes(8, "little") + header)
+        out.truncate(8 + len(header) + 2 * rows * width)
+    return np.memmap(file, np.uint16, "r+", 8 + len(header), shape)
+
+
 def mapped_tensors(file: Path) -> dict[str, np.ndarray]:
     """Map the tensors of a safetensors file (8 bytes with the length of a JSON header, the header, the tensors)."""
     with file.open("rb") as data:

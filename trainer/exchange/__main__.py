@@ -49,11 +49,14 @@ def main() -> int:
     looking.add_argument("source", type=Path)
     looking.add_argument("--architecture")
     looking.add_argument("--features", type=Path)
+    looking.add_argument("--language-model", type=Path)
     featuring = commands.add_parser(
-        "features", help="a language model's vectors of captions, for import --distil --features"
+        "features", help="a language model's vectors of captions, for import --distil; goes on where it was stopped"
     )
     featuring.add_argument("--language-model", type=Path, required=True, help="folder in transformers' layout")
-    featuring.add_argument("--template", help="what a text is wrapped in, with the text at {}")
+    featuring.add_argument(
+        "--template", required=True, help="what a text is wrapped in, with the text at {}; {}: nothing"
+    )
     featuring.add_argument("--add-bos", action="store_true", help="read the tokenizer's first token before each text")
     featuring.add_argument("--captions", type=Path, required=True, help="the file that import is given")
     featuring.add_argument("--max-tokens", type=int, default=512, help="tokens of a text that are read (default: 512)")
@@ -126,7 +129,11 @@ def run_look(given: argparse.Namespace) -> int:
     from exchange.refusal import CannotExpress
 
     try:
-        print(json.dumps({"checkpoint": teachable(given.source, given.architecture, given.features)}))
+        print(
+            json.dumps(
+                {"checkpoint": teachable(given.source, given.architecture, given.features, given.language_model)}
+            )
+        )
     except CannotExpress as error:
         return refuse(str(error))
     return EXIT_OK
@@ -135,12 +142,12 @@ def run_look(given: argparse.Namespace) -> int:
 def run_features(given: argparse.Namespace) -> int:
     """Write what students of LLM2CLIP's image tower learn from."""
     import towers  # noqa: F401  (makes transformers importable beside a CPU build of torch)
-    from exchange.language_features import write_features
+    from exchange.language_features import Wanted, write_features
     from exchange.refusal import CannotExpress
 
-    reading = {"add_bos": given.add_bos} | ({} if given.template is None else {"template": given.template})
+    wanted = Wanted(given.language_model, given.template, given.add_bos, given.captions, given.max_tokens)
     try:
-        print(write_features(given.language_model, reading, given.captions, given.max_tokens, given.to))
+        print(write_features(wanted, given.to))
     except CannotExpress as error:
         return refuse(str(error))
     return EXIT_OK

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from published_llm2clip import write_language_model, write_released
 from safetensors.torch import save_file
 from torch.nn import functional as F
-from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
+from transformers import CLIPVisionModelWithProjection
 
 from edge_clip import load
 from exchange.__main__ import main
@@ -89,40 +90,23 @@ def test_what_does_not_belong_together_is_refused(learned, tmp_path):
         import_into(folder, tmp_path / "model", ImportOptions("o", "1", PHOTOS, "o", "MIT", students=tmp_path))
     with pytest.raises(CannotExpress, match="--features is for LLM2CLIP's layouts"):
         teachable(folder, None, Path("features.safetensors"))
-
-
-def released_folder(folder: Path, width: int) -> tuple[Any, Path]:
-    """A released folder of LLM2CLIP with a tiny image tower (transformers' model of it), and features of captions."""
-    folder.mkdir()
-    vision: Any = {
-        "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": 64,
-        "patch_size": 16,
-    }  # fmt: skip
-    torch.manual_seed(0)
-    model: Any = CLIPVisionModelWithProjection(CLIPVisionConfig(**vision, projection_dim=24)).eval()
-    adapter = {
-        "0.weight": torch.ones(width), "0.bias": torch.zeros(width), "1.weight": torch.randn(24, width), "1.bias": torch.zeros(24),
-    }  # fmt: skip
-    weights = {name: value.half() for name, value in model.state_dict().items()}
-    weights |= {f"text_adapter.adaptor.{name}": value.half() for name, value in adapter.items()}
-    save_file(weights | {"logit_scale": torch.tensor(4.6052)}, folder / "model.safetensors")
-    config = {
-        "model_type": "clip", "architectures": ["LLM2CLIPModel"], "vision_config": vision, "projection_dim": 24,
-        "auto_map": {"AutoModel": "modeling_llm2clip.LLM2CLIPModel"},
-    }  # fmt: skip
-    (folder / "config.json").write_text(json.dumps(config))
-    save_file({"features": torch.randn(3, width)}, folder.parent / "features.safetensors")
-    model.load_state_dict({name: value.half().float() for name, value in model.state_dict().items()})
-    return model, folder.parent / "features.safetensors"
+    with pytest.raises(CannotExpress, match="--language-model is for LLM2CLIP's layouts: clip has a text tower"):
+        teachable(folder, None, language_model=folder)
 
 
 def test_llm2clips_image_tower_is_served_with_students_of_its_language_models_vectors(learned, tmp_path, monkeypatch):
     _, _, run = learned
     folder = tmp_path / "LLM2CLIP-Openai-L-14-336"
-    model, features = released_folder(folder, width=12)
-    with pytest.raises(CannotExpress, match="With --distil --captions FILE --features FILE text students learn"):
+    model, features = write_released(folder, width=12), tmp_path / "features.safetensors"
+    save_file({"features": torch.randn(3, 12)}, features)
+    with pytest.raises(CannotExpress, match="--language-model FOLDER computes them, --features FILE holds them"):
         teachable(folder, None, None)
     assert teachable(folder, None, features) == str(folder)
+    write_language_model(tmp_path / "language-model")
+    with pytest.raises(CannotExpress, match=r"its vectors have 32 numbers, and the adapter of LLM2CLIP.* reads 12"):
+        teachable(folder, None, language_model=tmp_path / "language-model")
+    with pytest.raises(CannotExpress, match="it is no language model in transformers' layout"):
+        teachable(folder, None, language_model=tmp_path)
     save_file({"features": torch.randn(3, 13)}, tmp_path / "other.safetensors")
     with pytest.raises(CannotExpress, match=r"has features of 13 numbers.* width 12, and its joint space has 24"):
         teachable(folder, None, tmp_path / "other.safetensors")

@@ -57,8 +57,8 @@ def refusal_of(source: Path, adapter: PublishedAdapter) -> CannotExpress:
         f"{source.name} is LLM2CLIP's: {texts_of(adapter)}, which an adapter of {parameters / 1e6:,.1f} M parameters maps to "
         f"{adapter.embed_dim} dimensions. The adapter alone takes {parameters / MIB:,.0f} MiB in int8, an isolate of Workers has {ISOLATE_MIB:g}, "
         "and the language model runs in none; a model without a text side is none that a Worker serves. With --distil --captions FILE "
-        "--features FILE text students learn from the language model's vectors of captions, a row of `features` for each, and its image "
-        "tower is served beside them; `python -m exchange features` computes them (docs/guides/models-in-and-out.md). In a recipe the adapter is inherit.adapter_from, the language model a teacher of embed_captions "
+        "text students learn from the language model's vectors of captions, and its image tower is served beside them: "
+        "--language-model FOLDER computes them, --features FILE holds them (docs/guides/models-in-and-out.md). In a recipe the adapter is inherit.adapter_from, the language model a teacher of embed_captions "
         "(docs/adding/language-model.md)"
     )
 

@@ -7,27 +7,37 @@ import torch
 from exchange.incoming.checkpoint import ImageSide
 from exchange.incoming.llm2clip import check_features, llm2clip_adapter, refusal_of
 from exchange.incoming.read import open_clip_name, read_image_side
+from exchange.language_features import check_language_model
 from exchange.refusal import CannotExpress
 from towers.text.checkpoint import checkpoint_vectors
 
 PROBE = "a photo of a dog"
 
 
-def teachable(source: Path, architecture: str | None, features: Path | None) -> str:
-    """The name. Opens both towers: what could not be imported afterwards is refused before anything is trained."""
+def teachable(
+    source: Path, architecture: str | None, features: Path | None = None, language_model: Path | None = None
+) -> str:
+    """The name. Opens both towers: what could not be imported afterwards is refused before anything is trained.
+
+    `features`, or the `language_model` that they will be computed by: of LLM2CLIP's layouts alone.
+    """
     adapter = llm2clip_adapter(source)
     if adapter is None:
-        if features is not None:
+        if features is not None or language_model is not None:
+            given = "--language-model" if features is None else "--features"
             raise CannotExpress(
-                f"--features is for LLM2CLIP's layouts: {source.name} has a text tower, which computes the vectors itself"
+                f"{given} is for LLM2CLIP's layouts: {source.name} has a text tower, which computes the vectors itself"
             )
         opened = open_clip_name(source, architecture)
         name = str(source) if source.is_dir() or opened is None else opened
         texts, pictures = width_of_texts(name, source), width_of(read_image_side(source, architecture))
     else:
-        if features is None:
+        if features is not None:
+            check_features(features, adapter)
+        elif language_model is not None:
+            check_language_model(language_model, adapter.width, f"the adapter of {source.name}")
+        else:
             raise refusal_of(source, adapter)
-        check_features(features, adapter)
         name = str(source)
         texts, pictures = adapter.embed_dim, width_of(read_image_side(source, architecture))
     if texts != pictures:

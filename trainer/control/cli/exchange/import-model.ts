@@ -29,7 +29,17 @@ export interface ImportOptions extends DistilOptions {
 }
 
 /** Options that mean nothing without students. */
-const FOR_STUDENTS = ['captions', 'features', 'recipe', 'steps', 'runs'] as const;
+const FOR_STUDENTS = [
+  'captions',
+  'features',
+  'language-model',
+  'template',
+  'add-bos',
+  'max-tokens',
+  'recipe',
+  'steps',
+  'runs',
+] as const;
 
 /** Resolves to the exit code. */
 export async function importModel(
@@ -41,7 +51,7 @@ export async function importModel(
   const name = options.name ?? basename(path, extname(path)).toLowerCase();
   if (!ModelName.safeParse(name).success)
     throw new UserError(`${name} is no name for a model: give one with --name, of small letters, digits and hyphens`);
-  const lonely = FOR_STUDENTS.find((option) => options[option] !== undefined);
+  const lonely = FOR_STUDENTS.find((option) => options[option] !== undefined && options[option] !== false);
   if (!options.distil && lonely !== undefined) throw new UserError(`--${lonely} goes with import --distil`);
   const students = options.distil ? await trainStudents(path, name, { options, context }) : undefined;
   if (typeof students === 'number') return students;

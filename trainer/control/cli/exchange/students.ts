@@ -11,13 +11,11 @@ import { existing, type ResolvedRecipe, resolveRecipe, writeRecipe } from '../..
 import { type CommandContext, runsFolder } from '../context.ts';
 import { runPython } from '../python.ts';
 import { trainWritten } from '../train-here.ts';
+import { checkLanguage, type LanguageFeatures, type LanguageOptions, languageFeatures } from './language-features.ts';
 
-export interface DistilOptions {
-  captions?: string | undefined;
-  features?: string | undefined;
+export interface DistilOptions extends LanguageOptions {
   recipe?: string | undefined;
   steps?: string | undefined;
-  runs?: string | undefined;
   architecture?: string | undefined;
   json: boolean;
 }
@@ -34,9 +32,14 @@ export async function trainStudents(
   const { root, cwd, env } = context;
   // What is wrong with the command line is said before Python opens the checkpoint.
   const steps = wholeNumberOf('--steps', options.steps, { from: 1 });
+  checkLanguage(options);
   documentOf('', { name, options, cwd });
-  const looked = await look(resolve(cwd, source), { options, context });
+  const computed = await languageFeatures(options, context);
+  const looked = await look(resolve(cwd, source), { options, computed, context });
   if (typeof looked === 'number') return looked;
+  const code = (await computed?.write()) ?? EXIT.ok;
+  if (code !== EXIT.ok) return code;
+  const told = { ...options, features: computed?.file ?? options.features };
   const runs = runsFolder(options, context);
   // Own texts have a folder of their own; without them the data are those of the recipe.
   const { [ENVARS.data]: _, ...ownEnv } = env;
@@ -47,7 +50,7 @@ export async function trainStudents(
       env: options.captions === undefined ? env : ownEnv,
     });
   const file = join(runs, `${name.slice(0, 55)}-students`, 'recipe.json');
-  const document = documentOf(looked.checkpoint, { name: basename(dirname(file)), options, cwd });
+  const document = documentOf(looked.checkpoint, { name: basename(dirname(file)), options: told, cwd });
   writeRecipe(file, document);
   if (steps !== undefined) writeRecipe(file, withSteps(document, resolved(file), steps));
   const recipe = resolved(file);
@@ -58,13 +61,14 @@ export async function trainStudents(
 /** Refuses, before hours of training, what could not be imported afterwards. */
 async function look(
   source: string,
-  { options, context }: { options: DistilOptions; context: CommandContext },
+  { options, computed, context }: { options: DistilOptions; computed?: LanguageFeatures; context: CommandContext },
 ): Promise<z.infer<typeof Looked> | number> {
   const said: string[] = [];
   const { architecture, features } = options;
   const flags = [
     ...(architecture === undefined ? [] : [`--architecture=${architecture}`]),
     ...(features === undefined ? [] : [`--features=${existing(resolve(context.cwd, features), features)}`]),
+    ...(computed === undefined ? [] : [`--language-model=${computed.languageModel}`]),
   ];
   const stdout = { write: (text: string) => said.push(text) };
   const code = await runPython(['-m', 'exchange', 'look', source, ...flags], { ...context, stdout });
