@@ -19,6 +19,7 @@ def main() -> int:
     parser.add_argument("--suite", action="append", default=[])
     parser.add_argument("--features", default="float16")
     parser.add_argument("--html", type=Path)
+    parser.add_argument("--sample", type=int)
     parser.add_argument("--tier", default="")
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--json", action="store_true")
@@ -69,7 +70,9 @@ def run_suites(given: argparse.Namespace) -> int:
 
     if given.features not in FEATURES:
         return refuse(f"--features {given.features}: there are {', '.join(FEATURES)}")
-    options = Options(given.cache, named(given.tier), given.threads, given.features, given.json, given.html)
+    options = Options(
+        given.cache, named(given.tier), given.threads, given.features, given.json, given.html, given.sample
+    )
     try:
         suites = read_suites(given.suite)
         # Processes meet only when all of them will go on.

@@ -1,13 +1,18 @@
 """Ranks by tiles against the whole matrix, ties and all; vectors in files, interrupted and shared."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 from engine.world import ALONE_ON_CPU, World
+from evaluation.layouts.items import Picture, PictureList
 from evaluation.progress import Progress
+from evaluation.streaming.lists import TextList
 from evaluation.streaming.ranks import Place, streamed_ranks
 from evaluation.streaming.rows import Rows, numbered, rows_in_file, stored_rows
+from evaluation.suites.retrieval import asked_ranks
 from towers.metrics import retrieval_ranks
 
 
@@ -51,6 +56,39 @@ def test_ranks_by_tiles_are_those_of_the_whole_matrix(tmp_path, tile_images, til
     assert (best[found.first_image_N, np.arange(200)] == best.max(0).values)[usable_N].all()
 
 
+def test_a_sample_has_the_ranks_that_the_whole_matrix_gives_it(tmp_path):
+    rng = np.random.default_rng(5)
+    images_IE, texts_NE = (rng.integers(-2, 3, (count, 6)).astype(np.float32) for count in (90, 200))
+    picture_of = np.sort(rng.integers(0, 90, 200))
+    images, texts = (stored(tmp_path / name, each) for name, each in (("i", images_IE), ("t", texts_NE)))
+    place = Place(ALONE_ON_CPU, Progress(quiet=True), 16, 32)
+    found, asked_I, asked_N = asked_ranks(images, texts, picture_of, 25, place)
+    scores_IN = torch.from_numpy(images_IE) @ torch.from_numpy(texts_NE).T
+    image_rank_I, text_rank_N = retrieval_ranks(scores_IN, torch.from_numpy(picture_of))
+    assert len(set(asked_I.tolist())) == len(set(asked_N.tolist())) == 25
+    assert found.of_image_I.tolist() == image_rank_I[asked_I].tolist()
+    assert found.of_text_N.tolist() == text_rank_N[asked_N].tolist()
+    assert (scores_IN[asked_I, found.first_text_I] == scores_IN[asked_I].max(1).values).all()
+    assert (scores_IN[found.first_image_N, asked_N] == scores_IN[:, asked_N].max(0).values).all()
+    # Of fewer than the sample all are ranked, and the same are drawn again.
+    assert [len(each) for each in asked_ranks(images, texts, picture_of, 150, place)[1:]] == [90, 150]
+    assert asked_ranks(images, texts, picture_of, 25, place)[2].tolist() == asked_N.tolist()
+    assert asked_ranks(images, texts, picture_of, 200, place)[0].of_text_N.tolist() == text_rank_N.tolist()
+
+
+def test_a_list_on_the_disk_gives_back_what_was_put_in():
+    texts = ["", "a dog", "犬 👍🏽\n", "half of a pair \ud83d"] * 3000
+    found = TextList(texts)
+    assert (len(found), list(found), found[-1], found[4000:4003]) == (12000, texts, texts[-1], texts[4000:4003])
+    assert (found[11990:20000], found[5:2], found[::6000]) == (texts[11990:], [], ["", ""])
+    with pytest.raises(IndexError):
+        found[12000]
+    found.append("more")
+    assert found[12000] == "more"
+    pictures = [Picture(tmp, box) for tmp in map(Path, ["/a|b.jpg", "/Fuß/ü.png"]) for box in (None, (1, 2, 3, 4))]
+    assert list(PictureList(pictures)) == pictures == PictureList(pictures)[:]
+
+
 def test_files_of_rows_are_computed_once_and_read_in_any_order(tmp_path):
     count = 64 * 256 + 100
     vectors = np.random.default_rng(0).normal(size=(count, 3)).astype(np.float32)
@@ -70,8 +108,11 @@ def test_files_of_rows_are_computed_once_and_read_in_any_order(tmp_path):
 
 
 def test_equal_texts_share_a_row(tmp_path):
+    texts = ["z", *(["b", "a", "b", "c"] * 2), "y"]
+    many, number_of = numbered(TextList(texts))
+    assert (list(many), [many[number] for number in number_of]) == (["z", "b", "a", "c", "y"], texts)
     different, index = numbered(["b", "a", "b"])
-    assert (different, index.tolist()) == (["b", "a"], [0, 1, 0])
+    assert (list(different), index.tolist()) == (["b", "a"], [0, 1, 0])
     rows = stored(tmp_path, np.eye(2, dtype=np.float32))
     assert Rows(rows.folder, 2, index).part(0, 3).tolist() == [[1, 0], [0, 1], [1, 0]]
 

@@ -57,6 +57,12 @@ def karpathy(folder, name, pictures, more):
     )  # fmt: skip
 
 
+def own_captions(folder):
+    for colour in NAMES:
+        paint(folder / "photos" / f"{colour}.jpg", colour)
+    write(folder / "captions.jsonl", lines({"image": f"photos/{c}.jpg", "caption": two(c)} for c in NAMES))
+
+
 def flickr8k(folder):
     karpathy(folder, "flickr8k", "Flicker8k_Dataset", {})
 
@@ -208,6 +214,7 @@ def sts(folder):
 
 
 WRITERS = {
+    "captions": own_captions,
     "flickr8k": flickr8k, "flickr30k": flickr30k, "coco": coco, "coco-val2017": coco_val2017, "urban1k": urban1k,
     "sharegpt4v": sharegpt4v, "docci": docci, "iiw": iiw, "cra": cra, "multi30k": multi30k, "xm3600": crossmodal,
     "crossmodal3600": crossmodal, "flickr30k-cn": flickr30k_cn, "coco-cn": coco_cn, "sugarcrepe": sugarcrepe,
@@ -219,6 +226,7 @@ WRITERS = {
 BOTH_WAYS = ("image_to_text_R@1", "text_to_image_R@1")
 # What that model gets wholly right. Of Karpathy's layouts some captions here name no colour.
 RIGHT = {
+    "captions": ("image_to_text_R@1", "text_to_image_R@1", "mean_recall"),
     "flickr8k": BOTH_WAYS[:1], "flickr30k": BOTH_WAYS, "coco": BOTH_WAYS[:1], "coco-val2017": BOTH_WAYS[:1],
     "urban1k": BOTH_WAYS, "sharegpt4v": BOTH_WAYS, "docci": BOTH_WAYS, "iiw": BOTH_WAYS,
     "cra": ("cra", "second_to_first", "first_to_any"),

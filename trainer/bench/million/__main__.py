@@ -4,7 +4,7 @@
 
 Runs prepare, embed_captions, inherit, embed_images and clip with tiny random weights, on 2 gloo ranks of this machine. Every
 stage that takes long is ended on the way: prepare by a kill, embed_captions by a kill and a stop, clip by a stop, a kill and the
-death of a rank; they go on on 4, 1 and 2 ranks. Then ranks of retrieval over as many vectors, on 1 and 2 ranks. Records the memory of all processes. May be interrupted and run again: what
+death of a rank; they go on on 4, 1 and 2 ranks. Then evaluation of as many pairs in a folder, on 1 and 2 ranks. Records the memory of all processes. May be interrupted and run again: what
 is done stays done.
 """
 
@@ -60,8 +60,8 @@ LEGS = [
     Leg("clip, 1 rank, killed", "clip", "clip", 1, "kill", 0.5, 30),
     Leg("clip, 4 ranks, one killed", "clip", "clip", 4, "kill-rank", 0.75, 70),
     Leg("clip, 2 ranks", "clip", "clip", 2, None, 0, 60),
-    Leg("evaluate, 1 rank", EVALUATE, "evaluate", 1, None, 0, 10, 8e-5),
-    Leg("evaluate, 2 ranks", EVALUATE, "evaluate-shared", 2, None, 0, 15, 6e-5),
+    Leg("evaluate, 1 rank", EVALUATE, "evaluate", 1, None, 0, 10, 2e-4),
+    Leg("evaluate, 2 ranks", EVALUATE, "evaluate-shared", 2, None, 0, 15, 2e-4),
 ]
 STAGES = list(dict.fromkeys(leg.stage for leg in LEGS))
 EXPECTED = {"stop": EXIT_INTERRUPTED, "kill": -signal.SIGKILL, None: EXIT_OK}  # of a killed rank: anything but 0

@@ -51,17 +51,17 @@ def judge(results: Results, failures: list[str]) -> tuple[str, bool]:
 
 
 def of_ranks(ranks: dict[str, dict[str, dict[str, Any]]]) -> tuple[str, str | None]:
-    """(recalls of both sides, what is wrong): one process and several have to find the same ranks of every vector."""
+    """(recalls, what is wrong): one process and several have to find the same ranks of everything that is asked."""
     first, *others = ranks.values()
     figures = "; ".join(
-        f"many {side}, text to image R@10 {each['text_to_image_R@10']:.4f}, image to text R@10 "
-        f"{each['image_to_text_R@10']:.4f}"
-        for side, each in first.items()
+        f"{each['sampled_pictures']:,} pictures and {each['sampled_texts']:,} texts among all {what}, text to image R@10 "
+        f"{each['text_to_image_R@10']:.4f}, image to text R@10 {each['image_to_text_R@10']:.4f}"
+        for what, each in first.items()
     )
     if any(other != first for other in others):
         return figures, f"the ranks of {' and '.join(ranks)} are not equal"
     equal = f", every rank equal in {' and '.join(ranks)}" if others else ""
-    return f"{figures}{equal}; a small set's ranks are those of the whole matrix", None
+    return f"{figures}{equal}; a small set's figures are those of the whole matrix", None
 
 
 def of_losses(losses: dict[str, dict[str, float]]) -> tuple[str, str | None]:

@@ -38,6 +38,8 @@ images and texts are kept, so that a second run takes seconds and an interrupted
   --data DIR     the data folder (default $${ENVARS.data}, else ../shared/data beside the repository); sets that are not in it are left out
   --processes N  of this machine, which share the work on suites (default 1; one uses one GPU)
   --html FILE    of suites also a page with plots and with examples that were won and lost
+  --sample N     of suites of pictures and captions: ranks N pictures and N texts, each among all of the others; the same ones every
+                 time. A million pairs are 10^12 comparisons, hours of a core: 10,000 of each are a fiftieth of it
   --features T   how vectors of suites are kept: float16 (default) or float32, twice the disk
   --cache DIR    where vectors are kept (default runs/evaluation-vectors in the repository)
   --list         the dev sets: what they measure, and why they may be looked at during development; the suites and their layouts
@@ -55,6 +57,7 @@ const OPTIONS = {
   suite: { type: 'string', multiple: true },
   processes: { type: 'string', default: '1' },
   html: { type: 'string' },
+  sample: { type: 'string' },
   features: { type: 'string', default: 'float16' },
   tier: { type: 'string', default: '' },
   registry: { type: 'string' },
@@ -83,6 +86,10 @@ export async function evaluate(argv: readonly string[], context: CommandContext)
     );
     const page = values.html === undefined ? [] : [`--html=${resolve(cwd, values.html)}`];
     if (page.length > 0 && suites.length === 0) throw new UserError('--html is a page of suites: there is no --suite');
+    const sample = wholeNumberOf('--sample', values.sample, { from: 1 });
+    if (sample !== undefined && suites.length === 0)
+      throw new UserError('--sample is of suites of pictures and captions: there is no --suite');
+    const sampled = sample === undefined ? [] : [`--sample=${sample}`];
     const processes = wholeNumberOf('--processes', values.processes, { from: 1, to: 99 });
     if (processes > 1 && suites.length === 0)
       throw new UserError('--processes shares the work on suites: there is no --suite');
@@ -93,7 +100,7 @@ export async function evaluate(argv: readonly string[], context: CommandContext)
       const models = words.length === 0 ? [embeddedModel(context)] : [];
       for (const word of words) models.push(await modelOf(word, { registry: values.registry, context, scratch }));
       return await runPython(
-        ['-m', ...launch, 'evaluation', ...models, ...options, ...suites, ...page, ...flags],
+        ['-m', ...launch, 'evaluation', ...models, ...options, ...suites, ...page, ...sampled, ...flags],
         context,
       );
     } finally {

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from evaluation.layouts.files import (
     WrongLayout,
     first_file,
@@ -141,12 +143,24 @@ def image_in_words(folder: Path) -> Captioned:
     return some(found, file)
 
 
+def own(folder: Path) -> Captioned:
+    """`captions.jsonl` of {image, caption: text or texts}, read line by line; paths are relative to the folder."""
+    file = first_file(folder, ("captions.jsonl", "captions.jsonl.gz"))
+    found = Captioned()
+    for row in read_jsonl(file):
+        captions = value_of(row, "caption", file)
+        found.add(
+            picture_in(folder, ("",), value_of(row, "image", file)),
+            [captions] if isinstance(captions, str) else captions,
+        )
+    return some(found, file)
+
+
 def some(found: Captioned, source: Path) -> Captioned:
     """Refuses a set of nothing, and pictures without a caption."""
     if not found.texts:
         raise WrongLayout(f"{source} names no captioned pictures of the test split")
-    without = set(range(len(found.pictures))) - set(found.picture_of)
-    if without:
-        picture: Picture = found.pictures[min(without)]
-        raise WrongLayout(f"{source}: {picture.file.name} has no caption")
+    without = np.flatnonzero(np.bincount(found.picture_of, minlength=len(found.pictures)) == 0)
+    if len(without):
+        raise WrongLayout(f"{source}: {found.pictures[int(without[0])].file.name} has no caption")
     return found

@@ -59,13 +59,15 @@ def read_json(file: Path, kind: type[list] | type[dict]) -> Any:
 
 
 def read_jsonl(file: Path) -> Iterator[Any]:
-    """One document a line."""
-    for number, line in enumerate(read_text(file).splitlines(), 1):
-        if line.strip():
-            try:
-                yield json.loads(line)
-            except ValueError as error:
-                raise WrongLayout(f"{file}, line {number} is no JSON: {error}") from None
+    """One document a line, read line by line."""
+    opened = gzip.open if file.suffix == ".gz" else open
+    with opened(file, "rt", encoding="utf-8-sig") as lines:
+        for number, line in enumerate(lines, 1):
+            if line.strip():
+                try:
+                    yield json.loads(line)
+                except ValueError as error:
+                    raise WrongLayout(f"{file}, line {number} is no JSON: {error}") from None
 
 
 def value_of(row: Any, key: str, file: Path) -> Any:

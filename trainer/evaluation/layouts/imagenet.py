@@ -4,13 +4,14 @@ Names are the ones that CLIP's authors wrote for their prompts, as open_clip car
 classes, and those of ImageNet-A and -R, as timm carries them.
 """
 
+from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
 from evaluation.layouts.files import WrongLayout, first_folder
-from evaluation.layouts.items import Labelled, Picture
+from evaluation.layouts.items import Labelled, Picture, PictureList
 
 PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif"}
 SHOWN = 3  # unknown or missing classes in a refusal
@@ -64,13 +65,14 @@ def labelled(folder: Path, chosen: Sequence[str]) -> Labelled:
     if missing:
         examples = ", ".join(chosen[number] for number in sorted(missing)[:SHOWN])
         raise WrongLayout(f"{folder} lacks {len(missing)} of {len(chosen)} classes, for instance {examples}")
-    pictures, class_of = [], []
+    pictures, class_of = PictureList(), array("q")
     for path in there:
         files = sorted(file for file in path.iterdir() if file.suffix.lower() in PICTURES)
         if not files:
             raise WrongLayout(f"{path} holds no picture")
-        pictures += [Picture(file) for file in files]
-        class_of += [number_of[path.name]] * len(files)
+        for file in files:
+            pictures.append(Picture(file))
+        class_of.extend([number_of[path.name]] * len(files))
     return Labelled(pictures, class_of, [IMAGENET_CLASSNAMES[index_of[wnid]] for wnid in chosen])
 
 

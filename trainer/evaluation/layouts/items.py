@@ -1,11 +1,14 @@
 """What a layout is read into: pictures that are still files, and what belongs to them."""
 
-from collections.abc import Sequence
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import overload
 
 from PIL import Image
 
+from evaluation.streaming.lists import TextList
 from towers.preprocess import decode
 
 Content = bytes | Image.Image
@@ -29,13 +32,59 @@ class Picture:
         return f"{self.file} {status.st_size} {status.st_mtime_ns} {self.box}"
 
 
+class PictureList(Sequence[Picture]):
+    """Pictures by their files, in a list on the disk."""
+
+    def __init__(self, pictures: Iterable[Picture] = ()) -> None:
+        self._lines = TextList()
+        for picture in pictures:
+            self.append(picture)
+
+    def append(self, picture: Picture) -> None:
+        """One more."""
+        box = "" if picture.box is None else ",".join(map(str, picture.box))
+        self._lines.append(f"{box}|{picture.file}")
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self._lines)
+
+    @overload
+    def __getitem__(self, number: int) -> Picture: ...
+    @overload
+    def __getitem__(self, number: slice) -> list[Picture]: ...
+    def __getitem__(self, number: int | slice) -> Picture | list[Picture]:
+        """One of them, or some."""
+        if isinstance(number, slice):
+            return [picture_of(line) for line in self._lines[number]]
+        return picture_of(self._lines[number])
+
+    def __iter__(self) -> Iterator[Picture]:
+        """All of them, piece by piece."""
+        return map(picture_of, self._lines)
+
+
+def picture_of(line: str) -> Picture:
+    """What was written of a picture."""
+    box, _, file = line.partition("|")
+    if not box:
+        return Picture(Path(file))
+    left, top, right, bottom = map(int, box.split(","))
+    return Picture(Path(file), (left, top, right, bottom))
+
+
+def numbers() -> "array[int]":
+    """Of 8 bytes each."""
+    return array("q")
+
+
 @dataclass(frozen=True)
 class Captioned:
-    """Pictures and texts; text n belongs to picture `picture_of[n]`."""
+    """Pictures and texts; text n belongs to picture `picture_of[n]`. Both lists are on the disk: there may be millions."""
 
-    pictures: list[Picture] = field(default_factory=list)
-    texts: list[str] = field(default_factory=list)
-    picture_of: list[int] = field(default_factory=list)
+    pictures: PictureList = field(default_factory=PictureList)
+    texts: TextList = field(default_factory=TextList)
+    picture_of: "array[int]" = field(default_factory=numbers)
 
     def add(self, picture: Picture, texts: Sequence[str]) -> None:
         """One more picture with its texts."""
@@ -48,8 +97,8 @@ class Captioned:
 class Labelled:
     """Pictures and the number of each one's class among `names`."""
 
-    pictures: list[Picture]
-    class_of: list[int]
+    pictures: Sequence[Picture]
+    class_of: Sequence[int]
     names: list[str]
 
 

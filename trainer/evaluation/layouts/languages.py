@@ -1,12 +1,14 @@
 """Captions in many languages: Multi30k, Crossmodal-3600, and Chinese captions of Flickr30k and COCO; pairs of sentences (STS)."""
 
 import re
+from array import array
 from collections.abc import Callable
 from pathlib import Path
 
 from evaluation.layouts.captioned import COCO_FOLDERS, FLICKR_FOLDERS, some
 from evaluation.layouts.files import WrongLayout, first_file, picture_in, read_jsonl, read_lines, value_of
-from evaluation.layouts.items import Captioned, ScoredPairs
+from evaluation.layouts.items import Captioned, PictureList, ScoredPairs
+from evaluation.streaming.lists import TextList
 
 ByLanguage = dict[str, Captioned]
 TEST_2016 = "test_2016_flickr"
@@ -21,7 +23,7 @@ def multi30k(folder: Path) -> ByLanguage:
     listed = f"{TEST_2016}.txt"
     places = (Path("data", "task1", "image_splits"), Path("image_splits"), Path())
     names = read_lines(first_file(folder, [str(place / listed) for place in places]))
-    pictures = [picture_in(folder, FLICKR_FOLDERS, name.strip()) for name in names]
+    pictures = PictureList(picture_in(folder, FLICKR_FOLDERS, name.strip()) for name in names)
     found: ByLanguage = {}
     for place in (Path("data", "task1", "raw"), Path("raw"), Path()):
         for file in sorted((folder / place).glob(f"{TEST_2016}.*")):
@@ -31,7 +33,7 @@ def multi30k(folder: Path) -> ByLanguage:
             texts = read_lines(file)
             if len(texts) != len(pictures):
                 raise WrongLayout(f"{file} has {len(texts)} lines for {len(pictures)} pictures")
-            found[language] = Captioned(pictures, texts, list(range(len(pictures))))
+            found[language] = Captioned(pictures, TextList(texts), array("q", range(len(pictures))))
     if not found:
         raise WrongLayout(f"{folder} holds no {TEST_2016}.LANGUAGE in data/task1/raw, in raw or in itself")
     return found

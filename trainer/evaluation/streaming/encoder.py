@@ -3,9 +3,10 @@
 Shapes: B images, S pixels a side, N texts, E dimensions.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,7 @@ class Settings:
     threads: int = 4
     world: World = ALONE_ON_CPU
     progress: Progress = field(default_factory=Progress)
+    sample: int | None = None  # so many pictures and texts are ranked, each among all; None: all of them
 
     @property
     def place(self) -> Place:
@@ -55,17 +57,17 @@ class Encoder:
     def pictures(self, pictures: Sequence[Picture]) -> Rows:
         """Unit vectors [I, E]."""
         identities = (picture.identity() for picture in pictures)
-        return self._stored([self.model.space, *identities], Seeing(self.model, self.settings, pictures))
+        return self._stored(self.model.space, identities, Seeing(self.model, self.settings, pictures))
 
     def texts(self, texts: Sequence[str]) -> Rows:
         """Unit vectors [N, E]; equal texts are computed once."""
         different, index = numbered(texts)
-        rows = self._stored([self.tier.key, *different], Reading(self.tier, self.settings, different))
+        rows = self._stored(self.tier.key, different, Reading(self.tier, self.settings, different))
         return Rows(rows.folder, rows.count, index)
 
-    def _stored(self, parts: Sequence[str], source: "Seeing | Reading") -> Rows:
+    def _stored(self, by: str, items: Iterable[str], source: "Seeing | Reading") -> Rows:
         folder, dtype = self.settings.folder, self.settings.dtype
-        name = digest_of([dtype, *parts])
+        name = digest_of(chain([dtype, by], items))
         return stored_rows(folder / name, len(source), DTYPES[dtype], source, self.settings.world)
 
 

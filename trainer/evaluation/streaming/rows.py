@@ -14,9 +14,11 @@ from typing import Protocol
 import numpy as np
 
 from engine.world import World
+from evaluation.streaming.lists import Chosen
 
 FEWEST_ROWS = 64
-MOST_FILES = 256  # each open map holds a file open
+MOST_FILES = 256
+MOST_MAPS = 8
 
 
 def rows_in_file(count: int) -> int:
@@ -57,8 +59,15 @@ class Rows:
             rows[here] = self._map(int(file))[places[here] - file * step]
         return rows
 
+    def chosen(self, numbers: np.ndarray) -> "Rows":
+        """Some of them, in this order."""
+        return Rows(self.folder, self.count, numbers if self.index is None else self.index[numbers])
+
     def _map(self, number: int) -> np.ndarray:
         if number not in self.maps:
+            # Pages of a mapped file count as memory of the process until it is unmapped.
+            if len(self.maps) >= MOST_MAPS:
+                del self.maps[next(iter(self.maps))]
             self.maps[number] = np.load(self.folder / f"{number:06}.npy", mmap_mode="r")
         return self.maps[number]
 
@@ -106,8 +115,23 @@ def digest_of(parts: Iterable[str]) -> str:
     return digest.hexdigest()
 
 
-def numbered(texts: Sequence[str]) -> tuple[list[str], np.ndarray]:
-    """The different texts in the order in which they come first, and the number among them of every text [N]."""
-    number_of: dict[str, int] = {}
-    index = np.fromiter((number_of.setdefault(text, len(number_of)) for text in texts), np.int64, len(texts))
-    return list(number_of), index
+def numbered(texts: Sequence[str]) -> tuple[Sequence[str], np.ndarray]:
+    """The different texts in the order in which they come first, and the number among them of every text [N].
+
+    Texts are told apart by digests of 128 bits, so that none of them has to be in memory.
+    """
+    digests = bytearray()
+    for text in texts:
+        digests += hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+    halves_N2 = np.frombuffer(digests, np.uint64).reshape(-1, 2)
+    order_N = np.lexsort((halves_N2[:, 1], halves_N2[:, 0]))  # of equal ones the first comes first
+    sorted_N2 = halves_N2[order_N]
+    is_new_N = np.ones(len(texts), np.bool_)
+    is_new_N[1:] = (sorted_N2[1:] != sorted_N2[:-1]).any(1)
+    firsts = order_N[is_new_N]
+    places = np.argsort(firsts)
+    numbers = np.empty(len(firsts), np.int64)
+    numbers[places] = np.arange(len(firsts))
+    index_N = np.empty(len(texts), np.int64)
+    index_N[order_N] = numbers[np.cumsum(is_new_N) - 1]
+    return texts if len(firsts) == len(texts) else Chosen(texts, firsts[places]), index_N

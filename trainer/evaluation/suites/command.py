@@ -44,6 +44,7 @@ class Options:
     dtype: str
     as_json: bool
     html: Path | None = None
+    sample: int | None = None
 
 
 def read_suites(named: Sequence[str]) -> list[Given]:
@@ -75,6 +76,7 @@ def measure_suites(
         world=world,
         threads=options.threads or 4,
         progress=Progress(quiet=not world.leads),
+        sample=options.sample,
     )
     opened = [open_model(name, options.threads, world.device) for name in models]
     check_tiers(options.tiers, opened)

@@ -8,7 +8,9 @@ import torch
 from evaluation.bench import Figures
 from evaluation.layouts.items import Captioned, ScoredPairs
 from evaluation.streaming.encoder import Encoder
-from evaluation.streaming.ranks import streamed_ranks
+from evaluation.streaming.lists import Chosen
+from evaluation.streaming.ranks import Place, Ranks, streamed_ranks
+from evaluation.streaming.rows import Rows
 from evaluation.suites.outcome import Outcome, Queries
 from towers.metrics import RECALL_AT, recall_at, spearman
 
@@ -22,29 +24,53 @@ ENGLISH = "en"
 
 def captions(found: Captioned, encoder: Encoder) -> Outcome:
     """R@1/5/10/25/50 both ways, the mean of the first three of both, and text to image by length of text."""
-    picture_of = np.array(found.picture_of)
-    ranks = streamed_ranks(
-        encoder.pictures(found.pictures), encoder.texts(found.texts), picture_of, encoder.settings.place
-    )
+    picture_of = np.asarray(found.picture_of)
+    sides = (encoder.pictures(found.pictures), encoder.texts(found.texts))
+    ranks, asked_I, asked_N = asked_ranks(*sides, picture_of, encoder.settings.sample, encoder.settings.place)
     first_text = np.searchsorted(picture_of, np.arange(len(found.pictures)))
     queries = {
         "image_to_text": Queries(
             ranks.of_image_I,
             ranks.first_text_I,
-            lambda image: found.pictures[image],
-            lambda image: found.texts[first_text[image]],
+            lambda number: found.pictures[int(asked_I[number])],
+            lambda number: found.texts[int(first_text[asked_I[number]])],
             lambda _, text: found.texts[text],
         ),
         "text_to_image": Queries(
             ranks.of_text_N,
             ranks.first_image_N,
-            lambda text: found.texts[text],
-            lambda text: found.pictures[picture_of[text]],
+            lambda number: found.texts[int(asked_N[number])],
+            lambda number: found.pictures[int(picture_of[asked_N[number]])],
             lambda _, image: found.pictures[image],
         ),
     }
-    figures = recalls_of(ranks.of_image_I, ranks.of_text_N) | by_length(found.texts, ranks.of_text_N)
-    return Outcome(figures | {"pictures": len(found.pictures), "texts": len(found.texts)}, queries)
+    figures = recalls_of(ranks.of_image_I, ranks.of_text_N) | by_length(Chosen(found.texts, asked_N), ranks.of_text_N)
+    figures |= {"pictures": len(found.pictures), "texts": len(found.texts)}
+    if len(asked_I) < len(found.pictures) or len(asked_N) < len(found.texts):
+        figures |= {"sampled_pictures": len(asked_I), "sampled_texts": len(asked_N)}
+    return Outcome(figures, queries)
+
+
+def asked_ranks(
+    pictures: Rows, texts: Rows, picture_of_N: np.ndarray, sample: int | None, place: Place
+) -> tuple[Ranks, np.ndarray, np.ndarray]:
+    """Ranks, and the numbers of the pictures and of the texts that are ranked: all, or a sample of each among all of the others.
+
+    A sample is the same one in every run; of more pictures and texts it costs as many times less as it is smaller.
+    """
+    all_I, all_N = np.arange(len(pictures)), np.arange(len(texts))
+    if sample is None or sample >= max(len(pictures), len(texts)):
+        return streamed_ranks(pictures, texts, picture_of_N, place), all_I, all_N
+    asked_I, asked_N = (
+        np.sort(np.random.default_rng(0).choice(numbers, min(sample, len(numbers)), replace=False))
+        for numbers in (all_I, all_N)
+    )
+    row_of_I = np.full(len(pictures), -1)  # a text of no picture that is asked about
+    row_of_I[asked_I] = np.arange(len(asked_I))
+    of_images = streamed_ranks(pictures.chosen(asked_I), texts, row_of_I[picture_of_N], place)
+    of_texts = streamed_ranks(pictures, texts.chosen(asked_N), picture_of_N[asked_N], place)
+    found = Ranks(of_images.of_image_I, of_texts.of_text_N, of_images.first_text_I, of_texts.first_image_N)
+    return found, asked_I, asked_N
 
 
 def recalls_of(image_rank_I: np.ndarray, text_rank_N: np.ndarray) -> Figures:
@@ -56,7 +82,7 @@ def recalls_of(image_rank_I: np.ndarray, text_rank_N: np.ndarray) -> Figures:
 
 def by_length(texts: Sequence[str], rank_N: np.ndarray) -> Figures:
     """Text to image for the texts of each bucket of lengths, among all pictures; nothing where all are in one bucket."""
-    words_N = np.array([len(text.split()) for text in texts])
+    words_N = np.fromiter((len(text.split()) for text in texts), np.int64, len(texts))
     bucket_N = np.searchsorted(WORDS, words_N)
     there = np.unique(bucket_N)
     figures: Figures = {}
@@ -119,27 +145,30 @@ def caption_retrieval(found: Captioned, encoder: Encoder) -> Outcome:
     pictures, where each of the own ones is right. The paper's versions define the figure differently (the first version's are
     more than twice as high): compare columns of one definition only.
     """
-    of_picture: list[list[str]] = [[] for _ in found.pictures]
-    for text, picture in zip(found.texts, found.picture_of, strict=True):
-        of_picture[picture].append(text)
-    pairs = [texts for texts in of_picture if len(texts) > 1]
-    own, place = np.arange(len(pairs)), encoder.settings.place
-    first, second = encoder.texts([texts[0] for texts in pairs]), encoder.texts([texts[1] for texts in pairs])
+    picture_of, place = np.asarray(found.picture_of), encoder.settings.place
+    order = np.argsort(picture_of, kind="stable")
+    count_of = np.bincount(picture_of, minlength=len(found.pictures))
+    starts, counts = (each[count_of > 1] for each in (np.cumsum(count_of) - count_of, count_of))
+    own = np.arange(len(starts))
+    firsts, seconds = (Chosen(found.texts, order[at]) for at in (starts, starts + 1))
+    first, second = encoder.texts(firsts), encoder.texts(seconds)
     ranks = streamed_ranks(second, first, own, place)
-    rest = encoder.texts([text for texts in pairs for text in texts[1:]])
-    of_any = streamed_ranks(first, rest, np.repeat(own, [len(texts) - 1 for texts in pairs]), place)
+    of_later = np.repeat(own, counts - 1)
+    place_of_later = np.arange(len(of_later)) - np.repeat(np.cumsum(counts - 1) - (counts - 1), counts - 1)
+    rest = encoder.texts(Chosen(found.texts, order[starts[of_later] + 1 + place_of_later]))
+    of_any = streamed_ranks(first, rest, of_later, place)
     figures = {
         "cra": recall_at(torch.from_numpy(ranks.of_text_N), 1),
         "second_to_first": recall_at(torch.from_numpy(ranks.of_image_I), 1),
         "first_to_any": recall_at(torch.from_numpy(of_any.of_image_I), 1),
-        "pairs": len(pairs),
+        "pairs": len(own),
     }
     asked = Queries(
         ranks.of_text_N,
         ranks.first_image_N,
-        lambda number: pairs[number][0],
-        lambda number: pairs[number][1],
-        lambda _, number: pairs[number][1],
+        lambda number: firsts[number],
+        lambda number: seconds[number],
+        lambda _, number: seconds[number],
     )
     return Outcome(figures, {"caption_to_caption": asked})
 

@@ -122,6 +122,14 @@ SUITES = (
         (*RECALLS, BY_WORDS),
     ),
     Suite(
+        "captions",
+        "pictures and captions of your own, millions of them",
+        "captions.jsonl (or .jsonl.gz) of {image: path in the folder, caption: text or texts}",
+        captioned.own,
+        retrieval.captions,
+        (*RECALLS, BY_WORDS),
+    ),
+    Suite(
         "multi30k",
         "Multi30k's test split of 2016: 1,000 photos, a caption in each language; both ways, and texts that find the English ones",
         f"test_2016_flickr.LANGUAGE(.gz) in data/task1/raw and test_2016_flickr.txt in data/task1/image_splits, {FLICKR_PICTURES}",

@@ -82,6 +82,8 @@ it.each<[string[], string]>([
   [['--suite', 'cra=.', '--features', 'int8'], '--features int8: there are float16, float32'],
   [['--suite', 'cra=.', '--processes', 'two'], '--processes two: a whole number from 1 to 99'],
   [['--processes', '2'], '--processes shares the work on suites: there is no --suite'],
+  [['--sample', '100'], '--sample is of suites of pictures and captions: there is no --suite'],
+  [['--suite', 'cra=.', '--sample', '0'], '--sample 0: a whole number from 1 on'],
   [['open_clip:ViT-B-32', '--suite', 'cra=.'], 'open_clip:ViT-B-32 names no weights'],
   [['--suite', 'cra=.', '--tier', 'huge'], '--tier: there is no tier huge here, but base, '],
   [['--only', 'stbs'], '--only: there is no dev set stbs. There are: flickr,'],

@@ -12,8 +12,10 @@ Writes tiny pictures with real captions as WebDataset tars, and takes them throu
 embed_images and clip (200 steps, tiny random weights, 2 gloo ranks on this machine), at 100,000 and at 1,000,000 pairs.
 Stages are killed and stopped on the way, one rank of clip too, and go on on 1, 2 and 4 ranks. Says the peak of the resident
 memory of all processes in every phase, how much more the larger set takes (at most 200 MB), and how far the losses of
-resumed runs are from those of one that was not interrupted. Then ranks of retrieval over as many vectors on 1 and 2 ranks,
-which have to be equal, and those of a small set equal to the whole matrix's. May be interrupted: run it again to go on.
+resumed runs are from those of one that was not interrupted. Then as many pairs in a folder are evaluated as \`npm run evaluate
+-- --suite captions=FOLDER --sample 1000 --html FILE\` does it, with drawn vectors, on 1 and 2 ranks: every rank has to be
+equal, and the figures of a small folder those of the whole matrix. All of a million against all are 10^12 comparisons and
+are not run. May be interrupted: run it again to go on.
 
   --sizes LIST     numbers of pairs (default 100000,1000000)
   --only LIST      stages that are run (default: all); each needs what those before it wrote, but for evaluate,
