@@ -5,6 +5,7 @@ Shapes: I images, N texts (or candidates and queries of any other kind), E dimen
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from evaluation.streaming.rows import Rows
 # A tile of float32 takes 64 MiB; few tall tiles read the other side from the disk's cache less often.
 TILE_IMAGES = 8192
 TILE_TEXTS = 2048
+Asked = Literal["both", "images", "texts"]
 
 
 @dataclass(frozen=True)
@@ -96,36 +98,42 @@ class Place:
     tile_texts: int = TILE_TEXTS
 
 
-def streamed_ranks(images: Rows, texts: Rows, image_of_N: np.ndarray, place: Place) -> Ranks:
+def streamed_ranks(images: Rows, texts: Rows, image_of_N: np.ndarray, place: Place, asked: Asked = "both") -> Ranks:
     """Ranks of `images` (unit vectors [I, E]) and `texts` ([N, E]), of which text n belongs to image `image_of_N[n]`.
 
-    The processes share the images. A right score is read from the tile in which it is compared, so that rounding of one
+    `asked`: whose ranks; those of the other side are empty then, and a text may belong to no image (-1). The
+    processes share the images. A right score is read from the tile in which it is compared, so that rounding of one
     multiplication against another never makes a rank.
     """
     world = place.world
     own = world.share(range(len(images)))
     tiling = Tiling(images, texts, image_of_N, own, world.device, place.tile_images, place.tile_texts)
     best_I, own_N = right_scores(tiling)
-    own_N = np.fmax.reduce(world.gather(own_N))
-    own_N[np.isnan(own_N)] = -np.inf
-    of_image_I, first_text_I = np.zeros(len(own), np.int64), FirstOf(len(own))
-    of_text_N, first_image_N = np.zeros(len(texts), np.int64), FirstOf(len(texts))
+    of_images, of_texts = asked != "texts", asked != "images"
+    if of_texts:
+        own_N = np.fmax.reduce(world.gather(own_N))
+        own_N[np.isnan(own_N)] = -np.inf
+    many_I, many_N = len(own) if of_images else 0, len(texts) if of_texts else 0
+    of_image_I, first_text_I = np.zeros(many_I, np.int64), FirstOf(many_I)
+    of_text_N, first_image_N = np.zeros(many_N, np.int64), FirstOf(many_N)
     masks = np.empty(place.tile_images * place.tile_texts, np.bool_)
     for tile in tiling.tiles(only_pairs=False, progress=place.progress):
         rows = slice(tile.rows.start - own.start, tile.rows.stop - own.start)
         columns = slice(tile.columns.start, tile.columns.stop)
         scores_IN = tile.scores_IN.numpy()
-        first_text_I.see(rows, scores_IN, 1, tile.columns.start)
-        first_image_N.see(columns, scores_IN, 0, tile.rows.start)
         pairs = tile.pairs()
         # What is not less is ahead: NaN as well. numpy counts truths several times as fast as torch adds them up.
         behind_IN = masks[: scores_IN.size].reshape(scores_IN.shape)
-        np.less(scores_IN, own_N[None, columns], out=behind_IN)
-        behind_IN[pairs] = True
-        of_text_N[columns] += len(tile.rows) - np.count_nonzero(behind_IN, 0)
-        np.less(scores_IN, best_I[rows, None], out=behind_IN)
-        behind_IN[pairs] = True
-        of_image_I[rows] += len(tile.columns) - np.count_nonzero(behind_IN, 1)
+        if of_texts:
+            first_image_N.see(columns, scores_IN, 0, tile.rows.start)
+            np.less(scores_IN, own_N[None, columns], out=behind_IN)
+            behind_IN[pairs] = True
+            of_text_N[columns] += len(tile.rows) - np.count_nonzero(behind_IN, 0)
+        if of_images:
+            first_text_I.see(rows, scores_IN, 1, tile.columns.start)
+            np.less(scores_IN, best_I[rows, None], out=behind_IN)
+            behind_IN[pairs] = True
+            of_image_I[rows] += len(tile.columns) - np.count_nonzero(behind_IN, 1)
     return Ranks(
         np.concatenate(world.gather(of_image_I)),
         np.sum(world.gather(of_text_N), 0),

@@ -67,8 +67,8 @@ def asked_ranks(
     )
     row_of_I = np.full(len(pictures), -1)  # a text of no picture that is asked about
     row_of_I[asked_I] = np.arange(len(asked_I))
-    of_images = streamed_ranks(pictures.chosen(asked_I), texts, row_of_I[picture_of_N], place)
-    of_texts = streamed_ranks(pictures, texts.chosen(asked_N), picture_of_N[asked_N], place)
+    of_images = streamed_ranks(pictures.chosen(asked_I), texts, row_of_I[picture_of_N], place, "images")
+    of_texts = streamed_ranks(pictures, texts.chosen(asked_N), picture_of_N[asked_N], place, "texts")
     found = Ranks(of_images.of_image_I, of_texts.of_text_N, of_images.first_text_I, of_texts.first_image_N)
     return found, asked_I, asked_N
 
