@@ -15,7 +15,7 @@ const ADD: i32 = 3;
 const BLOCK: i32 = 12;
 /** Bytes of a row's sums, and where they are. */
 const SUM: usize = 32;
-const SUMS = memory.data(<i32>SUM * BLOCK, 16);
+const SUMS = memory.data(<i32>SUM * (BLOCK + 1), 16);
 
 /** Rows of `quantize` times a packed matrix. In the relaxed build an eighth of a row's bytes, and one more, is written behind the last one. */
 export function multiply(
@@ -35,24 +35,28 @@ export function multiply(
   // Not a constant to the compilers, which would make it anew for each product: that takes a third of the speed.
   const ones = i16x8.splat(<i16>min(rows, 1));
   const most = q + <usize>rows * size;
-  for (let row = 0; row < rows; row += BLOCK) {
-    crests(q + <usize>row * size, size, min(rows - row, BLOCK), depth, most);
+  for (let row = 0, count = 0; row < rows; row += count) {
+    count = blockOf(rows - row);
+    const rest = restOf(count);
+    const last = rest % 3;
+    const from = q + <usize>row * size;
+    const fours = from + <usize>(count - rest) * size;
+    const facts = info + ((<usize>row) << 3);
+    crests(from, size, count, depth, most);
     let matrix = panels;
     let scales = panels + <usize>depth * <usize>width;
     let marks = scales + columns * 3;
     let target = out + <usize>row * stride;
     for (let column = 0; column < width; column += 8, matrix += panel, scales += 32, target += 32) {
-      const count = min(rows - row, BLOCK);
-      const from = q + <usize>row * size;
-      const facts = info + ((<usize>row) << 3);
       let a = from;
-      let left = count;
       let sums = SUMS;
-      for (; left > 3; left -= 4, a += size * 4, sums += SUM * 4) {
-        sumFour(a, size, matrix, panel, ones, sums);
+      for (; a < fours; a += size * 4, sums += SUM * 4) sumFour(a, size, matrix, panel, ones, sums);
+      if (rest > 2) {
+        sumThree(a, size, matrix, panel, ones, sums);
+        a += size * 3;
+        sums += SUM * 3;
       }
-      if (left === 3) sumThree(a, size, matrix, panel, ones, sums);
-      else if (left > 0) sumTwo(a, left > 1 ? size : 0, matrix, panel, ones, sums);
+      if (last > 0) sumTwo(a, last > 1 ? size : 0, matrix, panel, ones, sums);
       repair(from, size, count, matrix, depth, marks, most, ones, SUMS);
       if (finish === STORE || finish === ADD) settle(facts, count, scales, columns, target, stride, finish);
       else {
@@ -63,6 +67,16 @@ export function multiply(
       marks += <usize>depth >> 3;
     }
   }
+}
+
+/** Of so many rows those of the next block: one that would be left over goes with those before it. */
+function blockOf(left: i32): i32 {
+  return left === BLOCK + 1 ? left : min(left, BLOCK);
+}
+
+/** Of so many rows those that are in no four, 0 to 3 or 5: one alone would take what two do, and five are three and two. */
+function restOf(count: i32): i32 {
+  return (count & 3) === 1 && count > 1 ? 5 : count & 3;
 }
 
 /** Sums become numbers: Σ x w = scale_row scale_column Σ q w + low_row sum_column + bias. */

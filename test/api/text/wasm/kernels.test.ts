@@ -66,7 +66,7 @@ describe.each(MODULES)('%s', (file) => {
     kernels.arrange(matrix, depth, width);
 
     // In tiles and blocks that are whole and that are not.
-    for (const rows of [1, 2, 3, 4, 5, 6, 7, 8, 9, 23, 24, 25, 49]) {
+    for (const rows of [1, 2, 3, 4, 5, 6, 7, 8, 9, 13, 17, 23, 24, 25, 49]) {
       const x = 16_384;
       const q = x + 49 * depth * 4;
       const [info, out] = [q + 50 * depth * 2, q + 52 * depth * 2];
