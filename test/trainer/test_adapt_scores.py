@@ -86,8 +86,9 @@ def test_enough_own_images_with_captions_are_what_verdicts_are_fitted_on(model, 
 
 
 def test_else_they_are_fitted_on_general_images_as_calibrate_fits_them(model, data, tmp_path):
-    settings = {"space": "new", "general_images": "photos.jsonl"}
-    folder, manifest, report = adapted(model, data, tmp_path, "photos.jsonl", **settings)
+    folder, manifest, report = adapted(
+        model, data, tmp_path, "photos.jsonl", space="new", general_images="photos.jsonl"
+    )
     again = calibrate(folder, data, tmp_path / "again")
     assert manifest["search_verdicts"] == again["search_verdicts"]
     verdicts = {name: value for name, value in again["metrics"].items() if ".verdict." in name}

@@ -36,7 +36,7 @@ class States(torch.nn.Module):
         return self.bert(**inputs).last_hidden_state
 
 
-def write(folder: Path, shape: dict[str, int]) -> None:
+def write(folder: Path, shape: dict[str, Any]) -> None:
     """`shape`: fields of BertConfig."""
     torch.manual_seed(0)
     config = BertConfig(**shape)

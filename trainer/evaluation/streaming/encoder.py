@@ -17,7 +17,7 @@ from evaluation.layouts.files import WrongLayout
 from evaluation.layouts.items import Picture
 from evaluation.progress import Progress
 from evaluation.streaming.ranks import Place
-from evaluation.streaming.rows import Rows, digest_of, numbered, stored_rows
+from evaluation.streaming.rows import Rows, Source, digest_of, numbered, stored_rows
 
 DTYPES: dict[str, type[np.floating]] = {"float16": np.float16, "float32": np.float32}
 
@@ -65,7 +65,7 @@ class Encoder:
         rows = self._stored(self.tier.key, different, Reading(self.tier, self.settings, different))
         return Rows(rows.folder, rows.count, index)
 
-    def _stored(self, by: str, items: Iterable[str], source: "Seeing | Reading") -> Rows:
+    def _stored(self, by: str, items: Iterable[str], source: Source) -> Rows:
         folder, dtype = self.settings.folder, self.settings.dtype
         name = digest_of(chain([dtype, by], items))
         return stored_rows(folder / name, len(source), DTYPES[dtype], source, self.settings.world)

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from contracts.types import AdaptConfig, ModelManifest, SearchVerdicts
+from contracts.types import AdaptConfig, ModelManifest, SearchVerdicts, ShortTexts, Tier
 from engine.folders.weights import placed
 from engine.run import Run
 from towers.adaptation.figures import Measured, ServedTiers
@@ -115,9 +115,9 @@ def kept(run: Run[AdaptConfig], adapted: Adapted, pairs: dict[str, Any], pairs_n
         "texts about anything moved": adapted.general_cosine < LEAST_KEPT_COSINE,
     }
     lost = [reason for reason, holds in reasons.items() if holds]
-    if lost:
+    verdicts = base.get("search_verdicts")
+    if lost or verdicts is None:
         return Fitted(pairs, {}, [f"No verdicts on searches: {why}, and {lost[0]}. {CALIBRATE}.", pairs_note])
-    verdicts = base["search_verdicts"]
     metrics = judged(adapted, verdicts["student"]) if "student" in verdicts else {}
     note = (
         f"Verdicts on searches are those of {base['name']} {base['version']}: the space stayed, and texts about anything have a "
@@ -146,15 +146,18 @@ def with_own_classes(run: Run[AdaptConfig], adapted: Adapted, found: Fitted) -> 
     if "search_verdicts" not in found.fields or len(names.texts) < LEAST_NAMES or len(labels) < LEAST_IMAGES:
         return found
     images_ME, counts = adapted.images_IE[[*labels]], token_counts(run.output, adapted.manifest)
-    verdicts: dict[str, SearchVerdicts] = {**found.fields["search_verdicts"]}
+    verdicts: dict[Tier, SearchVerdicts] = {**found.fields["search_verdicts"]}
     # Of texts there is nothing new: own classes have pictures.
     of_images = re.compile(r"\.verdict\.short\.(image_text\.)?\w+$")
     metrics = {name: value for name, value in found.metrics.items() if not of_images.search(name)}
-    for tier in [tier for tier in adapted.served if tier in verdicts]:
-        embed, old, rng = adapted.served[tier], verdicts[tier], np.random.default_rng(run.seed)
+    for tier, embed in adapted.served.items():
+        if tier not in verdicts:
+            continue
+        old, rng = verdicts[tier], np.random.default_rng(run.seed)
         most = int(np.quantile(counts[tier](names.texts), LONGEST_NAMES, method="higher"))
         side = ShortSide(names, embed(names.texts), old["short_texts"]["max_tokens"] if "short_texts" in old else most)
-        verdicts[tier] = {**old, "short_texts": {**old.get("short_texts", {}), **fit_short(side, images_ME, rng)}}
+        short_texts = cast(ShortTexts, {**old.get("short_texts", {}), **fit_short(side, images_ME, rng)})
+        verdicts[tier] = {**old, "short_texts": short_texts}
         short = measure_short(among, side, images_ME, rng)
         metrics |= {f"{tier}.verdict.short.{name}": value for name, value in short.items()}
     sentence = f"Verdicts on searches by names are fitted on {len(names.texts)} classes of {len(labels)} own images."
