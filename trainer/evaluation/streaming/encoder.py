@@ -3,11 +3,12 @@
 Shapes: B images, S pixels a side, N texts, E dimensions.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -65,10 +66,14 @@ class Encoder:
         rows = self._stored(self.tier.key, different, Reading(self.tier, self.settings, different))
         return Rows(rows.folder, rows.count, index)
 
-    def _stored(self, by: str, items: Iterable[str], source: Source) -> Rows:
+    def _stored(self, by: str, items: Iterable[str], source: "Counting") -> Rows:
         folder, dtype = self.settings.folder, self.settings.dtype
         name = digest_of(chain([dtype, by], items))
         return stored_rows(folder / name, len(source), DTYPES[dtype], source, self.settings.world)
+
+
+class Counting(Source, Sized, Protocol):
+    """A source that knows how many rows it has."""
 
 
 class Counted:

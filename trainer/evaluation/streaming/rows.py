@@ -75,10 +75,6 @@ class Rows:
 class Source(Protocol):
     """What gives vectors that are not there yet."""
 
-    def __len__(self) -> int:
-        """How many there are in all."""
-        ...
-
     def begin(self, count: int) -> None:
         """So many rows are to be computed by this process."""
         ...
