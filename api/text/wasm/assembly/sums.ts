@@ -164,27 +164,26 @@ export function repair(
   ones: v128,
   sums: usize,
 ): void {
-  if (!OF_BYTES || !isPassed(marks, most, <usize>depth >> 3)) return;
-  for (const end = a + <usize>depth; a < end; a += PART, panel += GROUP, marks++, most++) {
-    const limit = load<u8>(marks);
-    if (limit && load<u8>(most) > limit && isLeft(largestOf(a, size, count), panel)) {
-      correct(a, size, count, panel, ones, sums);
+  if (!OF_BYTES) return;
+  const last = marks + (<usize>depth >> 3);
+  for (; marks + 16 <= last; marks += 16, most += 16, a += PART * 16, panel += GROUP * 16) {
+    const limits = v128.load(marks);
+    const isMarked = i8x16.ne(limits, i8x16.splat(0));
+    let passed = i8x16.bitmask(v128.and(i8x16.gt_u(v128.load(most), limits), isMarked));
+    for (; passed !== 0; passed &= passed - 1) {
+      const which = <usize>ctz(passed);
+      repairStep(a + which * PART, size, count, panel + which * GROUP, ones, sums);
     }
+  }
+  for (; marks < last; marks++, most++, a += PART, panel += GROUP) {
+    const limit = load<u8>(marks);
+    if (limit && load<u8>(most) > limit) repairStep(a, size, count, panel, ones, sums);
   }
 }
 
-/** Whether any of so many marks is less than the number of the rows there: asked of all together, so that one branch tells, which is foretold. */
-function isPassed(marks: usize, most: usize, count: usize): bool {
-  const none = i8x16.splat(0);
-  let passed = none;
-  const end = marks + count;
-  for (; marks + 16 <= end; marks += 16, most += 16) {
-    const limits = v128.load(marks);
-    passed = v128.or(passed, v128.andnot(i8x16.gt_u(v128.load(most), limits), i8x16.eq(limits, none)));
-  }
-  if (v128.any_true(passed)) return true;
-  for (; marks < end; marks++, most++) if (load<u8>(marks) && load<u8>(most) > load<u8>(marks)) return true;
-  return false;
+/** The same of a round in which a number passes the mark. */
+function repairStep(a: usize, size: usize, count: i32, panel: usize, ones: v128, sums: usize): void {
+  if (isLeft(largestOf(a, size, count), panel)) correct(a, size, count, panel, ones, sums);
 }
 
 function correct(a: usize, size: usize, count: i32, panel: usize, ones: v128, sums: usize): void {
