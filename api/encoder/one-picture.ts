@@ -2,7 +2,7 @@
 // of strided convolutions anew in every run, and lays what they read out in another order and back: a quarter of the time.
 import { protobufReader } from '../core/protobuf/reader.ts';
 
-const { fieldsOf, bytesIn } = protobufReader('an ONNX file');
+const { fieldsOf, bytesIn } = protobufReader('ONNX file');
 
 /** Numbers of the fields in onnx.proto, from the model to the first size of its first input. */
 const WAY = { graph: 7, input: 11, type: 2, tensor: 1, shape: 2, size: 1 };

@@ -3,7 +3,7 @@
 /** A number where the wire type is a varint, else the bytes of the field, also where it has 4 or 8 of them. */
 export type Value = number | Uint8Array;
 
-/** `file`: what it is, with its article, for whoever reads what is wrong with it. */
+/** `file`: what it is, for whoever reads what is wrong with it. */
 export function protobufReader(file: string) {
   /** Bytes are views of `bytes`. */
   function* fieldsOf(bytes: Uint8Array): Generator<[field: number, value: Value]> {
@@ -16,9 +16,9 @@ export function protobufReader(file: string) {
         continue;
       }
       const length = { 1: 8, 2: -1, 5: 4 }[wire];
-      if (length === undefined) throw new Error(`this is not ${file}: a field has an unknown wire type`);
+      if (length === undefined) throw new Error(`this is no ${file}: a field has an unknown wire type`);
       const size = length < 0 ? varint(bytes, at) : length;
-      if (at.position + size > bytes.length) throw new Error(`${file} ends within a field`);
+      if (at.position + size > bytes.length) throw new Error(`the ${file} ends within a field`);
       yield [tag >>> 3, bytes.subarray(at.position, at.position + size)];
       at.position += size;
     }
@@ -29,7 +29,7 @@ export function protobufReader(file: string) {
     let value = 0;
     for (let factor = 1; ; factor *= 128) {
       const byte = bytes[at.position++];
-      if (byte === undefined) throw new Error(`${file} ends within a number`);
+      if (byte === undefined) throw new Error(`the ${file} ends within a number`);
       value += (byte & 127) * factor;
       if (byte < 128) return value;
     }
@@ -44,12 +44,12 @@ export function protobufReader(file: string) {
   }
 
   function numberIn(value: Value): number {
-    if (typeof value !== 'number') throw new Error(`a field of ${file} is not a number`);
+    if (typeof value !== 'number') throw new Error(`a field of the ${file} is not a number`);
     return value;
   }
 
   function bytesIn(value: Value): Uint8Array {
-    if (typeof value === 'number') throw new Error(`a field of ${file} is a number and has no bytes`);
+    if (typeof value === 'number') throw new Error(`a field of the ${file} is a number and has no bytes`);
     return value;
   }
 

@@ -36,7 +36,7 @@ const ATTRIBUTE = { name: 1, f: 2, i: 3 };
 const TENSOR = { dims: 1, data_type: 2, name: 8, raw_data: 9, external_data: 13 };
 const ENTRY = { key: 1, value: 2 };
 
-const { fieldsOf, varintsIn, numberIn, bytesIn, floatIn } = protobufReader('an ONNX file');
+const { fieldsOf, varintsIn, numberIn, bytesIn, floatIn } = protobufReader('ONNX file');
 
 /** Throws where the file ends too early. */
 export function readOnnx(file: Uint8Array): OnnxFile {

@@ -28,7 +28,7 @@ export interface ModelFile {
   removeExtraWhitespaces: boolean;
 }
 
-const { fieldsOf, numberIn, bytesIn, floatIn } = protobufReader('a SentencePiece model');
+const { fieldsOf, numberIn, bytesIn, floatIn } = protobufReader('SentencePiece model');
 
 /** Throws where the file is none, or asks for what is not computed here. */
 export function readModelFile(file: Uint8Array): ModelFile {
