@@ -1,7 +1,7 @@
 """What clip keeps of the frozen tower's classes: losses in closed form, classes by name, what is drawn, towers frozen whole."""
 
 import math
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -199,7 +199,7 @@ def test_hypernyms_of_the_classes_are_prompts_with_the_classes_that_they_cover()
     concepts = [{"id": "imagenet:n1", "name": "something else", "hypernyms": ["cyprinid"]},
                 {"id": "wordnet:5-n", "name": "goldfish", "hypernyms": ["cyprinid", "animal"]},
                 {"id": "wordnet:6-n", "name": "axe", "hypernyms": ["tool"]}]  # fmt: skip
-    rows = hypernym_texts(classes, concepts, ["a photo of a {}."])
+    rows = hypernym_texts(classes, concepts, concept_texts("a photo of a {}."))
     # A hypernym of more than an eighth or so of the classes is too wide, one of a single class never is.
     assert rows == [
         {"id": "animal", "text": "a photo of a animal.", "classes": [2]},
@@ -207,7 +207,14 @@ def test_hypernyms_of_the_classes_are_prompts_with_the_classes_that_they_cover()
         {"id": "tool", "text": "a photo of a tool.", "classes": [0]},
         {"id": "tool", "text": "tool", "classes": [0]},
     ]
-    assert hypernym_texts(classes, [], ["{}"]) == []
+    assert hypernym_texts(classes, [], concept_texts("{}")) == []
+    half = concept_texts(widest_hypernym=0.67)
+    assert [row["id"] for row in hypernym_texts(classes, concepts, half)] == ["cyprinid", "animal", "tool"]
+
+
+def concept_texts(*templates: str, **more: float) -> Any:
+    """Settings of texts of concepts."""
+    return {"templates": [*templates], "synonyms": 0, "gloss": False, "hypernyms": 0, "descriptions": 0, **more}
 
 
 # ---- a tower that is frozen as a whole -------------------------------------------------------------------------------

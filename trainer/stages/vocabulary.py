@@ -24,15 +24,14 @@ def main() -> None:
     """Run the stage."""
     run = Run.start(VocabularyConfig)
     run.resume()
-    prepared = run.input("prepare")
-    texts = read_student_texts(prepared, run.input("embed_captions"), run.output)
+    texts = read_student_texts(run.input("prepare"), run.input("embed_captions"), run.output)
     projection = run.config.get("projection")
     total = len(texts.kinds) + (2 if projection is None else 3)
     files = [FILE_PIECES]
 
     # ---- the pieces --------------------------------------------------------------------------------------------------
     run.log(f"{len(texts.kinds)} kinds of texts, languages: en {' '.join(sorted(texts.languages))}")
-    wordpiece = write_pieces(run.output, lambda: vocabulary_texts(prepared, texts.languages, run.output), run.config)
+    wordpiece = write_pieces(run.output, lambda: vocabulary_texts(run, texts.languages), run.config)
     run.tick(1, total, dict)
 
     # ---- every text as pieces ----------------------------------------------------------------------------------------

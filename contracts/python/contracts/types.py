@@ -3851,6 +3851,11 @@ class RecipeEmbedCaptionsConceptTexts(TypedDict):
     hypernyms: int
     """At most this many hypernyms, nearest first, as "NAME, a kind of HYPERNYM"."""
 
+    widest_hypernym: NotRequired[float]
+    """Share of the classes of the class file that a hypernym covers at most, for `clip.hypernyms_weight`:
+    wider ones say too little of a picture. Absent: 0.135, which leaves "animal" out.
+    """
+
     descriptions: int
     """At most this many descriptions."""
 
@@ -4064,6 +4069,27 @@ class RegionTerms(TypedDict):
     """
 
 
+class FineGrained(TypedDict):
+    """Numbers of `hard_negatives_weight` and `text_contrast_weight`, of captions and of regions. Absent: as
+    the paper has them, 10 texts, 0.95, a margin of 10, and weights of 3 and 0.4.
+    """
+
+    nearest_texts: int
+    """Other texts of the batch that a text is held apart from."""
+
+    equal_cosine: float
+    """Cosine from which two texts are taken for one."""
+
+    highest_margin: float
+    """Most that a text and its wrong texts are held apart, in logits."""
+
+    pair_weight: float
+    """Weight of the cross-entropy of a text among its wrong ones."""
+
+    margin_weight: float
+    """Weight of the margin between them."""
+
+
 class CaptionShares(TypedDict):
     """How often a caption of each role is drawn, among the roles that an image has; `caption_fields` of
     `prepare` names roles. Absent: every caption of an image alike.
@@ -4147,6 +4173,11 @@ class RecipeClip(TypedDict):
     regions: NotRequired[RegionTerms]
     """Terms of FG-CLIP and FG-CLIP 2 on `regions` of the data, whose texts `embed_captions.regions` embeds;
     needs `first_trainable_block`, and no `patch_dropout`. Absent: none.
+    """
+
+    fine_grained: NotRequired[FineGrained]
+    """Numbers of `hard_negatives_weight` and `text_contrast_weight`, of captions and of regions. Absent: as
+    the paper has them, 10 texts, 0.95, a margin of 10, and weights of 3 and 0.4.
     """
 
     text_contrast_weight: NotRequired[float]
@@ -4337,6 +4368,9 @@ class RecipeVocabulary(TypedDict):
 
     fallback: Literal["none", "bytes"]
     """How other characters are read. `none`: the word is unknown. `bytes`: as the bytes of their UTF-8."""
+
+    characters: NotRequired[int]
+    """Characters of texts, of every source its share, that pieces are counted in. Absent: 20,000,000."""
 
     first_tier: NotRequired[FirstTier]
     """The first transformer as `distill.tiers` has it, where it starts from a package. It reads every entry
@@ -5527,6 +5561,11 @@ class EmbedCaptionsConfigConceptTexts(TypedDict):
     hypernyms: int
     """At most this many hypernyms, nearest first, as "NAME, a kind of HYPERNYM"."""
 
+    widest_hypernym: NotRequired[float]
+    """Share of the classes of the class file that a hypernym covers at most, for `clip.hypernyms_weight`:
+    wider ones say too little of a picture. Absent: 0.135, which leaves "animal" out.
+    """
+
     descriptions: int
     """At most this many descriptions."""
 
@@ -5740,6 +5779,11 @@ class ClipConfig(TypedDict):
     needs `first_trainable_block`, and no `patch_dropout`. Absent: none.
     """
 
+    fine_grained: NotRequired[FineGrained]
+    """Numbers of `hard_negatives_weight` and `text_contrast_weight`, of captions and of regions. Absent: as
+    the paper has them, 10 texts, 0.95, a margin of 10, and weights of 3 and 0.4.
+    """
+
     text_contrast_weight: NotRequired[float]
     """Weight of a term that holds the captions of a batch apart from the ten nearest other ones (FG-CLIP 2,
     which has 0.1). Absent: 0.
@@ -5839,6 +5883,9 @@ class VocabularyConfig(TypedDict):
 
     fallback: Literal["none", "bytes"]
     """How other characters are read. `none`: the word is unknown. `bytes`: as the bytes of their UTF-8."""
+
+    characters: NotRequired[int]
+    """Characters of texts, of every source its share, that pieces are counted in. Absent: 20,000,000."""
 
     first_tier: NotRequired[FirstTier]
     """The first transformer as `distill.tiers` has it, where it starts from a package. It reads every entry

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from losses.fine_grained import hard_negatives, next_margin, text_contrast
+from losses.fine_grained import FineGrained, hard_negatives, next_margin, text_contrast
 
 
 def test_texts_of_known_cosines_have_the_contrast_of_their_sum():
@@ -56,3 +56,14 @@ def test_pictures_without_a_wrong_text_have_no_gradient():
     total.backward()
     assert right.grad is not None and right.grad[0] < 0 and right.grad[1] == 0
     assert wrong.grad is not None and wrong.grad[0] > 0 and wrong.grad[1] == 0
+
+
+def test_a_recipe_may_have_other_numbers_than_the_paper():
+    texts = torch.tensor([[1.0, 0, 0], [0.6, 0.8, 0], [0, 0, 1], [1, 0, 0]])
+    # The nearest one alone, and of equal ones nothing is left out.
+    nearest = text_contrast(texts, FineGrained(nearest_texts=1, equal_cosine=1.0))
+    assert nearest.item() == pytest.approx((1 + 0.6 + 0 + 1) / 4, abs=1e-6)
+    right, wrong, there = torch.tensor([2.0]), torch.tensor([[1.0]]), torch.tensor([[True]])
+    total, sums = hard_negatives(right, wrong, there, 3.0, FineGrained(pair_weight=0.5, margin_weight=2.0))
+    assert total.item() == pytest.approx(0.5 * math.log1p(math.exp(-1)) + 2 * (3 + 1 - 2), abs=1e-6)
+    assert next_margin(sums, FineGrained(highest_margin=0.25)).item() == 0.25

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from contracts.types import EmbedCaptionsConfig, PreparedShard
+from contracts.types import EmbedCaptionsConfig, EmbedCaptionsConfigConceptTexts, PreparedShard
 from data.manifest import has_labels, read_manifest, rows_digest, shards_of
 from engine.folders.files import digest_of_file
 from towers.data import Row, class_rows, each_text_row, read_pairs, read_texts, shard_rows
@@ -17,7 +17,9 @@ from towers.text.halves import in_halves
 from towers.text.wrong_captions import wrong_texts
 
 SPLITS = ("train", "dev", "unseen")
-WIDEST_HYPERNYM = 0.135  # of the classes; "animal" and wider ones say too little of a picture to be learned with it
+WIDEST_HYPERNYM = (
+    0.135  # of the classes, where a recipe says nothing: "animal" and wider ones say too little of a picture
+)
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,7 @@ def other_sets(prepared: Path, config: EmbedCaptionsConfig, pairs: dict[str, lis
     sets["labels"] = label_texts(row for shard in labelled for row in shard.rows())
     classes, concepts = class_rows(prepared), read_texts(prepared, "concepts", "train")
     sets["prompts"] = class_prompts(classes, config["prompt_templates"])
-    sets["hypernyms"] = hypernym_texts(classes, concepts, config["concept_texts"]["templates"])
+    sets["hypernyms"] = hypernym_texts(classes, concepts, config["concept_texts"])
     sets["long.dev"] = halves_of_long(each_text_row(prepared, "long", "dev"))
     for kind, limit in cast(dict[str, int], config["limits"]).items():
         found = concept_texts(concepts, config) if kind == "concepts" else each_text_row(prepared, kind, "train")
@@ -185,11 +187,12 @@ def label_texts(pairs: Iterable[Row]) -> list[Row]:
     return [{"id": label, "text": text} for label, captions in texts.items() for text in captions]
 
 
-def hypernym_texts(classes: list[Row], concepts: list[Row], templates: list[str]) -> list[Row]:
+def hypernym_texts(classes: list[Row], concepts: list[Row], wanted: EmbedCaptionsConfigConceptTexts) -> list[Row]:
     """Prompts of every hypernym of the classes of the class file: {id, text, classes}, its classes by their number.
 
     A class is found among the concepts by its `wnid`, else by its name.
     """
+    widest = wanted.get("widest_hypernym", WIDEST_HYPERNYM)
     by_name = {normalised_label(row["name"]): row for row in reversed(concepts)}
     by_wnid = {row["id"].removeprefix("imagenet:"): row for row in concepts}
     covered: dict[str, list[int]] = {}
@@ -200,8 +203,8 @@ def hypernym_texts(classes: list[Row], concepts: list[Row], templates: list[str]
     return [
         {"id": hypernym, "text": template.replace("{}", hypernym), "classes": numbers}
         for hypernym, numbers in covered.items()
-        if len(numbers) <= max(1, WIDEST_HYPERNYM * len(classes))
-        for template in dict.fromkeys([*templates, "{}"])
+        if len(numbers) <= max(1, widest * len(classes))
+        for template in dict.fromkeys([*wanted["templates"], "{}"])
     ]
 
 

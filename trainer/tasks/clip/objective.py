@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from contracts.types import ClipConfig
 from losses.contrastive import global_info_nce, global_multi_positive_nce, global_sigmoid
-from losses.fine_grained import hard_negatives, next_margin, text_contrast
+from losses.fine_grained import PUBLISHED, FineGrained, hard_negatives, next_margin, text_contrast
 from losses.keys import Keys, text_keys
 from losses.matrices import info_nce, shared_cross_entropy, soft_cross_entropy
 from losses.ranks import Ranks
@@ -59,7 +59,10 @@ class Objective:
         # The regulariser's reference: the head that `inherit` made, on the frozen features of the same crop.
         self.frozen_head = (self.tower.head.weight.detach().clone(), self.tower.head.bias.detach().clone())
         self.margin = torch.zeros((), device=self.device)  # of hard negatives: how far apart they were at the last step
-        self.regions = RegionObjective(config["regions"], self.world, self.text) if "regions" in config else None
+        fine = config.get("fine_grained")
+        self.fine = PUBLISHED if fine is None else FineGrained(**fine)
+        regions = config.get("regions")
+        self.regions = None if regions is None else RegionObjective(regions, self.world, self.text, self.fine)
         ema = config.get("regulariser_ema")
         self.self_teacher = None if ema is None or config["regulariser_weight"] == 0 else SelfTeacher(self.tower, ema)
         features_NF = pairs.first_features()
@@ -138,7 +141,7 @@ class Objective:
             parts["regulariser"] = frozen_tower_regulariser(image_BE, taught_BE, draw=draw)
             total = total + config["regulariser_weight"] * parts["regulariser"]
         if config.get("text_contrast_weight", 0.0) > 0:
-            parts["text_contrast"] = text_contrast(world.whole(text_BE, counts.captioned))
+            parts["text_contrast"] = text_contrast(world.whole(text_BE, counts.captioned), self.fine)
             total = total + config.get("text_contrast_weight", 0.0) * parts["text_contrast"]
         if config.get("hard_negatives_weight", 0.0) > 0:
             parts["hard_negatives"] = self.against_wrong_texts(own_BE[:own_captioned], text_BE, seen)
@@ -196,8 +199,8 @@ class Objective:
             [1, *[wrong_bH.shape[1]] * 2], 1
         )
         scale = self.world.shared(self.scales.captions.exp())
-        loss, sums_4 = hard_negatives(scale * right_B1[:, 0], scale * wrong_BH, is_there_BH > 0, self.margin)
-        self.margin = next_margin(sums_4)
+        loss, sums_4 = hard_negatives(scale * right_B1[:, 0], scale * wrong_BH, is_there_BH > 0, self.margin, self.fine)
+        self.margin = next_margin(sums_4, self.fine)
         return loss / sums_4[2].clamp_min(1)
 
     def taught_vectors(self, seen: Seen, features_BF: torch.Tensor) -> torch.Tensor:

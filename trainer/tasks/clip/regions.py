@@ -23,7 +23,7 @@ import torch
 from contracts.types import RegionTerms
 from engine.world import World
 from losses.contrastive import global_info_nce
-from losses.fine_grained import hard_negatives, next_margin, text_contrast
+from losses.fine_grained import PUBLISHED, FineGrained, hard_negatives, next_margin, text_contrast
 from losses.keys import Keys, text_keys
 from losses.ranks import Ranks
 from tasks.clip_data.batch import Seen
@@ -36,8 +36,14 @@ Vectors = tuple[torch.Tensor, torch.Tensor]  # unit vectors of this rank's regio
 class RegionObjective:
     """The weighted sum of the terms, over the regions of all ranks. `text`: unit vectors of what the text tower reads."""
 
-    def __init__(self, config: RegionTerms, world: World, text: Callable[[torch.Tensor], torch.Tensor]) -> None:
-        self.world, self.text = world, text
+    def __init__(
+        self,
+        config: RegionTerms,
+        world: World,
+        text: Callable[[torch.Tensor], torch.Tensor],
+        fine: FineGrained = PUBLISHED,
+    ) -> None:
+        self.fine, self.world, self.text = fine, world, text
         self.margin = torch.zeros((), device=world.device)  # of negatives: how far apart they were at the last step
         self.weights = {
             "regions": config["weight"],
@@ -65,7 +71,7 @@ class RegionObjective:
         losses = {
             "regions": lambda: global_info_nce(region_RE, phrase_RE, scale, keys, ranks=ranks),
             "region_negatives": lambda: self.against_wrong_texts(seen, regions, own, scale),
-            "region_text_contrast": lambda: text_contrast(self.world.joined(phrase_RE, counts)),
+            "region_text_contrast": lambda: text_contrast(self.world.joined(phrase_RE, counts), self.fine),
         }
         parts = {name: loss() if sum(counts) else nothing for name, loss in losses.items() if self.weights[name] > 0}
         return sum((self.weights[name] * part for name, part in parts.items()), nothing), parts
@@ -79,7 +85,7 @@ class RegionObjective:
         right_R = scale * (region_RE * phrase_RE).sum(1)
         wrong_W = scale * (region_RE[is_there_RH.nonzero()[:, 0]] * wrong_WE).sum(1)
         wrong_RH = right_R.new_zeros(is_there_RH.shape).masked_scatter(is_there_RH, wrong_W)
-        loss, sums_4 = hard_negatives(right_R, wrong_RH, is_there_RH, self.margin)
+        loss, sums_4 = hard_negatives(right_R, wrong_RH, is_there_RH, self.margin, self.fine)
         sums_4 = ranks.add(sums_4)
-        self.margin = next_margin(sums_4)
+        self.margin = next_margin(sums_4, self.fine)
         return ranks.total(loss) / sums_4[2].clamp_min(1)

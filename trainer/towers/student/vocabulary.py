@@ -165,8 +165,9 @@ def token_table(texts: TextTable, wordpiece: WordPiece, folder: Path) -> NumberT
     return NumberTable.of(folder, (ids for part in in_parts(texts, TOGETHER) for ids in wordpiece.tokens(part)))
 
 
-def vocabulary_texts(prepared: Path, languages: Mapping[str, Sequence[str]], folder: Path) -> Iterator[str]:
+def vocabulary_texts(run: Run[VocabularyConfig], languages: Mapping[str, Sequence[str]]) -> Iterator[str]:
     """Train captions, descriptions, translations and documents, mixed so that every language gets enough pieces."""
+    prepared, folder, most = run.input("prepare"), run.output, run.config.get("characters", VOCABULARY_CHARACTERS)
     pairs, groups = each_pair(prepared, "train"), each_text_row(prepared, "groups", "train")
     captions = TextTable.of(folder, (text for row in chain(pairs, groups) for text in row["captions"]))
     long = TextTable.of(folder, (text for row in each_text_row(prepared, "long", "train") for text in row["captions"]))
@@ -183,4 +184,4 @@ def vocabulary_texts(prepared: Path, languages: Mapping[str, Sequence[str]], fol
     }
     sources |= {language: (texts, 1.0) for language, texts in sorted(languages.items())}
     available = sum(len(text) for texts, _ in sources.values() for text in texts)
-    return mixed(sources, min(VOCABULARY_CHARACTERS, available))
+    return mixed(sources, min(most, available))

@@ -41,6 +41,16 @@ const RegionTerms = z
     description: 'What is learned from boxes in pictures and the phrases that describe them.',
   });
 
+const FineGrained = z
+  .strictObject({
+    nearest_texts: count.describe('Other texts of the batch that a text is held apart from.'),
+    equal_cosine: z.number().gt(0).max(1).describe('Cosine from which two texts are taken for one.'),
+    highest_margin: z.number().positive().describe('Most that a text and its wrong texts are held apart, in logits.'),
+    pair_weight: weight.describe('Weight of the cross-entropy of a text among its wrong ones.'),
+    margin_weight: weight.describe('Weight of the margin between them.'),
+  })
+  .meta({ title: 'FineGrained', description: "Numbers of FG-CLIP 2's terms on texts." });
+
 export const ClipConfig = z
   .strictObject({
     stage: z.literal('clip').describe('Name of the stage.'),
@@ -108,6 +118,10 @@ export const ClipConfig = z
     regions: RegionTerms.optional().describe(
       'Terms of FG-CLIP and FG-CLIP 2 on `regions` of the data, whose texts `embed_captions.regions` embeds; needs ' +
         '`first_trainable_block`, and no `patch_dropout`. Absent: none.',
+    ),
+    fine_grained: FineGrained.optional().describe(
+      'Numbers of `hard_negatives_weight` and `text_contrast_weight`, of captions and of regions. Absent: as the paper has them, ' +
+        '10 texts, 0.95, a margin of 10, and weights of 3 and 0.4.',
     ),
     text_contrast_weight: weight
       .optional()

@@ -110,6 +110,15 @@ export const EmbedCaptionsConfig = z
         synonyms: countOrNone.describe('At most this many further names.'),
         gloss: z.boolean().describe('Whether the gloss becomes a text.'),
         hypernyms: countOrNone.describe('At most this many hypernyms, nearest first, as "NAME, a kind of HYPERNYM".'),
+        widest_hypernym: z
+          .number()
+          .gt(0)
+          .max(1)
+          .optional()
+          .describe(
+            'Share of the classes of the class file that a hypernym covers at most, for `clip.hypernyms_weight`: wider ones say too ' +
+              'little of a picture. Absent: 0.135, which leaves "animal" out.',
+          ),
         descriptions: countOrNone.describe('At most this many descriptions.'),
       })
       .describe('The texts that are made of a concept.'),

@@ -40,6 +40,9 @@ export const VocabularyConfig = z
   .strictObject({
     stage: z.literal('vocabulary').describe('Name of the stage.'),
     ...VocabularySettings.shape,
+    characters: count
+      .optional()
+      .describe('Characters of texts, of every source its share, that pieces are counted in. Absent: 20,000,000.'),
     first_tier: FirstTier.optional(),
     projection: ProjectionTexts.optional(),
   })
