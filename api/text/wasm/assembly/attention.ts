@@ -63,13 +63,7 @@ export function attend(
         store<f32>(scores + <usize>number * row + (rounded << 2), scale);
       }
       products(queries, half, half, keys, half << 3, <usize>((seen + 7) >> 3), scores, row, 4, 0);
-      for (let number = 0; number < rows; number++) {
-        const own = causal ? first + i + number + 1 : tokens;
-        const at = scores + <usize>number * row;
-        const behind = at + (rounded << 2);
-        const sum = weigh(at, own, seen, max(factor * load<f32>(behind), LEAST_FACTOR));
-        store<f32>(behind, ofValues / sum);
-      }
+      weigh(scores, row, rows, causal ? first + i + 1 : tokens, causal, seen, factor, ofValues);
       const length = (<usize>((seen + 7) & -8)) << 1;
       products(
         scores,
@@ -166,23 +160,45 @@ function products(
 }
 
 /**
- * 2 to the power of one row times `factor`, as softmax has it, in whole numbers of which FULL is their sum or nearly, as int16
- * from the row's start on. Returns that sum as it is. `own` scores count, those after them up to `seen` and to the end of the
- * panel do not.
+ * 2 to the power of each row of scores times `factor` and the query's scale behind it, as softmax has it, in whole numbers of which FULL is
+ * their sum or nearly, as int16 from the row's start on; behind it is `ofValues` by that sum as it is. Of the first row `own` scores
+ * count, of each further one one more where it is `causal`, those after them up to `seen` and to the end of the panel do not. Step by step
+ * for all rows, which do not wait for each other as the steps of one do.
  */
-function weigh(scores: usize, own: i32, seen: i32, factor: f32): f32 {
-  const end = scores + ((<usize>((seen + 7) & -8)) << 2);
-  for (let at = scores + ((<usize>own) << 2); at < end; at += 4) store<f32>(at, NEVER);
-  // Two at a time, so that none waits for the one before.
-  let most = v128.load(scores);
-  let other = v128.load(scores, 16);
-  for (let at = scores + 32; at < end; at += 32) {
-    most = f32x4.pmax(most, v128.load(at));
-    other = f32x4.pmax(other, v128.load(at, 16));
+function weigh(
+  scores: usize,
+  stride: usize,
+  rows: i32,
+  own: i32,
+  causal: i32,
+  seen: i32,
+  factor: f32,
+  ofValues: f32,
+): void {
+  const length = (<usize>((seen + 7) & -8)) << 2;
+  const last = scores + <usize>rows * stride;
+  const behind = stride - 16;
+  for (let at = scores; at < last; at += stride, own += causal) {
+    const end = at + length;
+    for (let hidden = at + ((<usize>own) << 2); hidden < end; hidden += 4) store<f32>(hidden, NEVER);
+    // Two at a time, so that none waits for the one before.
+    let most = v128.load(at);
+    let other = v128.load(at, 16);
+    for (let next = at + 32; next < end; next += 32) {
+      most = f32x4.pmax(most, v128.load(next));
+      other = f32x4.pmax(other, v128.load(next, 16));
+    }
+    store<f32>(at + behind, largest(f32x4.pmax(most, other)), 4);
   }
-  const top = f32x4.splat(-largest(f32x4.pmax(most, other)) * factor);
-  const total = sum(powers(scores, end, f32x4.splat(factor), top));
-  return sum(f32x4.convert_i32x4_s(shares(scores, end, f32x4.splat(FULL / total))));
+  for (let at = scores; at < last; at += stride) {
+    const scale = max(factor * load<f32>(at + behind), LEAST_FACTOR);
+    const top = f32x4.splat(-load<f32>(at + behind, 4) * scale);
+    store<f32>(at + behind, FULL / sum(powers(at, at + length, f32x4.splat(scale), top)), 4);
+  }
+  for (let at = scores; at < last; at += stride) {
+    const whole = shares(at, at + length, f32x4.splat(load<f32>(at + behind, 4)));
+    store<f32>(at + behind, ofValues / sum(f32x4.convert_i32x4_s(whole)));
+  }
 }
 
 /** Eight whole numbers as float32. */
