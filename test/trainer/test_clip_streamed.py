@@ -94,6 +94,12 @@ def test_a_stopped_training_goes_on_bit_for_bit(tmp_path, inputs, clip):
     assert 0 <= figures[1]["regulariser"] < 1e-3 < figures[4]["regulariser"]
 
 
+def test_a_recipe_says_how_many_images_are_mixed(tmp_path, inputs, clip):
+    said = {"nothing": {}, "as-many-as-then": {"mixed_images": 8192}, "few": {"mixed_images": 8}}
+    figures = {name: clip(write_job(tmp_path, "clip", inputs, CONFIG | more, name)) for name, more in said.items()}
+    assert figures["nothing"] == figures["as-many-as-then"] != figures["few"]
+
+
 def test_shards_that_break_while_they_are_read_leave_a_checkpoint_to_go_on_from(tmp_path, inputs, clip):
     longer = {**CONFIG, "schedule": schedule(40, lr=1e-2), "evaluate_every": 40}
     straight, broken = (write_job(tmp_path, "clip", inputs, longer, name) for name in ("straight", "broken"))

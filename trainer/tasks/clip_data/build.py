@@ -30,7 +30,7 @@ from tasks.clip_data.cached import CachedPairs, Sampler, StoredPairs
 from tasks.clip_data.frozen import FrozenTower
 from tasks.clip_data.measure import Measure
 from tasks.clip_data.regions import DevRegions, StoredRegions, region_options
-from tasks.clip_data.streamed import Asking, StreamedPairs, Streams, TextInputs
+from tasks.clip_data.streamed import MIXED_IMAGES, Asking, StreamedPairs, Streams, TextInputs, order_options
 from tasks.clip_data.wrong import WrongCaptions, most_wrong
 from towers.class_targets import load_class_targets
 from towers.crops import load_activations, load_whole_images, read_crops
@@ -215,8 +215,9 @@ def streamed_pairs(run: Run[ClipConfig], inputs: Inputs, frozen: FrozenTower, vo
     loaders = [PairLoader(files, shards, options, captions, stores), PairLoader(files, shards, whole, captions)]
     workers = max(1, min(MOST_WORKERS, (os.cpu_count() or 1) // run.world.local_size - 1))
     share = Share(run.world.rank, run.world.size, workers, pin=run.device.type == "cuda")
+    mixed = config.get("mixed_images", MIXED_IMAGES)
     return StreamedPairs(
-        Streams(loaders[0], labelled, counts, run.seed, share),
+        Streams(loaders[0], labelled, counts, lambda size: order_options(size, run.seed, mixed), share),
         loaders[1],
         frozen,
         text_inputs(run, vocabulary),

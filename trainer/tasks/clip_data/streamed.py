@@ -24,7 +24,7 @@ from towers.regions.seen import Regions
 MEASURED_IMAGES = 4000  # images that the mean image and an image's usual distance from it are computed of
 ROTATED_IMAGES = 16_384  # images, with a caption each, whose vectors say what the principal axes are
 MOST_LANES = 8  # machines that fetch different shards
-MIXED_IMAGES = 8192  # images from which a batch is drawn
+MIXED_IMAGES = 8192  # images from which a batch is drawn, where a recipe says nothing
 CHUNK = 64  # whole images that are decoded together
 
 TextInputs = Callable[[list[str], torch.Tensor | None], torch.Tensor]  # the text tower's, of texts and their features
@@ -33,14 +33,21 @@ TextInputs = Callable[[list[str], torch.Tensor | None], torch.Tensor]  # the tex
 class Streams:
     """A stream of captioned images and, where a batch has labelled ones, another of those."""
 
-    def __init__(self, loader: PairLoader, labelled: list[bool], counts: Counts, seed: int, share: Share) -> None:
+    def __init__(
+        self,
+        loader: PairLoader,
+        labelled: list[bool],
+        counts: Counts,
+        order: Callable[[int], OrderOptions],
+        share: Share,
+    ) -> None:
         chosen = {"captioned": [n for n, has in enumerate(labelled) if not has]}
         sizes = {"captioned": counts.captioned}
         if counts.labelled:
             chosen["labelled"] = [n for n, has in enumerate(labelled) if has]
             sizes["labelled"] = counts.labelled
         self.streams: dict[str, Stream[Batch]] = {
-            name: Stream(loader, order_options(size, seed), share, chosen[name], name) for name, size in sizes.items()
+            name: Stream(loader, order(size), share, chosen[name], name) for name, size in sizes.items()
         }
         self.at_work: dict[str, Iterator[Batch]] = {}
 
@@ -73,10 +80,10 @@ class Streams:
         self.at_work.clear()
 
 
-def order_options(batch: int, seed: int) -> OrderOptions:
+def order_options(batch: int, seed: int, mixed: int = MIXED_IMAGES) -> OrderOptions:
     """The order of a batch size alone, so that it is the same on any number of machines; lanes share the images that are mixed."""
     lanes = math.gcd(batch, MOST_LANES)
-    return OrderOptions(batch, seed, MIXED_IMAGES // lanes, lanes)
+    return OrderOptions(batch, seed, mixed // lanes, lanes)
 
 
 class Asking(NamedTuple):

@@ -119,6 +119,13 @@ export const ClipConfig = z
       'Terms of FG-CLIP and FG-CLIP 2 on `regions` of the data, whose texts `embed_captions.regions` embeds; needs ' +
         '`first_trainable_block`, and no `patch_dropout`. Absent: none.',
     ),
+    mixed_images: count
+      .min(8)
+      .optional()
+      .describe(
+        'Images in the order of their shards that are mixed with each other before batches are taken, where train images are ' +
+          'streamed. Absent: 8,192.',
+      ),
     fine_grained: FineGrained.optional().describe(
       'Numbers of `hard_negatives_weight` and `text_contrast_weight`, of captions and of regions. Absent: as the paper has them, ' +
         '10 texts, 0.95, a margin of 10, and weights of 3 and 0.4.',
