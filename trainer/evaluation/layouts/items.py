@@ -1,14 +1,13 @@
 """What a layout is read into: pictures that are still files, and what belongs to them."""
 
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import overload
 
 from PIL import Image
 
-from evaluation.streaming.lists import TextList
+from evaluation.streaming.lists import Pieces, TextList
 from towers.preprocess import decode
 
 Content = bytes | Image.Image
@@ -32,7 +31,7 @@ class Picture:
         return f"{self.file} {status.st_size} {status.st_mtime_ns} {self.box}"
 
 
-class PictureList(Sequence[Picture]):
+class PictureList(Pieces[Picture]):
     """Pictures by their files, in a list on the disk."""
 
     def __init__(self, pictures: Iterable[Picture] = ()) -> None:
@@ -49,19 +48,9 @@ class PictureList(Sequence[Picture]):
         """How many there are."""
         return len(self._lines)
 
-    @overload
-    def __getitem__(self, number: int) -> Picture: ...
-    @overload
-    def __getitem__(self, number: slice) -> list[Picture]: ...
-    def __getitem__(self, number: int | slice) -> Picture | list[Picture]:
-        """One of them, or some."""
-        if isinstance(number, slice):
-            return [picture_of(line) for line in self._lines[number]]
-        return picture_of(self._lines[number])
-
-    def __iter__(self) -> Iterator[Picture]:
-        """All of them, piece by piece."""
-        return map(picture_of, self._lines)
+    def some(self, numbers: range) -> list[Picture]:
+        """The pictures of those numbers."""
+        return [picture_of(line) for line in self._lines.some(numbers)]
 
 
 def picture_of(line: str) -> Picture:
