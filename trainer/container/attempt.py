@@ -70,17 +70,9 @@ def run_attempt(uri: str, settings: Settings, stop: Stop, log: Log) -> int:
 
 def run_alone(job: TrainingJob, remote: Folder, settings: Settings, stop: Stop, log: Log) -> int:
     """The attempt itself, while it, or the main one of its machines, holds the lease on the output."""
-    stage = job["config"]["stage"]
     machines, child = Machines.of(settings.env), Child.of(settings.env)
-    log_file = FILE_LOG if child is None else child.file(FILE_LOG)
-
-    # ---- prepare this machine ----------------------------------------------------------------------------------------------------------
-    if machines.leads:
-        for line in (remote.read(log_file) or b"").decode("utf-8", errors="replace").splitlines():
-            log.record(line)
-    log.info(f"job {job['id']}, stage {stage}, {time.strftime('%Y-%m-%d %H:%M:%S UTC', time.gmtime())}")
-    write_log = LogWriter(remote, log, machines, log_file)
-    write_log()  # shows a missing permission before hours of training
+    write_log = LogWriter(remote, log, machines, FILE_LOG if child is None else child.file(FILE_LOG))
+    write_log.begin(job)
     settings.work.mkdir(parents=True, exist_ok=True)
     work = Path(mkdtemp(prefix=f"{job['id']}-", dir=settings.work))
     try:
@@ -91,66 +83,86 @@ def run_alone(job: TrainingJob, remote: Folder, settings: Settings, stop: Stop, 
         results.child = child
         results.patience = lambda: min(stop.seconds_left() / 2, 60.0)
         stop.upload_seconds = results.upload_seconds
-        inputs = {role: work / "inputs" / role for role in job["inputs"]}
-        parts = {role: cast(Mapping[str, Any], job).get(key) for role, key in PARTED.items()}
-        fetches = [
-            fetch
-            for role, uri in job["inputs"].items()
-            for fetch in fetches_of_input(role, uri, inputs[role], parts.get(role))
-        ]
-        left = left_to_stream(job, fetches)
-        if child is not None or any(is_report(entry.path) for entry in remote.entries()):
-            left = left_in_store(job, [fetch for fetch in fetches if fetch.folder.uri == job["inputs"].get(DATA_ROLE)])
-            hold_places(left)
-        stays = {id(fetch) for fetch in left}
-        fetches = [fetch for fetch in fetches if id(fetch) not in stays]
-        weights = {item["uri"]: work / "weights" / str(number) for number, item in enumerate(job.get("weights", []))}
-        fetches += [fetch for uri, place in weights.items() for fetch in fetches_of_weights(uri, place)]
-        fetch_all(", ".join([*inputs, *(["weights"] if weights else [])]) or "no inputs", fetches, work, log.info)
+        weights = weights_in(job, work)
+        in_array = child is not None or any(is_report(entry.path) for entry in remote.entries())
+        local = fetch_inputs(job, work, weights, log, in_array=in_array)
         results.resume()
         machines.meet(remote, stop, log)
-        local = job | {
-            "inputs": {role: f"file://{folder}" for role, folder in inputs.items()},
-            "output": f"file://{output}",
-            **remote_inputs(job, left),
-        }
-        (work / FILE_JOB).write_text(json.dumps(local, indent=2), encoding="utf-8")
+        (work / FILE_JOB).write_text(json.dumps({**local, "output": f"file://{output}"}, indent=2), encoding="utf-8")
 
-        # ---- the stage -------------------------------------------------------------------------------------------------
-        command = stage_command(stage, work / FILE_JOB, settings, places_by_path(job, weights))
+        command = stage_command(job["config"]["stage"], work / FILE_JOB, settings, places_by_path(job, weights))
         process = stop.start(lambda: StageProcess(command, log))
         returncode = watch_stage(process, settings.sync_seconds, results, stop, write_log)
         code = exit_code(returncode, stop_requested=stop.requested_at is not None)
-        if code == 0 and not machines.leads:
-            log.info("this machine's part is done")
-            return 0
-        if code == 0 and child is not None:
-            persist(lambda: results.sync(stage_ended=True), stop, log)
-            log.info(f"the elements of child {child.number} of {child.size} are done")
-            write_log.last()
-            return 0
         if code == 0:
-            persist(lambda: results.publish(log.data()), stop, log)
-            log.info(f"finished: {remote.uri}/{FILE_REPORT}")
+            keep_result(results, stop, write_log)
             return 0
-
-        # ---- not finished ----------------------------------------------------------------------------------------------
         if code != EXIT_INTERRUPTED:
             log.info(explanation(returncode))
             write_log.last()
             return code
-        if results.upload_seconds() > stop.seconds_left():
-            log.info(
-                f"a checkpoint takes about {duration(results.upload_seconds())} to upload and "
-                f"{duration(stop.seconds_left())} are left: it may not arrive, the one uploaded before it stays"
-            )
-        # A stage that was killed may have left half a file.
-        persist(lambda: results.sync(stage_ended=returncode == EXIT_INTERRUPTED), stop, log)
-        log.info("stopped; run the same job again to go on")
-        write_log.last()
+        keep_checkpoint(results, stop, write_log, stage_ended=returncode == EXIT_INTERRUPTED)
         return EXIT_INTERRUPTED
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def weights_in(job: TrainingJob, work: Path) -> dict[str, Path]:
+    """Where the weights that the job names go on this machine, by their URI."""
+    return {item["uri"]: work / "weights" / str(number) for number, item in enumerate(job.get("weights", []))}
+
+
+def fetch_inputs(
+    job: TrainingJob, work: Path, weights: Mapping[str, Path], log: Log, *, in_array: bool
+) -> dict[str, Any]:
+    """Bring what the stage reads, but what it streams. Returns the job with its inputs on this machine.
+
+    `in_array`: children of an array job make or made its elements, which copy of the data what they read.
+    """
+    inputs = {role: work / "inputs" / role for role in job["inputs"]}
+    parts = {role: cast(Mapping[str, Any], job).get(key) for role, key in PARTED.items()}
+    fetches = [
+        fetch
+        for role, uri in job["inputs"].items()
+        for fetch in fetches_of_input(role, uri, inputs[role], parts.get(role))
+    ]
+    left = left_to_stream(job, fetches)
+    if in_array:
+        left = left_in_store(job, [fetch for fetch in fetches if fetch.folder.uri == job["inputs"].get(DATA_ROLE)])
+        hold_places(left)
+    stays = {id(fetch) for fetch in left}
+    fetches = [fetch for fetch in fetches if id(fetch) not in stays]
+    fetches += [fetch for uri, place in weights.items() for fetch in fetches_of_weights(uri, place)]
+    fetch_all(", ".join([*inputs, *(["weights"] if weights else [])]) or "no inputs", fetches, work, log.info)
+    places = {role: f"file://{folder}" for role, folder in inputs.items()}
+    return {**job, "inputs": places, **remote_inputs(job, left)}
+
+
+def keep_result(results: Results, stop: Stop, write_log: "LogWriter") -> None:
+    """Upload what a stage that came to its end has written: of all machines the main one does, of an array each child its part."""
+    log, child = write_log.log, results.child
+    if not write_log.machines.leads:
+        log.info("this machine's part is done")
+    elif child is not None:
+        persist(lambda: results.sync(stage_ended=True), stop, log)
+        log.info(f"the elements of child {child.number} of {child.size} are done")
+        write_log.last()
+    else:
+        persist(lambda: results.publish(log.data()), stop, log)
+        log.info(f"finished: {write_log.remote.uri}/{FILE_REPORT}")
+
+
+def keep_checkpoint(results: Results, stop: Stop, write_log: "LogWriter", *, stage_ended: bool) -> None:
+    """Upload what a stage that was stopped has saved; one that was killed may have left half a file (`stage_ended` false)."""
+    log = write_log.log
+    if results.upload_seconds() > stop.seconds_left():
+        log.info(
+            f"a checkpoint takes about {duration(results.upload_seconds())} to upload and "
+            f"{duration(stop.seconds_left())} are left: it may not arrive, the one uploaded before it stays"
+        )
+    persist(lambda: results.sync(stage_ended=stage_ended), stop, log)
+    log.info("stopped; run the same job again to go on")
+    write_log.last()
 
 
 def places_by_path(job: TrainingJob, fetched: Mapping[str, Path]) -> dict[str, str]:
@@ -220,6 +232,15 @@ class LogWriter:
     log: Log
     machines: Machines
     file: str = FILE_LOG
+
+    def begin(self, job: TrainingJob) -> None:
+        """After what attempts before wrote. Uploaded at once: that shows a missing permission before hours of training."""
+        if self.machines.leads:
+            for line in (self.remote.read(self.file) or b"").decode("utf-8", errors="replace").splitlines():
+                self.log.record(line)
+        now = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
+        self.log.info(f"job {job['id']}, stage {job['config']['stage']}, {now}")
+        self()
 
     def __call__(self) -> None:
         """As it is now."""

@@ -104,7 +104,6 @@ def run_element(plan: Plan, element: Element, out: Path, maker: Maker = ALONE) -
     started = time.monotonic()
     (out / FOLDER).mkdir(parents=True, exist_ok=True)
     source = plan.sources[element.source]
-    translated = translated_captions(plan.data, source.translated)
     brought = bring_tars(plan, element)
     writers: dict[str, ShardWriter] = {}
     rows: list[Row] = []
@@ -115,24 +114,19 @@ def run_element(plan: Plan, element: Element, out: Path, maker: Maker = ALONE) -
         reason, image, kept = checked(sample, source, plan)
         if split is None:
             reason, image = "label held out by another source", None
+        at = {"source": source.path, "key": sample.key}
         if reason is not None:
-            drops.append({"source": source.path, "key": sample.key, "reason": reason})
+            drops.append(at | {"reason": reason})
         if image is None or split is None:
             continue
         if split not in writers:
             writers[split] = ShardWriter(out / f"{shard_name(split, element.number)}.tar")
         place = writers[split].add(full_key(source, sample.key), image)
-        row: Row = {"key": sample.key, "shard": writers[split].file.name, "place": place}
-        row |= {"captions": [sample.caption(number) for number in kept]}
-        if sample.roles is not None:
-            row["roles"] = [sample.roles[number] for number in kept]
-        row |= sample.about
-        details, unusable = kept_details(sample.details, sample.every_caption, plan.caption_chars[1])
-        row |= details | ({SIZE: upright_size(Image.open(io.BytesIO(image)))} if REGIONS in details else {})
-        at = {"source": source.path, "key": sample.key}
+        about, unusable = row_of(sample, image, kept, plan.caption_chars[1])
+        translated = captions_in_other_languages(plan.data, source, sample.key)
+        row = {"key": sample.key, "shard": writers[split].file.name, "place": place} | about | translated
+        rows.append({"split": split, "row": row})
         drops += [at | {"reason": reason, "count": count} for reason, count in unusable.items()]
-        tr = {language: texts[sample.key] for language, texts in translated.items() if sample.key in texts}
-        rows.append({"split": split, "row": row | ({"tr": tr} if tr else {})})
         hashes.append(hashes_of(source, sample.key, image, near=plan.hashes))
     for writer in writers.values():
         writer.close()
@@ -217,6 +211,25 @@ def split_of(sample: Sample, source: Source, held_out: float) -> str | None:
     if source.split != "train" or label is None or not is_held_out(label, held_out):
         return source.split
     return "unseen" if is_held_out(label, source.hold_out_labels) else None
+
+
+def row_of(sample: Sample, image: bytes, kept: list[int], longest: int) -> tuple[Row, dict[str, int]]:
+    """What a row says of a sample beside its place, and how many of its details are unusable, by reason."""
+    row: Row = {"captions": [sample.caption(number) for number in kept]}
+    if sample.roles is not None:
+        row["roles"] = [sample.roles[number] for number in kept]
+    details, unusable = kept_details(sample.details, sample.every_caption, longest)
+    row |= sample.about | details
+    if REGIONS in details:
+        row[SIZE] = upright_size(Image.open(io.BytesIO(image)))
+    return row, unusable
+
+
+def captions_in_other_languages(data: Path, source: Source, key: str) -> Row:
+    """`tr` of a row: the translated captions of that image, by language; nothing where it has none."""
+    translated = translated_captions(data, source.translated)
+    tr = {language: texts[key] for language, texts in translated.items() if key in texts}
+    return {"tr": tr} if tr else {}
 
 
 @lru_cache(maxsize=2)

@@ -14,7 +14,7 @@ from typing import IO
 
 import numpy as np
 
-from contracts.types import PreparedDrop, PreparedShard
+from contracts.types import Artefact, PreparedDrop, PreparedShard
 from data.doubles import Doubles
 from data.elements import (
     FOLDER,
@@ -50,8 +50,9 @@ class Joined:
     seconds: float = 0.0  # that one machine would have taken for all elements
     seconds_in_array: float = 0.0  # of those that children of an array job made
 
-    def drop(self, row: Row) -> None:
-        """Count what was left out. The reason up to a colon is its kind, the rest an example."""
+    def drop(self, row: Row, written: "Jsonl") -> None:
+        """Write and count what was left out. The reason up to a colon is its kind, the rest an example."""
+        written.write(row)
         kind, _, found = row["reason"].partition(":")
         key = row["source"], kind
         if key not in self.drops:
@@ -60,6 +61,16 @@ class Joined:
         drop["count"] += row.get("count", 1)
         if len(drop["examples"]) < EXAMPLES:
             drop["examples"].append(f"{row['key']}{f' ({found.strip()})' if found else ''}")
+
+    def count(self, split: str, row: Row) -> None:
+        """Count what a row that is kept holds."""
+        self.images[split] += 1
+        self.captions[split] += len(row["captions"])
+        self.characters[split] += sum(map(len, row["captions"]))
+        self.negatives[split] += len(row.get(NEGATIVES, ()))
+        self.regions[split] += len(row.get(REGIONS, ()))
+        if "label" in row:
+            self.labels[split].add(row["label"])
 
     def dropped(self) -> Counter[str]:
         """How many were left out by kind of reason."""
@@ -77,60 +88,25 @@ def join(plan: Plan, out: Path, *, with_set: bool, near: int | None) -> Joined:
     joined = Joined()
     joined.seconds = sum(report["seconds"] for report in reports)
     joined.seconds_in_array = sum(report["seconds"] for report in reports if report["in_array"])
-    kept: Counter[str] = Counter()
     with Jsonl(out / "dropped.jsonl") as dropped:
         for element, report in zip(plan.elements, reports, strict=True):
             source = plan.sources[element.source]
             for row in rows_of(drops_file(out, element.number)):
-                dropped.write(row)
-                joined.drop(row)
-            shards = {split: Jsonl(out / f"{shard_name(split, element.number)}.jsonl") for split in report["tars"]}
-            captions: Counter[str] = Counter()
-            labelled: Counter[str] = Counter()
-            regions: Counter[str] = Counter()
+                joined.drop(row, dropped)
+            shards = {split: ShardRows(out, shard_name(split, element.number)) for split in report["tars"]}
             for both in rows_of(rows_file(out, element.number)):
                 split, row = both["split"], both["row"]
                 key, reason = doubles.next(source, element.path, row["key"])
                 if reason is not None:
-                    left_out = {"source": source.path, "key": row["key"], "reason": reason}
-                    dropped.write(left_out)
-                    joined.drop(left_out)
+                    joined.drop({"source": source.path, "key": row["key"], "reason": reason}, dropped)
                     continue
-                shards[split].write(row | {"key": key})
-                captions[split] += len(row["captions"])
-                joined.characters[split] += sum(map(len, row["captions"]))
-                joined.negatives[split] += len(row.get(NEGATIVES, ()))
-                regions[split] += len(row.get(REGIONS, ()))
+                shards[split].add(row | {"key": key})
+                joined.count(split, row)
                 if plan.counts_languages:
                     joined.languages += count_languages(row["captions"], source.language)
-                if "label" in row:
-                    joined.labels[split].add(row["label"])
-                    labelled[split] += 1
-            for split, rows in shards.items():
-                rows.close()
-                if rows.count == 0:
-                    rows.file.unlink()
-                    (out / report["tars"][split]["path"]).unlink(missing_ok=True)
-                    continue
-                kept[source.name] += rows.count
-                joined.images[split] += rows.count
-                joined.captions[split] += captions[split]
-                joined.regions[split] += regions[split]
-                joined.shards.append(
-                    {
-                        "kind": "pairs",
-                        "split": split,  # pyright: ignore[reportArgumentType]
-                        "source": source.name,
-                        "rows": artefact(out, rows.file.name),
-                        "images": report["tars"][split],
-                        "count": rows.count,
-                        "captions": captions[split],
-                        "labelled": labelled[split],
-                    }
-                )
-                if regions[split]:
-                    joined.shards[-1]["regions"] = regions[split]
-    refuse_empty(plan, joined, kept)
+            for split, shard in shards.items():
+                joined.shards += shard.close(split, source.name, report["tars"][split])
+    refuse_empty(plan, joined)
     return joined
 
 
@@ -142,10 +118,11 @@ def finished(out: Path, number: int) -> ElementReport:
     return report
 
 
-def refuse_empty(plan: Plan, joined: Joined, kept: Counter[str]) -> None:
+def refuse_empty(plan: Plan, joined: Joined) -> None:
     """A source of which no image is left is wrong in its path, its format or a filter: what was dropped says which."""
+    kept = {shard["source"] for shard in joined.shards}
     for source in plan.sources:
-        if kept[source.name] == 0:
+        if source.name not in kept:
             reasons = [drop for drop in joined.drops.values() if drop["source"] == source.path]
             found = ", ".join(f"{drop['reason']}: {drop['count']} such as {drop['examples'][0]}" for drop in reasons)
             raise ValueError(
@@ -192,3 +169,39 @@ class Jsonl:
             self.close()
         else:
             self.out.close()
+
+
+class ShardRows:
+    """The rows of a shard beside its tar, and what they hold."""
+
+    def __init__(self, out: Path, name: str) -> None:
+        self.out, self.rows = out, Jsonl(out / f"{name}.jsonl")
+        self.captions = self.labelled = self.regions = 0
+
+    def add(self, row: Row) -> None:
+        """One more row."""
+        self.rows.write(row)
+        self.captions += len(row["captions"])
+        self.labelled += "label" in row
+        self.regions += len(row.get(REGIONS, ()))
+
+    def close(self, split: str, source: str, images: Artefact) -> list[PreparedShard]:
+        """The shard as the manifest has it. One of which no row is left is deleted, and its tar."""
+        self.rows.close()
+        if self.rows.count == 0:
+            self.rows.file.unlink()
+            (self.out / images["path"]).unlink(missing_ok=True)
+            return []
+        shard: PreparedShard = {
+            "kind": "pairs",
+            "split": split,  # pyright: ignore[reportAssignmentType]
+            "source": source,
+            "rows": artefact(self.out, self.rows.file.name),
+            "images": images,
+            "count": self.rows.count,
+            "captions": self.captions,
+            "labelled": self.labelled,
+        }
+        if self.regions:
+            shard["regions"] = self.regions
+        return [shard]

@@ -77,66 +77,15 @@ class StudentTexts:
 
 def read_student_texts(prepared: Path, features: Path, folder: Path) -> StudentTexts:
     """All texts of a run of `prepare` that have a target, in files without names in `folder`."""
-    kinds = {kind: KindWriter(folder) for kind in (*SETS, "captions_tr", "translations", "names")}
-    translated = [row for row in each_text_row(prepared, "concepts", "train") if row.get("tr")]
-    sets = [*SETS.values(), TRANSLATED]
-    found = _Targets(features, sets, {text.casefold() for row in translated for text in forms_of(row)}, folder)
-    languages: dict[str, TextWriter] = defaultdict(lambda: TextWriter(folder))
-    groups = FlatFile(folder, np.int64)
-    first_of_label: dict[str, int] = {}
-
-    # ---- captions, which give their mean to captions of their image in other languages -------------------------------
-    captions = found.texts("pairs.train")
-    row, caption = next(captions, NONE)
-    for number, pair in enumerate(each_pair(prepared, "train")):
-        rows: list[int] = []
-        while caption is not None and caption["id"] == pair["key"]:
-            kinds["captions"].add(caption["text"], row, number)
-            rows.append(row)
-            row, caption = next(captions, NONE)
-        groups.add_number(
-            first_of_label.setdefault(normalised_label(pair["label"]), number) if "label" in pair else number
-        )
-        target = found.add_mean(rows) if rows and pair.get("tr") else None
-        for language, texts in pair["tr"].items() if target is not None else ():
-            for text in texts:
-                kinds["captions_tr"].add(text, target or 0, number)
-                languages[language].add(text)
-    if caption is not None:
-        raise ValueError(
-            f"{features} has captions of {caption['id']} in another order than {prepared}: embed them again"
-        )
+    texts = _Texts(prepared, features, folder)
+    texts.read_captions()
     for kind, name in SETS.items():
         if kind != "captions":
-            for row, embedded in found.texts(name):
-                kinds[kind].add(embedded["text"], row)
-
-    # ---- translations: the target is that of the English sentence ----------------------------------------------------
-    english = found.texts(TRANSLATED)
-    row, sentence = next(english, NONE)
-    for text_row in each_text_row(prepared, "translations", "train"):
-        if sentence is None:
-            break
-        if sentence["id"] == text_row["id"]:
-            for language, text in translations_in(text_row):
-                kinds["translations"].add(text, row)
-                languages[language].add(text)
-            row, sentence = next(english, NONE)
-
-    # ---- names of concepts in other languages: the target is that of the English names -------------------------------
-    for concept in translated:
-        rows = [row for text in forms_of(concept) if (row := found.row_of.get(text.casefold())) is not None]
-        if not rows:
-            continue
-        target = found.add_mean(rows)
-        for language, names in concept["tr"].items():
-            for name in names:
-                languages[language].add(name)
-                for text in (name, *(sentence.format(name) for sentence in SENTENCES.get(language, []))):
-                    kinds["names"].add(text, target)
-    present = {name: kind for name, writer in kinds.items() if len((kind := writer.kind()).texts)}
-    of_languages = {language: writer.table() for language, writer in languages.items()}
-    return StudentTexts(present, found.sets, found.means.table(), of_languages, groups.mapped())
+            for row, embedded in texts.targets.texts(name):
+                texts.kinds[kind].add(embedded["text"], row)
+    texts.read_translations()
+    texts.read_names()
+    return texts.found()
 
 
 def forms_of(concept: Row) -> list[str]:
@@ -144,6 +93,77 @@ def forms_of(concept: Row) -> list[str]:
     return [
         text for name in concept["names"] for text in (name, *(sentence.format(name) for sentence in SENTENCES["en"]))
     ]
+
+
+class _Texts:
+    """What `read_student_texts` has found so far."""
+
+    def __init__(self, prepared: Path, features: Path, folder: Path) -> None:
+        self.prepared, self.features = prepared, features
+        self.kinds = {kind: KindWriter(folder) for kind in (*SETS, "captions_tr", "translations", "names")}
+        self.concepts = [row for row in each_text_row(prepared, "concepts", "train") if row.get("tr")]
+        wanted = {text.casefold() for row in self.concepts for text in forms_of(row)}
+        self.targets = _Targets(features, [*SETS.values(), TRANSLATED], wanted, folder)
+        self.languages: dict[str, TextWriter] = defaultdict(lambda: TextWriter(folder))
+        self.groups = FlatFile(folder, np.int64)
+
+    def read_captions(self) -> None:
+        """Captions, whose mean is the target of captions of their image in other languages."""
+        captions = self.targets.texts("pairs.train")
+        row, caption = next(captions, NONE)
+        first_of_label: dict[str, int] = {}
+        for number, pair in enumerate(each_pair(self.prepared, "train")):
+            rows: list[int] = []
+            while caption is not None and caption["id"] == pair["key"]:
+                self.kinds["captions"].add(caption["text"], row, number)
+                rows.append(row)
+                row, caption = next(captions, NONE)
+            label = pair.get("label")
+            group = number if label is None else first_of_label.setdefault(normalised_label(label), number)
+            self.groups.add_number(group)
+            if rows and pair.get("tr"):
+                target = self.targets.add_mean(rows)
+                for language, texts in pair["tr"].items():
+                    for text in texts:
+                        self.kinds["captions_tr"].add(text, target, number)
+                        self.languages[language].add(text)
+        if caption is not None:
+            raise ValueError(
+                f"{self.features} has captions of {caption['id']} in another order than {self.prepared}: embed them again"
+            )
+
+    def read_translations(self) -> None:
+        """Translations, whose target is that of the English sentence."""
+        english = self.targets.texts(TRANSLATED)
+        row, sentence = next(english, NONE)
+        for text_row in each_text_row(self.prepared, "translations", "train"):
+            if sentence is None:
+                break
+            if sentence["id"] == text_row["id"]:
+                for language, text in translations_in(text_row):
+                    self.kinds["translations"].add(text, row)
+                    self.languages[language].add(text)
+                row, sentence = next(english, NONE)
+
+    def read_names(self) -> None:
+        """Names of concepts in other languages, whose target is that of the English names. After all sets, which say their numbers."""
+        row_of = self.targets.row_of
+        for concept in self.concepts:
+            rows = [row for text in forms_of(concept) if (row := row_of.get(text.casefold())) is not None]
+            if not rows:
+                continue
+            target = self.targets.add_mean(rows)
+            for language, names in concept["tr"].items():
+                for name in names:
+                    self.languages[language].add(name)
+                    for text in (name, *(sentence.format(name) for sentence in SENTENCES.get(language, []))):
+                        self.kinds["names"].add(text, target)
+
+    def found(self) -> StudentTexts:
+        """All of it."""
+        kinds = {name: kind for name, writer in self.kinds.items() if len((kind := writer.kind()).texts)}
+        languages = {language: writer.table() for language, writer in self.languages.items()}
+        return StudentTexts(kinds, self.targets.sets, self.targets.means.table(), languages, self.groups.mapped())
 
 
 class _Targets:
