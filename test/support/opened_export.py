@@ -1,6 +1,7 @@
-"""Opens an exported model with the library that it was written for: `python test/support/opened_export.py FORMAT FOLDER MANIFEST PICTURE TEXT…`.
+"""Opens exported models with the library that each was written for: `python test/support/opened_export.py PICTURE TEXT…`.
 
-Prints the vectors of the texts and of the picture as JSON, as far as the folder has towers.
+Each line of standard input is {"format", "folder", "manifest"}; it is answered by a line: the vectors of the texts and of the
+picture as JSON, as far as the folder has towers. One process for many, because the libraries take seconds to import.
 """
 
 import json
@@ -14,13 +15,15 @@ import towers  # noqa: E402, F401  (makes transformers importable beside a CPU b
 
 
 def main() -> None:
-    """Print the vectors."""
+    """Answer line by line."""
     from opened_exports import opened
 
-    layout, folder, manifest, picture, *texts = sys.argv[1:]
-    recipe = json.loads(Path(manifest).read_text(encoding="utf-8"))["image"]["preprocess"]
-    found = opened(layout, Path(folder), texts, Path(picture), recipe)
-    print(json.dumps({part: vectors.tolist() for part, vectors in found.items()}))
+    picture, *texts = sys.argv[1:]
+    for line in sys.stdin:
+        asked = json.loads(line)
+        recipe = json.loads(Path(asked["manifest"]).read_text(encoding="utf-8"))["image"]["preprocess"]
+        found = opened(asked["format"], Path(asked["folder"]), texts, Path(picture), recipe)
+        print(json.dumps({part: vectors.tolist() for part, vectors in found.items()}), flush=True)
 
 
 if __name__ == "__main__":
