@@ -4,7 +4,7 @@
 export interface Kernels {
   /** uint8 matrix at `from` into panels at `to`, behind which scales and biases of its columns are. */
   pack(from: number, depth: number, width: number, to: number): void;
-  /** A packed matrix in the order in which this build multiplies: once, in place, before the first product. */
+  /** A packed matrix in the order in which `multiply` reads it: once, in place, before the first product. */
   arrange(matrix: number, depth: number, width: number): void;
   /** Whole numbers for rows, with scale and low of each in `info`. */
   quantize(x: number, rows: number, width: number, q: number, info: number): void;
@@ -73,9 +73,31 @@ export function createPlan() {
 }
 export type Plan = ReturnType<typeof createPlan>;
 
-/** The module over a memory that never grows. */
-export function start(module: WebAssembly.Module, pages: number): { kernels: Kernels; memory: WebAssembly.Memory } {
+/** Whether WebAssembly compares each address with the end of memory, as in workerd; elsewhere pages behind the memory trap. */
+export function comparesAddresses(): boolean {
+  const { navigator } = globalThis as { navigator?: { userAgent?: string } };
+  return navigator?.userAgent === 'Cloudflare-Workers';
+}
+
+/** What the module exports beside them: a product, and an order of weights for it, for hosts that compare addresses. */
+interface Exports extends Omit<Kernels, 'arrange'> {
+  arrange(matrix: number, depth: number, width: number, turned: number): void;
+  multiplyTurned: Kernels['multiply'];
+}
+
+/** The module over a memory that never grows. `turned` says which of two loops multiplies; the results are the same. */
+export function start(
+  module: WebAssembly.Module,
+  pages: number,
+  turned = comparesAddresses(),
+): { kernels: Kernels; memory: WebAssembly.Memory } {
   const memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
-  const { exports } = new WebAssembly.Instance(module, { env: { memory } });
-  return { kernels: exports as unknown as Kernels, memory };
+  const instance = new WebAssembly.Instance(module, { env: { memory } });
+  const exports = instance.exports as unknown as Exports;
+  const kernels: Kernels = {
+    ...exports,
+    multiply: turned ? exports.multiplyTurned : exports.multiply,
+    arrange: (matrix, depth, width) => exports.arrange(matrix, depth, width, Number(turned)),
+  };
+  return { kernels, memory };
 }

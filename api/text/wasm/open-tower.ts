@@ -16,7 +16,7 @@ import { loadWeights } from './weights.ts';
  * How addresses follow from the sizes of a tower, and in which order `pack` writes a matrix. Another number for every change of
  * either: files of the one before are then left alone, and their graphs packed where they are opened.
  */
-export const LAYOUT = 2;
+export const LAYOUT = 3;
 
 const FORMAT = 'edge-clip packed weights';
 

@@ -93,7 +93,7 @@ function added(total: v128, x: v128, y: v128, v: v128, z: v128): v128 {
 
 /**
  * Four rows of int16, `pitch` bytes apart and `length` bytes long, by `panels` panels of eight columns, `size` bytes apart: four
- * dimensions of queries and keys in a round, or four keys of weights and values. Two products are added to each sum at once: loops of
+ * dimensions of queries and keys in a round, or four keys of weights and values, turned as sums.ts says. Two products are added to each sum at once: loops of
  * more rounds in one the compiler reorders until sums are in memory. Each row's sums become float32 at `out`, `stride` bytes apart.
  * Where there are `scales`, as far apart as rows are, they are multiplied with them, and only the first `count` rows are stored.
  */
@@ -128,20 +128,20 @@ function products(
       const k1 = v128.load(k, 16);
       const k2 = v128.load(k, 32);
       const k3 = v128.load(k, 48);
-      let y = v128.load32_splat(a);
-      let z = v128.load32_splat(a, 4);
+      let y = v128.load64_splat(a);
+      let z = v128.shuffle<i32>(y, y, 1, 0, 3, 2);
       a0 = added(a0, k0, y, k2, z);
       a1 = added(a1, k1, y, k3, z);
-      y = v128.load32_splat(b);
-      z = v128.load32_splat(b, 4);
+      y = v128.load64_splat(b);
+      z = v128.shuffle<i32>(y, y, 1, 0, 3, 2);
       b0 = added(b0, k0, y, k2, z);
       b1 = added(b1, k1, y, k3, z);
-      y = v128.load32_splat(c);
-      z = v128.load32_splat(c, 4);
+      y = v128.load64_splat(c);
+      z = v128.shuffle<i32>(y, y, 1, 0, 3, 2);
       c0 = added(c0, k0, y, k2, z);
       c1 = added(c1, k1, y, k3, z);
-      y = v128.load32_splat(d);
-      z = v128.load32_splat(d, 4);
+      y = v128.load64_splat(d);
+      z = v128.shuffle<i32>(y, y, 1, 0, 3, 2);
       d0 = added(d0, k0, y, k2, z);
       d1 = added(d1, k1, y, k3, z);
     }

@@ -2,5 +2,5 @@
 // allocated and nothing is kept: every function reads and writes where it is told to.
 export { attend } from './attention';
 export { arrange, pack } from './packing';
-export { multiply } from './product';
+export { multiply, multiplyTurned } from './product';
 export { addProduct, addRows, divide, mean, normalize, quantize, unpack } from './rows';

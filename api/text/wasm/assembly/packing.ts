@@ -1,7 +1,7 @@
 // The int8 matrices of layers in panels of 8 columns: weights panel by panel, then scale, sum and bias of each column in float32,
 // then marks. A panel holds what products read, in their order: of 4 rows after each other, for each of the 8 columns, 4
-// weights. Both builds pack for steps of 4, so that a file of packed weights serves either; `arrange` makes steps of 2 of them
-// where those are what is multiplied: see sums.ts, which has the reasons for the marks, too.
+// weights, and the steps turned two by two. Both builds pack like that, so that a file of packed weights serves either; `arrange` puts
+// steps of 2 rows, or straight ones, in their place where those are what is multiplied: see sums.ts, and repairs.ts for the marks.
 
 /** What the weights of one sign may sum to in a number of int16, for activations up to 127. */
 const ROOM: i16 = 258;
@@ -31,6 +31,8 @@ export function pack(from: usize, depth: i32, width: i32, to: usize): void {
       }
       interleave(to);
       interleave(to + 32);
+      turn(to, to + 32);
+      turn(to + 16, to + 48);
       store<u8>(marks++, markOf(to));
     }
     const scale = scales + (column << 2);
@@ -48,18 +50,42 @@ function interleave(at: usize): void {
   v128.store(at, v128.shuffle<i16>(first, second, 4, 12, 5, 13, 6, 14, 7, 15), 16);
 }
 
-/** A packed matrix in the steps of this build, in place. Once, before the first product with it. */
-export function arrange(matrix: usize, depth: i32, width: i32): void {
-  if (ASC_FEATURE_RELAXED_SIMD) return;
-  for (const end = matrix + <usize>depth * <usize>width; matrix < end; matrix += 32) separate(matrix);
+/** Exchanges every other column of two vectors of four, in place: straight steps become turned ones, and turned ones straight. */
+function turn(one: usize, other: usize): void {
+  const first = v128.load(one);
+  const second = v128.load(other);
+  v128.store(one, v128.shuffle<i32>(first, second, 0, 5, 2, 7));
+  v128.store(other, v128.shuffle<i32>(second, first, 0, 5, 2, 7));
 }
 
-/** Takes back what `interleave` did. */
-function separate(at: usize): void {
-  const first = v128.load(at);
-  const second = v128.load(at, 16);
-  v128.store(at, v128.shuffle<i16>(first, second, 0, 2, 4, 6, 8, 10, 12, 14));
-  v128.store(at, v128.shuffle<i16>(first, second, 1, 3, 5, 7, 9, 11, 13, 15), 16);
+/**
+ * A packed matrix in the steps of this build, `turned` as `multiplyTurned` has them or straight as `multiply` has, in place. Once, before the first
+ * product with it.
+ */
+export function arrange(matrix: usize, depth: i32, width: i32, turned: bool): void {
+  if (ASC_FEATURE_RELAXED_SIMD && turned) return;
+  for (const end = matrix + <usize>depth * <usize>width; matrix < end; matrix += 64) {
+    turn(matrix, matrix + 32);
+    turn(matrix + 16, matrix + 48);
+    if (ASC_FEATURE_RELAXED_SIMD) continue;
+    separate(matrix, turned);
+    separate(matrix + 32, turned);
+  }
+}
+
+/** Takes back what `interleave` did: two steps of 2 rows, eight columns each. */
+function separate(at: usize, turned: bool): void {
+  const low = v128.load(at);
+  const high = v128.load(at, 16);
+  const first = v128.shuffle<i16>(low, high, 0, 2, 4, 6, 8, 10, 12, 14);
+  const second = v128.shuffle<i16>(low, high, 1, 3, 5, 7, 9, 11, 13, 15);
+  if (turned) {
+    v128.store(at, v128.shuffle<i16>(first, second, 0, 9, 2, 11, 4, 13, 6, 15));
+    v128.store(at, v128.shuffle<i16>(second, first, 0, 9, 2, 11, 4, 13, 6, 15), 16);
+  } else {
+    v128.store(at, first);
+    v128.store(at, second, 16);
+  }
 }
 
 /** Up to which activation the sums of two products with the weights of a round stay within int16; 0: whatever the activations are. */

@@ -1,4 +1,5 @@
-// Queries, keys and values of one head as int16, keys and values in the order in which attention reads them.
+// Queries, keys and values of one head as int16, keys and values in the order in which attention reads them: two pairs of dimensions, or of
+// tokens, are exchanged in every other column, as steps are that are turned (see sums.ts).
 import { largest, whole } from './math';
 
 /** The largest absolute value of `tokens` rows of `head` bytes. Four sums at a time, so that none waits for the one before. */
@@ -48,10 +49,10 @@ export function packKeys(from: usize, stride: usize, tokens: i32, head: usize, f
       const x = narrowed(b + k, scale);
       const y = narrowed(c + k, scale);
       const z = narrowed(d + k, scale);
-      const low = v128.shuffle<i32>(w, x, 0, 4, 1, 5);
-      const high = v128.shuffle<i32>(w, x, 2, 6, 3, 7);
-      const more = v128.shuffle<i32>(y, z, 0, 4, 1, 5);
-      const most = v128.shuffle<i32>(y, z, 2, 6, 3, 7);
+      const low = v128.shuffle<i32>(w, x, 0, 5, 1, 4);
+      const high = v128.shuffle<i32>(w, x, 2, 7, 3, 6);
+      const more = v128.shuffle<i32>(y, z, 0, 5, 1, 4);
+      const most = v128.shuffle<i32>(y, z, 2, 7, 3, 6);
       v128.store(at, v128.shuffle<i64>(low, more, 0, 2));
       v128.store(at, v128.shuffle<i64>(low, more, 1, 3), 32);
       v128.store(at, v128.shuffle<i64>(high, most, 0, 2), 64);
@@ -63,17 +64,32 @@ export function packKeys(from: usize, stride: usize, tokens: i32, head: usize, f
 /** Values of one head in panels of eight dimensions: those of each two tokens, with zeros up to a multiple of eight tokens. */
 export function packValues(from: usize, stride: usize, tokens: i32, head: usize, factor: f32, to: usize): void {
   const scale = f32x4.splat(factor);
+  const rounded = (tokens + 7) & -8;
   for (let k: usize = 0; k < head; k += 32, from += 32) {
     let at = from;
-    let token = 0;
-    for (; token < tokens; token += 2, at += stride * 2, to += 32) {
-      const x = narrowed(at, scale);
-      const y = token + 1 < tokens ? narrowed(at + stride, scale) : i16x8.splat(0);
-      v128.store(to, v128.shuffle<i16>(x, y, 0, 8, 1, 9, 2, 10, 3, 11));
-      v128.store(to, v128.shuffle<i16>(x, y, 4, 12, 5, 13, 6, 14, 7, 15), 16);
+    for (let left = tokens, end = tokens - rounded; left > end; left -= 4, at += stride * 4, to += 64) {
+      const w = left > 0 ? narrowed(at, scale) : i16x8.splat(0);
+      const x = left > 1 ? narrowed(at + stride, scale) : i16x8.splat(0);
+      const y = left > 2 ? narrowed(at + stride * 2, scale) : i16x8.splat(0);
+      const z = left > 3 ? narrowed(at + stride * 3, scale) : i16x8.splat(0);
+      putTurned(to, lowPairs(w, x), lowPairs(y, z));
+      putTurned(to + 16, highPairs(w, x), highPairs(y, z));
     }
-    for (; token & 7; token += 2, to += 32) put(to, i16x8.splat(0), i16x8.splat(0));
   }
+}
+
+function lowPairs(x: v128, y: v128): v128 {
+  return v128.shuffle<i16>(x, y, 0, 8, 1, 9, 2, 10, 3, 11);
+}
+
+function highPairs(x: v128, y: v128): v128 {
+  return v128.shuffle<i16>(x, y, 4, 12, 5, 13, 6, 14, 7, 15);
+}
+
+/** Pairs of two tokens and of the next two, of four columns each, 32 bytes apart. */
+function putTurned(at: usize, first: v128, second: v128): void {
+  v128.store(at, v128.shuffle<i32>(first, second, 0, 5, 2, 7));
+  v128.store(at, v128.shuffle<i32>(second, first, 0, 5, 2, 7), 32);
 }
 
 /** Two vectors after each other. */

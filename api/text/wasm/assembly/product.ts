@@ -1,6 +1,7 @@
 // Products of rows with the int8 matrices of layers, which lie in panels: see packing.ts.
 import { fused, gelus, geluTanh, quickGelu } from './math';
-import { crests, repair, sumFour, sumThree, sumTwo } from './sums';
+import { crests, repair } from './repairs';
+import { sumFour, sumThree, sumTwo } from './sums';
 
 /** What happens to a product before it is stored: nothing, one of three GELUs, or the number that is there is added. */
 const STORE: i32 = 0;
@@ -19,6 +20,35 @@ const SUMS = memory.data(<i32>SUM * (BLOCK + 1), 16);
 
 /** Rows of `quantize` times a packed matrix. In the relaxed build an eighth of a row's bytes, and one more, is written behind the last one. */
 export function multiply(
+  q: usize,
+  info: usize,
+  rows: i32,
+  panels: usize,
+  depth: i32,
+  width: i32,
+  out: usize,
+  stride: usize,
+  finish: i32,
+): void {
+  product<u8>(q, info, rows, panels, depth, width, out, stride, finish);
+}
+
+/** The same of a matrix whose steps are turned. */
+export function multiplyTurned(
+  q: usize,
+  info: usize,
+  rows: i32,
+  panels: usize,
+  depth: i32,
+  width: i32,
+  out: usize,
+  stride: usize,
+  finish: i32,
+): void {
+  product<u16>(q, info, rows, panels, depth, width, out, stride, finish);
+}
+
+function product<Order>(
   q: usize,
   info: usize,
   rows: i32,
@@ -50,14 +80,14 @@ export function multiply(
     for (let column = 0; column < width; column += 8, matrix += panel, scales += 32, target += 32) {
       let a = from;
       let sums = SUMS;
-      for (; a < fours; a += size * 4, sums += SUM * 4) sumFour(a, size, matrix, panel, ones, sums);
+      for (; a < fours; a += size * 4, sums += SUM * 4) sumFour<Order>(a, size, matrix, panel, ones, sums);
       if (rest > 2) {
-        sumThree(a, size, matrix, panel, ones, sums);
+        sumThree<Order>(a, size, matrix, panel, ones, sums);
         a += size * 3;
         sums += SUM * 3;
       }
-      if (last > 0) sumTwo(a, last > 1 ? size : 0, matrix, panel, ones, sums);
-      repair(from, size, count, matrix, depth, marks, most, ones, SUMS);
+      if (last > 0) sumTwo<Order>(a, last > 1 ? size : 0, matrix, panel, ones, sums);
+      repair<Order>(from, size, count, matrix, depth, marks, most, ones, SUMS);
       if (finish === STORE || finish === ADD) settle(facts, count, scales, columns, target, stride, finish);
       else {
         settle(facts, count, scales, columns, SUMS, SUM, STORE);

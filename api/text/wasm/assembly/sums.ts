@@ -6,19 +6,30 @@
 //
 // Widening to int32 is half of the work beside such products, so that it is done for the sum of two of them, 4 weights to
 // a number: int16 holds that, whatever the activations are, where the positive weights and the negative ones of the four sum to
-// no more than 258 each, as nearly all do. `pack` marks the others, a byte for 8 rows of a panel: up to which activation their sums
-// stay within int16. The loop does not ask for the marks: a branch that is taken once in forty rounds is foretold wrongly, and waits
-// longer than a round takes. `repair` looks afterwards at what is marked, and whether these rows have larger numbers there, which is rare.
+// no more than 258 each, as nearly all do. `pack` marks the others, and `repair` looks at what is marked: see repairs.ts.
+// The loop does not ask for the marks: a branch that is taken once in forty rounds is foretold wrongly, and waits longer
+// than a round takes.
+//
+// There are two orders of the weights of two steps, because there are two kinds of hosts. Straight, all four columns of a vector are
+// of one step, and the numbers of a row that it is multiplied with are read once for each step. Turned, every other column is of the
+// other step: the numbers of both steps are read at once, for the first vector as they are, for the second with neighbours exchanged.
+// That is a shuffle more and a read less. In Node and browsers, where pages behind the memory trap, a read costs nothing beside it; workerd
+// compares each address with the end of memory.
 
 /** Whether products are those of bytes. */
-const OF_BYTES: bool = ASC_FEATURE_RELAXED_SIMD;
+export const OF_BYTES: bool = ASC_FEATURE_RELAXED_SIMD;
 
 /** Bytes that a round takes of a panel, two steps, and of a row. A step is what the product of 4 lanes takes at once: 4 weights of a column, or 2. */
-const GROUP: usize = OF_BYTES ? 64 : 32;
-const PART: usize = 8;
+export const GROUP: usize = OF_BYTES ? 64 : 32;
+export const PART: usize = 8;
+
+/** `Order` is u8, straight, or u16, turned: what has a type as a parameter is compiled for each, without a question in its loop. */
+export function isTurned<Order>(): bool {
+  return sizeof<Order>() === 2;
+}
 
 /** Four rows, `size` bytes apart, by a panel of `length` bytes: 8 sums of each at `to`. More would not be in registers. */
-export function sumFour(a: usize, size: usize, panel: usize, length: usize, ones: v128, to: usize): void {
+export function sumFour<Order>(a: usize, size: usize, panel: usize, length: usize, ones: v128, to: usize): void {
   let b = a + size;
   let c = b + size;
   let d = c + size;
@@ -35,20 +46,20 @@ export function sumFour(a: usize, size: usize, panel: usize, length: usize, ones
     const w1 = OF_BYTES ? v128.load(panel, 16) : v128.load_ext<i8>(panel, 8);
     const w2 = OF_BYTES ? v128.load(panel, 32) : v128.load_ext<i8>(panel, 16);
     const w3 = OF_BYTES ? v128.load(panel, 48) : v128.load_ext<i8>(panel, 24);
-    let y = v128.load32_splat(a);
-    let z = v128.load32_splat(a, 4);
+    let y = first<Order>(a);
+    let z = second<Order>(a, y);
     a0 = together(a0, w0, w2, y, z, ones);
     a1 = together(a1, w1, w3, y, z, ones);
-    y = v128.load32_splat(b);
-    z = v128.load32_splat(b, 4);
+    y = first<Order>(b);
+    z = second<Order>(b, y);
     b0 = together(b0, w0, w2, y, z, ones);
     b1 = together(b1, w1, w3, y, z, ones);
-    y = v128.load32_splat(c);
-    z = v128.load32_splat(c, 4);
+    y = first<Order>(c);
+    z = second<Order>(c, y);
     c0 = together(c0, w0, w2, y, z, ones);
     c1 = together(c1, w1, w3, y, z, ones);
-    y = v128.load32_splat(d);
-    z = v128.load32_splat(d, 4);
+    y = first<Order>(d);
+    z = second<Order>(d, y);
     d0 = together(d0, w0, w2, y, z, ones);
     d1 = together(d1, w1, w3, y, z, ones);
   }
@@ -63,7 +74,7 @@ export function sumFour(a: usize, size: usize, panel: usize, length: usize, ones
 }
 
 /** The same of three rows. */
-export function sumThree(a: usize, size: usize, panel: usize, length: usize, ones: v128, to: usize): void {
+export function sumThree<Order>(a: usize, size: usize, panel: usize, length: usize, ones: v128, to: usize): void {
   let b = a + size;
   let c = b + size;
   let a0 = i32x4.splat(0);
@@ -77,16 +88,16 @@ export function sumThree(a: usize, size: usize, panel: usize, length: usize, one
     const w1 = OF_BYTES ? v128.load(panel, 16) : v128.load_ext<i8>(panel, 8);
     const w2 = OF_BYTES ? v128.load(panel, 32) : v128.load_ext<i8>(panel, 16);
     const w3 = OF_BYTES ? v128.load(panel, 48) : v128.load_ext<i8>(panel, 24);
-    let y = v128.load32_splat(a);
-    let z = v128.load32_splat(a, 4);
+    let y = first<Order>(a);
+    let z = second<Order>(a, y);
     a0 = together(a0, w0, w2, y, z, ones);
     a1 = together(a1, w1, w3, y, z, ones);
-    y = v128.load32_splat(b);
-    z = v128.load32_splat(b, 4);
+    y = first<Order>(b);
+    z = second<Order>(b, y);
     b0 = together(b0, w0, w2, y, z, ones);
     b1 = together(b1, w1, w3, y, z, ones);
-    y = v128.load32_splat(c);
-    z = v128.load32_splat(c, 4);
+    y = first<Order>(c);
+    z = second<Order>(c, y);
     c0 = together(c0, w0, w2, y, z, ones);
     c1 = together(c1, w1, w3, y, z, ones);
   }
@@ -99,7 +110,7 @@ export function sumThree(a: usize, size: usize, panel: usize, length: usize, one
 }
 
 /** Of two rows, or of one, `size` 0, twice. */
-export function sumTwo(a: usize, size: usize, panel: usize, length: usize, ones: v128, to: usize): void {
+export function sumTwo<Order>(a: usize, size: usize, panel: usize, length: usize, ones: v128, to: usize): void {
   let b = a + size;
   let a0 = i32x4.splat(0);
   let a1 = a0,
@@ -110,12 +121,12 @@ export function sumTwo(a: usize, size: usize, panel: usize, length: usize, ones:
     const w1 = OF_BYTES ? v128.load(panel, 16) : v128.load_ext<i8>(panel, 8);
     const w2 = OF_BYTES ? v128.load(panel, 32) : v128.load_ext<i8>(panel, 16);
     const w3 = OF_BYTES ? v128.load(panel, 48) : v128.load_ext<i8>(panel, 24);
-    let y = v128.load32_splat(a);
-    let z = v128.load32_splat(a, 4);
+    let y = first<Order>(a);
+    let z = second<Order>(a, y);
     a0 = together(a0, w0, w2, y, z, ones);
     a1 = together(a1, w1, w3, y, z, ones);
-    y = v128.load32_splat(b);
-    z = v128.load32_splat(b, 4);
+    y = first<Order>(b);
+    z = second<Order>(b, y);
     b0 = together(b0, w0, w2, y, z, ones);
     b1 = together(b1, w1, w3, y, z, ones);
   }
@@ -125,119 +136,23 @@ export function sumTwo(a: usize, size: usize, panel: usize, length: usize, ones:
   v128.store(to, b1, 48);
 }
 
+/** Of the next eight bytes of a row, what the first vector of weights is multiplied with. */
+export function first<Order>(row: usize): v128 {
+  return isTurned<Order>() ? v128.load64_splat(row) : v128.load32_splat(row);
+}
+
+/** And the second one. */
+export function second<Order>(row: usize, before: v128): v128 {
+  return isTurned<Order>() ? v128.shuffle<i32>(before, before, 1, 0, 3, 2) : v128.load32_splat(row, 4);
+}
+
 /** Adds the products of two steps. */
 function together(sum: v128, w: v128, v: v128, y: v128, z: v128, ones: v128): v128 {
   if (OF_BYTES) return i32x4.add(sum, i32x4.dot_i16x8_s(i16x8.add(dot(w, y), dot(v, z)), ones));
   return i32x4.add(sum, i32x4.add(i32x4.dot_i16x8_s(w, y), i32x4.dot_i16x8_s(v, z)));
 }
 
-function dot(w: v128, y: v128): v128 {
+/** Products of bytes, neighbours summed to int16. */
+export function dot(w: v128, y: v128): v128 {
   return i16x8.relaxed_dot_i8x16_i7x16_s(w, y);
-}
-
-/** Of `count` rows, `size` bytes apart, the largest of every eight numbers, a byte each at `to`; of an odd number of eights one more. */
-export function crests(a: usize, size: usize, count: i32, depth: i32, to: usize): void {
-  if (!OF_BYTES) return;
-  for (const end = a + <usize>depth; a < end; a += PART * 2, to += 2) {
-    let most = v128.load(a);
-    for (let row = 1, b = a + size; row < count; row++, b += size) most = i8x16.max_u(most, v128.load(b));
-    most = i8x16.max_u(most, i64x2.shr_u(most, 32));
-    most = i8x16.max_u(most, i64x2.shr_u(most, 16));
-    most = i8x16.max_u(most, i64x2.shr_u(most, 8));
-    v128.store8_lane(to, most, 0);
-    v128.store8_lane(to + 1, most, 8);
-  }
-}
-
-/**
- * Puts right what left int16: `count` rows, `size` bytes apart, by the panel of so many rows and its marks, whose sums are at `sums`.
- * `most` has the rows' `crests`.
- */
-export function repair(
-  a: usize,
-  size: usize,
-  count: i32,
-  panel: usize,
-  depth: i32,
-  marks: usize,
-  most: usize,
-  ones: v128,
-  sums: usize,
-): void {
-  if (!OF_BYTES) return;
-  const last = marks + (<usize>depth >> 3);
-  for (; marks + 16 <= last; marks += 16, most += 16, a += PART * 16, panel += GROUP * 16) {
-    const limits = v128.load(marks);
-    const isMarked = i8x16.ne(limits, i8x16.splat(0));
-    let passed = i8x16.bitmask(v128.and(i8x16.gt_u(v128.load(most), limits), isMarked));
-    for (; passed !== 0; passed &= passed - 1) {
-      const which = <usize>ctz(passed);
-      repairStep(a + which * PART, size, count, panel + which * GROUP, ones, sums);
-    }
-  }
-  for (; marks < last; marks++, most++, a += PART, panel += GROUP) {
-    const limit = load<u8>(marks);
-    if (limit && load<u8>(most) > limit) repairStep(a, size, count, panel, ones, sums);
-  }
-}
-
-/** The same of a round in which a number passes the mark. */
-function repairStep(a: usize, size: usize, count: i32, panel: usize, ones: v128, sums: usize): void {
-  if (isLeft(largestOf(a, size, count), panel)) correct(a, size, count, panel, ones, sums);
-}
-
-function correct(a: usize, size: usize, count: i32, panel: usize, ones: v128, sums: usize): void {
-  const w0 = v128.load(panel);
-  const w1 = v128.load(panel, 16);
-  const w2 = v128.load(panel, 32);
-  const w3 = v128.load(panel, 48);
-  for (const end = sums + ((<usize>count) << 5); sums < end; sums += 32, a += size) {
-    const y = v128.load32_splat(a);
-    const z = v128.load32_splat(a, 4);
-    v128.store(sums, apart(v128.load(sums), w0, w2, y, z, ones));
-    v128.store(sums, apart(v128.load(sums, 16), w1, w3, y, z, ones), 16);
-  }
-}
-
-/** Of the next eight numbers of each row. */
-function largestOf(a: usize, size: usize, count: i32): v128 {
-  let most = v128.load64_zero(a);
-  for (let row = 1; row < count; row++) {
-    a += size;
-    most = i8x16.max_u(most, v128.load64_zero(a));
-  }
-  return most;
-}
-
-/** Whether a sum of two products may leave int16 there, of rows with numbers up to those. */
-function isLeft(most: v128, panel: usize): bool {
-  const y = v128.shuffle<i32>(most, most, 0, 0, 0, 0);
-  const z = v128.shuffle<i32>(most, most, 1, 1, 1, 1);
-  const none = i32x4.splat(0);
-  const w0 = v128.load(panel);
-  const w1 = v128.load(panel, 16);
-  const w2 = v128.load(panel, 32);
-  const w3 = v128.load(panel, 48);
-  const above = v128.or(
-    leaves(dot(i8x16.max_s(w0, none), y), dot(i8x16.max_s(w2, none), z)),
-    leaves(dot(i8x16.max_s(w1, none), y), dot(i8x16.max_s(w3, none), z)),
-  );
-  const below = v128.or(
-    leaves(dot(i8x16.min_s(w0, none), y), dot(i8x16.min_s(w2, none), z)),
-    leaves(dot(i8x16.min_s(w1, none), y), dot(i8x16.min_s(w3, none), z)),
-  );
-  return v128.any_true(v128.or(above, below));
-}
-
-/** Not 0 where int16 does not hold the sum. */
-function leaves(x: v128, y: v128): v128 {
-  return v128.xor(i16x8.add(x, y), i16x8.add_sat_s(x, y));
-}
-
-/** Adds the products of two steps less what `together` adds. */
-function apart(sum: v128, w: v128, v: v128, y: v128, z: v128, ones: v128): v128 {
-  const first = dot(w, y);
-  const second = dot(v, z);
-  const right = i32x4.add(i32x4.dot_i16x8_s(first, ones), i32x4.dot_i16x8_s(second, ones));
-  return i32x4.add(sum, i32x4.sub(right, i32x4.dot_i16x8_s(i16x8.add(first, second), ones)));
 }
