@@ -88,7 +88,7 @@ function separate(at: usize, turned: bool): void {
   }
 }
 
-/** Up to which activation the sums of two products with the weights of a round stay within int16; 0: whatever the activations are. */
+/** Up to which activation the sums of two products with the weights of a round stay within int16. */
 function markOf(round: usize): u8 {
   let most = i16x8.max_s(
     reachOf(v128.load(round), v128.load(round, 32)),
@@ -97,7 +97,7 @@ function markOf(round: usize): u8 {
   most = i16x8.max_s(most, i64x2.shr_u(most, 32));
   most = i16x8.max_s(most, i64x2.shr_u(most, 16));
   const reach = max(i16x8.extract_lane_s(most, 0), i16x8.extract_lane_s(most, 4));
-  return reach > ROOM ? <u8>(<i32>i16.MAX_VALUE / <i32>reach) : 0;
+  return reach > ROOM ? <u8>(<i32>i16.MAX_VALUE / <i32>reach) : i8.MAX_VALUE;
 }
 
 /** How far from 0 the weights of one sign of each lane of two products go. */

@@ -1,5 +1,5 @@
 // What puts sums of products right that left int16, in the build that multiplies bytes: see sums.ts. A mark says of 8 rows of a panel up
-// to which activation their sums stay within int16; 0: whatever the activations are. That rows have larger ones there is rare.
+// to which activation their sums stay within int16: 127, the largest one, nearly everywhere. That rows have larger ones there is rare.
 import { dot, first, GROUP, isTurned, OF_BYTES, PART, second } from './sums';
 
 /** Of `count` rows, `size` bytes apart, the largest of every eight numbers, a byte each at `to`; of an odd number of eights one more. */
@@ -34,17 +34,14 @@ export function repair<Order>(
   if (!OF_BYTES) return;
   const last = marks + (<usize>depth >> 3);
   for (; marks + 16 <= last; marks += 16, most += 16, a += PART * 16, panel += GROUP * 16) {
-    const limits = v128.load(marks);
-    const isMarked = i8x16.ne(limits, i8x16.splat(0));
-    let passed = i8x16.bitmask(v128.and(i8x16.gt_u(v128.load(most), limits), isMarked));
+    let passed = i8x16.bitmask(i8x16.gt_s(v128.load(most), v128.load(marks)));
     for (; passed !== 0; passed &= passed - 1) {
       const which = <usize>ctz(passed);
       repairStep<Order>(a + which * PART, size, count, panel + which * GROUP, ones, sums);
     }
   }
   for (; marks < last; marks++, most++, a += PART, panel += GROUP) {
-    const limit = load<u8>(marks);
-    if (limit && load<u8>(most) > limit) repairStep<Order>(a, size, count, panel, ones, sums);
+    if (load<u8>(most) > load<u8>(marks)) repairStep<Order>(a, size, count, panel, ones, sums);
   }
 }
 

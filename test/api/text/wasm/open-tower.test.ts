@@ -150,4 +150,4 @@ const PLACES = [
   'block0.up 2624',
   'block0.down 3008',
 ];
-const IMAGE = 'dea23b6a394fecb4d9b7a63ec5a21d8b649b8e4adf9ca20aa60b1429a6b2f27b';
+const IMAGE = 'b7fd89d849373eeb5d0666b1421b769d6b79c7c43039e80e8edb21a4520c58ae';
