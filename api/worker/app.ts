@@ -9,7 +9,7 @@ import { CoreError } from '../core/errors.ts';
 import type { Dependencies, RequestRecord } from './dependencies.ts';
 import { handlerOf } from './handlers.ts';
 import { renderError } from './http/errors.ts';
-import { createPaths } from './http/paths.ts';
+import { checkParameters, createPaths } from './http/paths.ts';
 import { toResponse } from './http/reply.ts';
 import { discardRest } from './http/stream.ts';
 import { startTrace } from './http/trace.ts';
@@ -69,6 +69,7 @@ export function createApp(deps: Dependencies) {
     const { id, method, door } = row;
     const record = Object.assign(c.get('record'), { operation: id, door });
     const grant = await deps.access(c.req.raw, row, record);
+    checkParameters(c.req.raw, row);
     if (method === 'POST') deps.admission.checkRoom();
     const { checkImages, left, terms: keyTerms } = grant ?? {};
     const call = { request: c.req.raw, params, deps, record, checkImages, left, keyTerms };
@@ -87,9 +88,15 @@ export function createApp(deps: Dependencies) {
   }
 
   app.notFound((c) => {
-    const paths = Object.values(ROUTES).map(({ method, path }) => `${method} ${path}`);
-    const error = new CoreError('not_found', `There is no ${c.req.path}; there are ${paths.join(', ')}.`);
-    return renderError(error, c.get('record'));
+    const near = PATHS.nearest(c.req.path);
+    const meant = near === undefined ? [] : (PATHS.find(near)?.rows ?? []);
+    const names = (rows: readonly Route[]) => rows.map(({ method, path }) => `${method} ${near ?? path}`).join(', ');
+    const there = near
+      ? `. Did you mean ${names(meant)}? /docs lists what there is.`
+      : `; there are ${names(Object.values(ROUTES))}. /docs describes them.`;
+    // Its clients look for the sentence where the path that they mean has it.
+    const record = Object.assign(c.get('record'), { door: meant[0]?.door ?? 'own' });
+    return renderError(new CoreError('not_found', `There is no ${c.req.path}${there}`), record);
   });
   app.onError((error, c) => renderError(error, c.get('record')));
   return app;

@@ -115,6 +115,28 @@ export function refused(spaceId: string, dimensions: number): Refused[] {
       param: 'dry_run',
     },
     {
+      code: 'unknown_key',
+      why: 'a dry run where there is none',
+      path: '/classify?dry_run=1',
+      body: () => ({ input: 'a', labels: ['b', 'c'] }),
+      param: 'dry_run',
+    },
+    {
+      code: 'unknown_key',
+      why: 'a field in the address that belongs into the body',
+      path: '/embed?dry_run=1&dimensions=64',
+      body: () => ({ input: 'a' }),
+      param: 'dimensions',
+    },
+    {
+      code: 'unknown_key',
+      why: 'a parameter that a list does not have',
+      method: 'GET',
+      path: '/v1/jobs?order=asc',
+      key: 'jobs',
+      param: 'order',
+    },
+    {
       code: 'empty_input',
       why: 'a dry run of what would be refused',
       path: '/similarity?dry_run=1',

@@ -25,9 +25,11 @@ export interface Route {
   scope: Scope | null;
   /** Another one that is good for it, too, where the path takes bodies of two kinds. */
   orScope?: Scope;
+  /** Names of the parameters that its address may have, none of which has to be sent. */
+  parameters?: readonly string[];
 }
 
-export interface Operation extends Route {
+export interface Operation extends Omit<Route, 'parameters'> {
   /** Further doors whose bodies the path takes; errors about such a body are written in its form. */
   sharedWith?: readonly Door[];
   summary: string;

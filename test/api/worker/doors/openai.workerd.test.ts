@@ -87,6 +87,17 @@ describe('refusals name what was sent', () => {
     expect(await refused(body)).toMatchObject({ type: 'invalid_request_error', param });
   });
 
+  test('a dry run, which is the question of another interface: it would be answered and charged', async () => {
+    const { status, json } = await ask({ input: 'a' }, '/v1/embeddings?dry_run=1');
+    expect([status, OpenAiError.parse(json).error]).toMatchObject([400, { code: 'unknown_key', param: 'dry_run' }]);
+  });
+
+  test('the address of another base path: which one is meant', async () => {
+    const { status, json } = await ask({ input: 'a' }, '/v1/embeddings/embeddings');
+    expect(status).toBe(404);
+    expect(OpenAiError.parse(json).error.message).toContain('Did you mean POST /v1/embeddings?');
+  });
+
   test.each([[[101, 2003]], [[[101, 2003], [5]]]])('token ids %j: how to switch them off', async (input) => {
     const { status, param, message } = await refused({ input });
     expect([status, param]).toEqual([400, 'input']);

@@ -9,7 +9,7 @@ interface Row extends Route {
   id: string;
 }
 const TABLE = Object.entries<Route>(OPERATIONS).map(([id, row]): Row => ({ ...row, id }));
-const { find } = createPaths(TABLE);
+const { find, nearest } = createPaths(TABLE);
 
 /** What Hono's router finds for a path, by the same table. */
 function expressions() {
@@ -45,4 +45,28 @@ test.each([
   ['%zz', '%zz'],
 ])('the part %s of a path is %s', (written, value) => {
   expect(find(`/v1/jobs/${written}`)?.params).toEqual({ id: value });
+});
+
+// What addresses look like that were put together of a base address and a path, or typed.
+test.each([
+  ['/v1/embeddings/', '/v1/embeddings'],
+  ['//v1//embeddings', '/v1/embeddings'],
+  ['/v1/v1/embeddings', '/v1/embeddings'],
+  ['/v1/embeddings/embeddings', '/v1/embeddings'],
+  ['/V1/Embeddings', '/v1/embeddings'],
+  ['/api/v1/embeddings', '/v1/embeddings'],
+  ['/openai/deployments/some-model/embeddings', '/embeddings'],
+  ['/v1/embedding', '/v1/embeddings'],
+  ['/v1/similarity', '/similarity'],
+  ['/tokenise', '/tokenize'],
+  ['/healthz', '/health'],
+  ['/ready', '/health/ready'],
+  ['/v1/jobs/job_Ab/', '/v1/jobs/job_Ab'],
+  ['/v1/chat/completions', undefined],
+  ['/nowhere', undefined],
+  ['/.env', undefined],
+  [`/${'a/'.repeat(5000)}`, undefined],
+])('%s may be meant for %s', (path, meant) => {
+  expect(find(path)).toBe(undefined);
+  expect(nearest(path)).toBe(meant);
 });
