@@ -32,6 +32,7 @@ Serves a model on http://127.0.0.1:${PORT}: the page at /, POST /embed, POST /si
   --help             this text
   --version          name and version
 
+Pages of this machine may read answers, on whatever port they are; ${ENVARS.corsOrigins} names other origins.
 SIGINT (Ctrl-C), SIGTERM or SIGHUP ends it. Exit codes: 0 ended, 1 failed, 2 refused before anything ran.
 `;
 const OPTIONS = {
@@ -58,12 +59,14 @@ interface Options {
   registry: string;
   keys: string;
   requireKeys: boolean;
+  /** What the environment says of the Worker. */
+  variables: Record<string, string>;
   jobs: string;
   jobSources: string[];
 }
 
 function readOptions({ values }: CommandLine<typeof OPTIONS>): Options {
-  const { [ENVARS.port]: given } = process.env;
+  const { [ENVARS.port]: given, [ENVARS.corsOrigins]: origins } = process.env;
   const port = wholeNumberOf('--port', values.port, PORTS) ?? wholeNumberOf(ENVARS.port, given, PORTS) ?? PORT;
   const model = resolve(values.model ?? EMBEDDED_MODEL);
   if (!existsSync(join(model, FILES.manifest))) {
@@ -76,6 +79,7 @@ function readOptions({ values }: CommandLine<typeof OPTIONS>): Options {
     registry: resolve(values.registry ?? REGISTRY),
     keys: values.keys === undefined ? KEY_FILE : resolve(values.keys),
     requireKeys: values['require-keys'] ?? false,
+    variables: origins === undefined ? {} : { [ENVARS.corsOrigins]: origins },
     jobs: resolve(values.jobs ?? JOBS),
     jobSources: values['job-source'] ?? [],
   };

@@ -75,7 +75,7 @@ const Variables = z.object({
   /** Who is answered without a key: see access/policy.ts. */
   [ENVARS.access]: z.string().optional(),
   /** Origins of pages that may read answers, separated by spaces or commas; absent: none. `*`: every page. */
-  CORS_ORIGINS: z.string().optional(),
+  [ENVARS.corsOrigins]: z.string().optional(),
   /** Seconds for which a key is used before it is read again: how long a revocation may take to arrive. */
   [ENVARS.keySeconds]: z.coerce.number().positive().max(60).default(30),
   /** Where vectors are kept: in the isolate's memory, or there and in the platform's cache. */

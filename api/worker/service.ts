@@ -17,7 +17,7 @@ import { createWasmEngine } from '../text/wasm/engine.ts';
 import { chooseBuild } from '../text/wasm/modules.ts';
 import { createKeyCache } from './access/key-cache.ts';
 import { createLimits } from './access/limits.ts';
-import { policyOf } from './access/policy.ts';
+import { policyOf, WORDS } from './access/policy.ts';
 import { createApp } from './app.ts';
 import { assumeRole } from './aws/credentials.ts';
 import { createIssuer, type Issuer } from './aws/issuer.ts';
@@ -140,7 +140,7 @@ function assemble(env: Env, onnxruntime: (alone: Alone) => TextEngine) {
     cache: cacheOf(env),
     admission: createAdmission({ background: waitUntil }),
     access: accessOf(env, origins),
-    cors: createCors('origins' in origins ? origins.origins : []),
+    cors: createCors('origins' in origins ? origins.origins : [], { isLocal: env.ACCESS === WORDS.loopback }),
     version,
     prices: pricesIn(env),
     files,

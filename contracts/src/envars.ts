@@ -38,6 +38,8 @@ export const ENVARS = {
   encoderSeconds: 'ENCODER_SECONDS',
   /** Who is answered without an API key: `keys`, `loopback` or `open to everyone`. */
   access: 'ACCESS',
+  /** Origins of pages that may read the Worker's answers, separated by spaces or commas; `*`: every page. */
+  corsOrigins: 'CORS_ORIGINS',
   /** Seconds for which the Worker uses a key before it reads it again. */
   keySeconds: 'KEY_SECONDS',
   /** Model registry that a host follows: `file://` folder or `s3://bucket`. */

@@ -26,6 +26,11 @@ export function isLoopback(hostname: string): boolean {
   return /^(localhost|(.+\.)?localhost\.?|127(\.\d{1,3}){3}|\[::1\])$/i.test(hostname);
 }
 
+/** A page that this machine serves to itself, whatever its port. */
+export function isLoopbackOrigin(origin: string): boolean {
+  return URL.canParse(origin) && isLoopback(new URL(origin).hostname);
+}
+
 function quoted(words: readonly string[]): string {
   return words.map((word) => `"${word}"`).join(' or ');
 }

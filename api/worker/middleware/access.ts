@@ -6,7 +6,7 @@ import { CoreError } from '../../core/errors.ts';
 import { credentialOf } from '../access/credentials.ts';
 import type { KeyCache } from '../access/key-cache.ts';
 import type { Grant, Limits } from '../access/limits.ts';
-import { isLoopback, isOpen, type Policy } from '../access/policy.ts';
+import { isLoopback, isLoopbackOrigin, isOpen, type Policy } from '../access/policy.ts';
 
 export interface AccessOptions {
   policy: Policy;
@@ -99,10 +99,9 @@ function checkPlace(request: Request, origins: readonly string[]): void {
   }
   const origin = request.headers.get('origin');
   if (origin === null || origins.includes(origin) || origins.includes('*') || isLoopbackOrigin(origin)) return;
-  const message = `Without an API key pages of other origins are not answered: add ${origin} to CORS_ORIGINS, or send a key.`;
+  const message =
+    origin === 'null'
+      ? 'A page that was opened as a file, or in a sandbox, has no origin, and is not answered without an API key: serve it by HTTP on this machine.'
+      : `Without an API key pages of other origins are not answered: add ${origin} to CORS_ORIGINS, or send a key.`;
   throw new CoreError('unauthorized', message);
-}
-
-function isLoopbackOrigin(origin: string): boolean {
-  return URL.canParse(origin) && isLoopback(new URL(origin).hostname);
 }

@@ -1,10 +1,14 @@
-// Which pages of other origins may read answers (CORS): those that the deployment lists, and none where it lists none.
+// Which pages of other origins may read answers (CORS): those that the deployment lists, and where only this machine is answered,
+// its own pages. Without either, none.
 import type { Operation } from '../../../contracts/src/api/operation.ts';
+import { isLoopbackOrigin } from '../access/policy.ts';
 
 /** Headers of an answer that a page may read. */
 const EXPOSED = [
   'x-request-id',
   'retry-after',
+  'x-should-retry',
+  'location',
   'etag',
   'x-cache',
   'server-timing',
@@ -39,19 +43,19 @@ export interface Cors {
   preflight(request: Request, operations: readonly Pick<Operation, 'method'>[]): Response;
 }
 
-/** `origins`: as a browser sends them, or `*`. */
-export function createCors(origins: readonly string[]): Cors {
+/** `origins`: as a browser sends them, or `*`. `isLocal`: pages of this machine are answered, whatever their port. */
+export function createCors(origins: readonly string[], { isLocal = false } = {}): Cors {
   const isEveryone = origins.includes('*');
   const allowed = (request: Request): string | undefined => {
     const origin = request.headers.get('origin');
     if (origin === null) return undefined;
     if (isEveryone) return '*';
-    return origins.includes(origin) ? origin : undefined;
+    return origins.includes(origin) || (isLocal && isLoopbackOrigin(origin)) ? origin : undefined;
   };
   return {
     finish(request, headers) {
       // A cache must not hand one page's answer to another, nor an answer without the header to either.
-      if (origins.length > 0 && !isEveryone) headers.append('Vary', 'Origin');
+      if ((origins.length > 0 || isLocal) && !isEveryone) headers.append('Vary', 'Origin');
       const origin = allowed(request);
       if (origin === undefined) return;
       headers.set('Access-Control-Allow-Origin', origin);

@@ -239,6 +239,11 @@ describe('without a key', () => {
     expect(await from('http://localhost:3000')).toBe(200);
     expect(await from('https://good.example', ['https://good.example'])).toBe(200);
   });
+  test('a page without an origin is told that a list does not help', async () => {
+    const { detail } = await refusal(await service(local)({ origin: 'null' }, '/embed', 'localhost'));
+    expect(detail).toContain('serve it by HTTP');
+    expect(detail).not.toContain('CORS_ORIGINS');
+  });
   test('where there is no key at all, clients that insist on one may send any', async () => {
     expect((await service(local)(bearer('unused'), '/embed', 'localhost')).status).toBe(200);
     expect((await service({ ...local, hasNamespace: false })(bearer('unused'), '/embed', 'localhost')).status).toBe(

@@ -31,6 +31,34 @@ describe('without a list', () => {
   });
 });
 
+describe('where only this machine is answered', () => {
+  const local = appOf(model, { cors: createCors([], { isLocal: true }) }).app;
+  test.each(['http://localhost:5173', 'http://127.0.0.1:3000', 'http://app.localhost', 'http://[::1]:8080'])(
+    'a page of %s may ask and read',
+    async (origin) => {
+      const asked = {
+        origin,
+        'access-control-request-method': 'POST',
+        'access-control-request-headers': 'content-type',
+      };
+      const options = await local.request('/embed', { method: 'OPTIONS', headers: asked });
+      expect(options.headers.get('access-control-allow-origin')).toBe(origin);
+      expect(listIn(options, 'access-control-allow-headers')).toContain('content-type');
+      const response = await local.request('http://localhost/embed', { ...embed, headers: { ...JSON_TYPE, origin } });
+      expect([response.status, response.headers.get('access-control-allow-origin')]).toEqual([200, origin]);
+      expect(listIn(response, 'vary')).toContain('Origin');
+    },
+  );
+
+  test.each(['https://evil.example', 'http://localhost.evil.example', 'http://127.0.0.1.evil.example', 'null'])(
+    'a page of %s may not read',
+    async (origin) => {
+      const response = await local.request('http://localhost/embed', { ...embed, headers: { ...JSON_TYPE, origin } });
+      expect([response.status, corsHeaders(response.headers)]).toEqual([401, []]);
+    },
+  );
+});
+
 describe('with a list', () => {
   test('a page of it may read an answer, an error and the headers that clients use', async () => {
     for (const [body, status] of [
@@ -45,6 +73,8 @@ describe('with a list', () => {
         expect.arrayContaining([
           'x-request-id',
           'retry-after',
+          'x-should-retry',
+          'location',
           'etag',
           'server-timing',
           'x-served-by',
