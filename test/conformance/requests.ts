@@ -115,6 +115,20 @@ export function refused(spaceId: string, dimensions: number): Refused[] {
       param: 'dry_run',
     },
     {
+      code: 'wrong_type',
+      why: 'the data URI of an image in the place of a text',
+      body: () => ({ input: ['a dog', `data:image/png;base64,${btoa('x'.repeat(LIMITS.text_chars))}`] }),
+      param: 'input.1',
+      item: 1,
+    },
+    {
+      code: 'wrong_type',
+      why: 'the data URI of an image on a side',
+      path: '/similarity',
+      body: () => ({ a: 'a dog', b: [`data:image/jpeg;base64,${btoa('x')}`] }),
+      param: 'b.0',
+    },
+    {
       code: 'unknown_key',
       why: 'a dry run where there is none',
       path: '/classify?dry_run=1',

@@ -21,6 +21,9 @@ export interface ReadImage {
   pixels: number;
 }
 
+/** How an image begins that was written where a text stands; such a text is never meant to be read. */
+const IMAGE_URI = /^\s*data:image\/[^,]{1,100};\s*base64\s*,/i;
+
 /** What texts are read with. */
 export interface TextReader {
   tokenizer: Tokenizer;
@@ -60,10 +63,19 @@ export function readText(text: string, reader: TextReader, place?: Place): ReadT
   const { tokenizer, manifest, tier, truncate, maxTokens = Number.POSITIVE_INFINITY } = reader;
   const { unknown = tier === 'static' && !tokenizer.spells ? 'refuse' : 'flag' } = reader;
   const name = place ? nameOf(place, 'Text') : 'The text';
-  const fail = (code: 'text_too_long' | 'empty_input' | 'not_understood', problem: string) =>
+  const fail = (code: 'text_too_long' | 'empty_input' | 'not_understood' | 'wrong_type', problem: string) =>
     new CoreError(code, `${name} ${problem}`, { ...place });
+  if (IMAGE_URI.test(text.slice(0, 200))) {
+    throw fail(
+      'wrong_type',
+      'is the data URI of an image: send it as an image, {"image": "data:image/jpeg;base64,…"}.',
+    );
+  }
   if (text.length > LIMITS.text_chars) {
-    throw fail('text_too_long', `has ${text.length} characters; the limit is ${LIMITS.text_chars}.`);
+    throw fail(
+      'text_too_long',
+      `has ${text.length} characters; a text may have ${LIMITS.text_chars}, cut or not: send it in parts.`,
+    );
   }
   const tokens = tokenizer.encode(text);
   const count = tokens.ids.length;
@@ -78,7 +90,8 @@ export function readText(text: string, reader: TextReader, place?: Place): ReadT
       kept === maxTokens
         ? `has ${count} tokens, special ones not counted; the request allows ${kept}`
         : `has ${count + special} tokens; the model reads ${length}`;
-    throw fail('text_too_long', `${problem}. Shorten it or set truncate to start or end.`);
+    // Doors have names of their own for the option, and it was set: nothing refuses to cut by itself.
+    throw fail('text_too_long', `${problem}. Shorten it, or allow that it is cut, which the request forbids.`);
   }
   const first = truncate === 'start' ? count - kept : 0;
   const edge = truncate === 'start' ? tokens.starts[first] : tokens.ends[kept - 1];
