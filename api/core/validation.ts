@@ -14,11 +14,11 @@ const FIRST_ENTRIES = 1024;
 const GROWTH = 8;
 
 /** Errors of a vector's length and of its types have codes of their own, whatever a door calls the field. */
-const CODES: Record<string, { code: ErrorCode; isOf: (issue: Issue) => boolean }> = Object.fromEntries([
+const CODES: Record<string, { code: ErrorCode; isOf: (issue: Issue, value: unknown) => boolean }> = Object.fromEntries([
   ...['dimensions', 'output_dimension'].map((field) => [field, { code: 'invalid_dimensions', isOf: () => true }]),
   ...['types', 'encoding_format', 'embedding_type', 'embedding_types', 'output_dtype'].map((field) => [
     field,
-    { code: 'unsupported_type', isOf: ({ code }: Issue) => code === 'invalid_value' },
+    { code: 'unsupported_type', isOf: isOtherValue },
   ]),
 ]);
 /** Lists whose entries are items, the index of which an error names. */
@@ -122,14 +122,15 @@ function errorOf({ issue, path, known }: Told, document: unknown): CoreError {
   if (issue.code === 'unrecognized_keys') {
     const inner = [...path, issue.keys[0] ?? ''].join('.');
     const what = issue.keys.length === 1 ? 'a key that is not known' : 'keys that are not known';
-    const message = `${place} has ${what} here: ${describeUnknown(issue.keys, known)}`;
+    const sent = Object.keys(Object(valueAt(document, path)));
+    const message = `${place} has ${what} here: ${describeUnknown(issue.keys, known, sent)}`;
     return new CoreError('unknown_key', message, { ...item, param: inner });
   }
   const value = valueAt(document, path);
   const { code, problem } = problemOf(issue, value, path);
   const own = CODES[String(field)];
   const details = path.length === 0 ? {} : { ...item, param: path.join('.') };
-  return new CoreError(own?.isOf(issue) ? own.code : code, `${place} ${problem}`, details);
+  return new CoreError(own?.isOf(issue, value) ? own.code : code, `${place} ${problem}`, details);
 }
 
 /** The rest of the sentence that begins with the place. */
@@ -137,7 +138,8 @@ function problemOf(issue: Issue, value: unknown, path: PropertyKey[]): { code: E
   const isUnion = issue.code === 'invalid_union' && issue.errors.length > 0;
   const isOfType = issue.code === 'invalid_type' || isUnion;
   if (value === undefined && (isOfType || issue.code === 'invalid_value')) {
-    return { code: 'invalid_request', problem: 'is missing.' };
+    const taken = issue.code === 'invalid_value' ? `: it is ${listed(issue.values.map(String))}` : '';
+    return { code: 'invalid_request', problem: `is missing${taken}.` };
   }
   if (value === Number.POSITIVE_INFINITY || value === Number.NEGATIVE_INFINITY) {
     return { code: 'wrong_type', problem: 'is not finite: the number is too large.' };
@@ -145,6 +147,7 @@ function problemOf(issue: Issue, value: unknown, path: PropertyKey[]): { code: E
   if (isOfType) {
     const expected = expectedBy(issue);
     const told = issue.message || `must be ${listed(expected)}`;
+    if (isOtherValue(issue, value)) return { code: 'invalid_request', problem: `${told}; not ${show(value)}.` };
     const isText = issue.message !== '' || expected.includes(KINDS.string ?? '');
     const hint = hintAt(value, path, { isText });
     const sent = typeof value === 'number' && expected.includes(KINDS.int ?? '') ? String(value) : kind(value);
@@ -154,6 +157,13 @@ function problemOf(issue: Issue, value: unknown, path: PropertyKey[]): { code: E
     return { code: 'empty_input', problem: 'is an empty list.' };
   }
   return { code: 'invalid_request', problem: valueProblem(issue, value) };
+}
+
+/** A value that is not among those taken, of a type that some of them have. */
+function isOtherValue(issue: Issue, value: unknown): boolean {
+  if (issue.code === 'invalid_value') return true;
+  if (issue.code !== 'invalid_union') return false;
+  return issue.errors.some(([first]) => first?.code === 'invalid_value' && typeof first.values[0] === typeof value);
 }
 
 function valueProblem(issue: Issue, value: unknown): string {
@@ -167,7 +177,7 @@ function valueProblem(issue: Issue, value: unknown): string {
     case 'too_big':
       return boundProblem(issue.origin, `${issue.inclusive ? 'at most' : 'less than'} ${issue.maximum}`, value);
     case 'invalid_format':
-      return `must be of the form ${issue.pattern ?? issue.format}; not ${show(value)}.`;
+      return `must be ${issue.message || `of the form ${issue.pattern ?? issue.format}`}; not ${show(value)}.`;
     default:
       return `is not taken: ${issue.message || issue.code.replaceAll('_', ' ')}.`;
   }
@@ -175,7 +185,8 @@ function valueProblem(issue: Issue, value: unknown): string {
 
 function boundProblem(origin: string, bound: string, value: unknown): string {
   if (Array.isArray(value)) return `must hold ${bound} entries; ${value.length} were sent.`;
-  if (typeof value === 'string') return `must have ${bound} characters; ${value.length} were sent.`;
+  if (typeof value === 'string' && origin === 'string')
+    return `must have ${bound} characters; ${value.length} were sent.`;
   return origin === 'array' || origin === 'string' ? `must be ${bound} long.` : `must be ${bound}; not ${show(value)}.`;
 }
 

@@ -28,7 +28,12 @@ export function checkImage(file: Uint8Array): ImageHeader {
     const { name, remedy } = header;
     throw new CoreError('unsupported_image_type', `the file is ${name}, which is not supported: ${TAKEN}. ${remedy}`);
   }
-  if (header === 'unknown') throw new CoreError('not_an_image', `the file is not an image: ${TAKEN}.`);
+  if (header === 'unknown') {
+    const text = beginningOf(file);
+    const what =
+      text === undefined ? 'not an image' : `not an image but a text, which begins with ${JSON.stringify(text)}`;
+    throw new CoreError('not_an_image', `the file is ${what}: ${TAKEN}.`);
+  }
   if (header === 'broken') {
     throw new CoreError('broken_image', 'the file is cut off or damaged: its header does not tell a size.');
   }
@@ -40,6 +45,12 @@ export function checkImage(file: Uint8Array): ImageHeader {
     throw new CoreError('too_many_pixels', `the image has ${pixels}; at most ${allowed} are allowed.`);
   }
   return header;
+}
+
+/** Of a text in the place of a picture, such as the page of an error or a pointer of Git LFS: enough to recognise it. */
+function beginningOf(file: Uint8Array): string | undefined {
+  const start = String.fromCharCode(...file.subarray(0, 40));
+  return /^[\t\n\r -~]+$/.test(start) ? start.trim() : undefined;
 }
 
 /** Whether it can be halved while it is decoded, row by row: the frames of an animation are composed at full size. */

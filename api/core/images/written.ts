@@ -15,6 +15,9 @@ export function readWritten(image: string): Written {
   if (/^(https?|ftp|file|blob|s3|gs):/i.test(image)) {
     return { fault: 'links are not fetched: send the bytes of the file, as base64, as a data URI or in a form.' };
   }
+  if (image.startsWith('upload:')) {
+    return { fault: 'uploads are named in POST /embed alone: embed it there, or send the bytes of the file.' };
+  }
   if (!/^data:/i.test(image.slice(0, 5))) return readBase64(image, { what: 'the text' });
   const comma = image.indexOf(',');
   if (comma < 0) return { fault: `the data URI has no comma, behind which its data would stand: ${SEND}` };

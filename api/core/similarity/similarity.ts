@@ -159,7 +159,8 @@ function checkMode({ a, b, top_k: topK }: SimilarityInput, mode: SimilarityMode)
     throw new CoreError('invalid_request', message, { param: 'b' });
   }
   if (topK !== undefined && (mode !== 'top_k' || topK > LIMITS.top_k)) {
-    const message = mode === 'top_k' ? `top_k may be ${LIMITS.top_k}, not ${topK}.` : 'top_k needs "mode": "top_k".';
+    const message =
+      mode === 'top_k' ? `top_k may be at most ${LIMITS.top_k}; not ${topK}.` : 'top_k needs "mode": "top_k".';
     throw new CoreError('invalid_request', message, { param: 'top_k' });
   }
 }

@@ -18,11 +18,15 @@ const SYNONYMS = [
 /** So many keys are named in a sentence. */
 const NAMED = 8;
 
-/** `unknown` and what may be meant by it, as the end of a sentence; `known`: the keys that are taken there. */
-export function describeUnknown(unknown: string[], known: string[]): string {
+/**
+ * `unknown` and what may be meant by it, as the end of a sentence; `known`: the keys that are taken there. A key that was
+ * `sent` as well is not what another one stands for.
+ */
+export function describeUnknown(unknown: string[], known: string[], sent: readonly string[] = []): string {
   const keys = shorten(unknown);
+  const absent = known.filter((key) => !sent.includes(key));
   for (const key of unknown.slice(0, NAMED)) {
-    const meant = nearestKey(key, known);
+    const meant = nearestKey(key, absent);
     if (meant)
       return unknown.length === 1 ? `${keys}. Did you mean ${meant}?` : `${keys}. For ${key}, did you mean ${meant}?`;
   }

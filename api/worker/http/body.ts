@@ -4,17 +4,19 @@ import { CoreError } from '../../core/errors.ts';
 import { type FormField, parseMultipart } from './multipart.ts';
 import { chunksOf } from './stream.ts';
 
+const AS_JSON = "-H 'content-type: application/json'";
+
 /** A body of JSON. Anything else is refused. */
 export async function readJson(request: Request): Promise<unknown> {
   const type = contentType(request);
-  if (!isJson(type)) throw unsupported(type, 'application/json');
+  if (!isJson(type)) throw unsupported(type, 'application/json', AS_JSON);
   return parseJson(await decodeText(request, type));
 }
 
 /** A form. */
 export async function readForm(request: Request): Promise<FormField[]> {
   const type = contentType(request);
-  if (!/^multipart\/form-data\s*(;|$)/i.test(type)) throw unsupported(type, 'multipart/form-data');
+  if (!/^multipart\/form-data\s*(;|$)/i.test(type)) throw unsupported(type, 'multipart/form-data', '-F file=@FILE');
   return parseMultipart(chunksOf(request), type);
 }
 
@@ -22,7 +24,9 @@ export async function readForm(request: Request): Promise<FormField[]> {
 export async function readJsonOrForm(request: Request): Promise<{ json: unknown } | { form: FormField[] }> {
   const type = contentType(request);
   if (/^multipart\/form-data\s*(;|$)/i.test(type)) return { form: await parseMultipart(chunksOf(request), type) };
-  if (!isJson(type)) throw unsupported(type, 'application/json or multipart/form-data');
+  const isFile = /^(image\/|video\/|application\/octet-stream)/i.test(type);
+  const how = isFile ? '-F image=@FILE' : AS_JSON;
+  if (!isJson(type)) throw unsupported(type, 'application/json or multipart/form-data', how);
   return { json: parseJson(await decodeText(request, type)) };
 }
 
@@ -34,8 +38,9 @@ function isJson(type: string): boolean {
   return /^application\/(json|[\w.+-]+\+json)\s*(;|$)/i.test(type);
 }
 
-function unsupported(type: string, taken: string): CoreError {
-  const message = `The content type must be ${taken}, not ${type}. With curl: -H 'content-type: application/json'`;
+function unsupported(type: string, taken: string, how: string): CoreError {
+  const [sent] = type.split(';');
+  const message = `The content type must be ${taken}, not ${sent}. With curl: ${how}`;
   return new CoreError('unsupported_media_type', message);
 }
 
@@ -58,9 +63,12 @@ async function decodeText(request: Request, type: string): Promise<string> {
     text += decoder.decode();
   } catch (error) {
     if (error instanceof CoreError) throw error;
-    throw isUtf16(first)
-      ? inUtf16()
-      : new CoreError('malformed_json', 'The body is not UTF-8, perhaps Latin-1 (Windows-1252): encode it as UTF-8.');
+    if (isUtf16(first)) throw inUtf16();
+    const isGzip = first?.[0] === 0x1f && first[1] === 0x8b;
+    const problem = isGzip
+      ? 'gzip, and its header does not say so: add content-encoding: gzip.'
+      : 'not UTF-8, perhaps Latin-1 (Windows-1252): encode it as UTF-8.';
+    throw new CoreError('malformed_json', `The body is ${problem}`);
   }
   // Without a mark at its beginning, ASCII in UTF-16 is valid UTF-8 with zeros in it.
   if (isUtf16(first)) throw inUtf16();
@@ -79,11 +87,24 @@ function inUtf16(): CoreError {
   );
 }
 
+/** What other languages write: what the parser says of it, what stands in the body, and what JSON has instead. */
+const SLIPS: { says: RegExp; has: RegExp; hint: string }[] = [
+  { says: /token '[\]}]'|double-quoted/, has: /,\s*[\]}]/, hint: 'JSON has no comma behind the last entry.' },
+  { says: /^Expected property|token '''/, has: /'|\{\s*\w/, hint: 'JSON has keys and texts in double quotes.' },
+  { says: /token '[NTF]'/, has: /None|True|False|NaN/, hint: 'JSON has null, true and false, and no NaN.' },
+  { says: /control character/, has: /[\n\r\t]/, hint: 'In a text, a line break is written \\n and a tab \\t.' },
+];
+
 function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch (error) {
     const reason = reasonOf(error);
-    throw new CoreError('malformed_json', text === '' ? 'The body is empty.' : `The body is not JSON: ${reason}`);
+    const slip = SLIPS.find(({ says, has }) => says.test(reason) && has.test(text));
+    const hint = slip ? `. ${slip.hint}` : '';
+    throw new CoreError(
+      'malformed_json',
+      text === '' ? 'The body is empty.' : `The body is not JSON: ${reason}${hint}`,
+    );
   }
 }

@@ -35,7 +35,9 @@ export const VectorItem = z
 export type VectorItem = z.infer<typeof VectorItem>;
 
 export const SimilarityItem = z
-  .union([InputItem, VectorItem], { error: 'must be text, an image or a ready vector' })
+  .union([InputItem, VectorItem], {
+    error: 'must be text, an image or a ready vector ({"embedding": […], "space_id": …})',
+  })
   .meta({ title: 'SimilarityItem', description: 'A text, an image, several of them together, or a ready vector.' });
 export type SimilarityItem = z.infer<typeof SimilarityItem>;
 const Side = z.union([SimilarityItem, z.array(SimilarityItem).meta({ maxItems: LIMITS.items })], {

@@ -199,11 +199,13 @@ export const Webhook = z
   .strictObject({
     url: z
       .url()
-      .regex(/^(https:\/\/|http:\/\/(localhost|127\.0\.0\.1)(:\d+)?(\/|$))/)
+      .regex(/^(https:\/\/|http:\/\/(localhost|127\.0\.0\.1)(:\d+)?(\/|$))/, {
+        error: 'https://…, or http:// of this machine',
+      })
       .describe('Where the end of the job is told to, by POST: https, or this machine.'),
     secret: z
       .string()
-      .regex(SECRET)
+      .regex(SECRET, { error: 'whsec_ and the base64 of 24 to 64 random bytes' })
       .describe(
         'What it is signed with: `whsec_` and the base64 of 24 to 64 random bytes, as Standard Webhooks have it.',
       ),

@@ -3,8 +3,11 @@ import { describe, expect, test } from 'vitest';
 import { z } from 'zod';
 import { CoreError } from '../../../api/core/errors.ts';
 import { parseRequest } from '../../../api/core/validation.ts';
+import { JinaEmbeddingsRequest } from '../../../contracts/src/api/doors/jina.ts';
 import { EmbedRequest } from '../../../contracts/src/api/embed.ts';
 import { SimilarityRequest } from '../../../contracts/src/api/similarity.ts';
+import { PageQuery } from '../../../contracts/src/api/tasks/pages.ts';
+import { Webhook } from '../../../contracts/src/bulk/job.ts';
 
 const SPACE = `sha256:${'0'.repeat(64)}`;
 
@@ -90,6 +93,17 @@ describe('a key that is not known', () => {
     });
   });
 
+  test.each([
+    [EmbedRequest, { input: 'a', inputs: 'b' }],
+    [EmbedRequest, { input: 'a', prompt: 'query: ' }],
+    [EmbedRequest, { input: 'a', dimensions: 8, output_dimension: 8 }],
+  ])('is not said to mean one that was sent as well: %#', (schema, sent) => {
+    const { code, message } = refusalOf(schema, sent);
+    expect(code).toBe('unknown_key');
+    expect(message).not.toContain('Did you mean');
+    expect(message).toContain('Taken are model, input, types, dimensions, truncate, on_error.');
+  });
+
   test('that nothing is like: the sentence names what is taken', () => {
     const { message } = refusalOf(EmbedRequest, { input: 'a', normalize: true });
     expect(message).toBe(
@@ -115,7 +129,13 @@ describe('a value of the wrong kind', () => {
     ],
     [EmbedRequest, { input: [true] }, 'input.0', 'must be text or an image, not true or false.', false],
     [EmbedRequest, { input: 5 }, 'input', 'must be text, an image or a list of them, not a number.', false],
-    [SimilarityRequest, { a: 'x', b: [0.5] }, 'b.0', 'must be text, an image or a ready vector, not a number.', false],
+    [
+      SimilarityRequest,
+      { a: 'x', b: [[0.5, 1.5]] },
+      'b.0',
+      'must be text, an image or a ready vector ({"embedding": […], "space_id": …}), not a list of numbers.',
+      false,
+    ],
     [EmbedRequest, { input: 'a', model: ['m'] }, 'model', 'must be a string, not a list.', false],
     [EmbedRequest, { input: { text: 5 } }, 'input.text', 'must be a string, not a number.', false],
   ])('is named where it stands', (schema, sent, param, sentence, isTokenIds) => {
@@ -146,6 +166,45 @@ describe('a value of the wrong kind', () => {
     [{ truncate: 'left' }, 'invalid_request', 'truncate must be one of none, start, end; not "left".'],
   ])('%j: %s', (option, code, message) => {
     expect(refusalOf(EmbedRequest, { input: 'a', ...option })).toMatchObject({ code, message });
+  });
+
+  test.each([
+    ['a name that is none of those taken, where a list may be sent too', { types: 'int4' }, /; not "int4"\.$/],
+    ['a value of another kind', { types: 5 }, /or a list, not a number\.$/],
+  ])('one of several kinds: %s', (_, sent, message) => {
+    const types = z.enum(['float', 'int8']);
+    expect(refusalOf(z.strictObject({ types: z.union([types, z.array(types)]) }), sent).message).toMatch(message);
+  });
+
+  test('a type of vectors at another door has the code of types', () => {
+    const sent = { input: ['a'], embedding_type: 'int4' };
+    expect(refusalOf(JinaEmbeddingsRequest, sent)).toMatchObject({
+      code: 'unsupported_type',
+      message: 'embedding_type must be "float", "base64", "binary", "ubinary" or a list; not "int4".',
+    });
+  });
+
+  test.each([
+    [{ limit: '0' }, 'limit must be at least 1; not "0".'],
+    [{ limit: '-1' }, 'limit must be at least 1; not "-1".'],
+    [{ limit: '20000' }, 'limit must be at most 10000; not "20000".'],
+  ])('a number of an address, which comes as text: %j', (sent, message) => {
+    expect(refusalOf(PageQuery, sent)).toMatchObject({ code: 'invalid_request', param: 'limit', message });
+  });
+
+  test('what tells kinds apart is asked for by its values', () => {
+    const Part = z.strictObject({ type: z.literal('image_url'), image_url: z.string() });
+    expect(refusalOf(Part, { image_url: 'data:' }).message).toBe('type is missing: it is image_url.');
+  });
+
+  test('a form that has a sentence of its own is told by it', () => {
+    const sent = { url: 'http://app.example/done', secret: `whsec_${'A'.repeat(32)}` };
+    expect(refusalOf(Webhook, sent).message).toBe(
+      'url must be https://…, or http:// of this machine; not "http://app.example/done".',
+    );
+    expect(refusalOf(Webhook, { ...sent, url: 'https://app.example/done', secret: 'abc' }).message).toBe(
+      'secret must be whsec_ and the base64 of 24 to 64 random bytes; not "abc".',
+    );
   });
 
   test('a body of another kind is named as the body', () => {

@@ -61,4 +61,18 @@ describe('a foreign file is named, with what to do', () => {
   ])('%s is no image at all', (_, text) => {
     expect(() => checkImage(bytes(text))).toThrow(expect.objectContaining({ code: 'not_an_image' }));
   });
+
+  test.each([
+    [
+      'the page of an error',
+      '<!doctype html>\n<html><head><title>404 Not Found</title></head></html>',
+      '<!doctype html>',
+    ],
+    ['a pointer of Git LFS', 'version https://git-lfs.github.com/spec/v1\noid sha256:4d7a', 'git-lfs'],
+    ['an answer in JSON', '{"message": "The requested URL was not found on the server"}', 'message'],
+    ['base64 of base64', btoa('\xff\xd8\xff\xe0'.padEnd(60)), '/9j/4'],
+  ])('%s is called a text, with how it begins', (_, text, start) => {
+    expect(() => checkImage(bytes(text))).toThrow(/is not an image but a text, which begins with "/);
+    expect(() => checkImage(bytes(text))).toThrow(start);
+  });
 });

@@ -45,6 +45,7 @@ describe('what stands for no bytes is told apart', () => {
     ['another character', 'AAAA*AAA', 'not_an_image', /no "\*", which stands at character 5/],
     ['a character of two units', 'AA👍A', 'not_an_image', /no "👍", which stands at character 3/],
     ["Python's way to print bytes", `b'${BASE64}'`, 'not_an_image', /\.decode\(\)/],
+    ['the name of an upload', `upload:sha256:${'0'.repeat(64)}`, 'not_an_image', /POST \/embed alone/],
     ["a file's name", 'photo.jpg', 'not_an_image', /file's name/],
   ];
   test.each(cases)('%s', (_, text, code, message) => {

@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { CoreError } from '../../../../api/core/errors.ts';
-import { readJson, readJsonOrForm } from '../../../../api/worker/http/body.ts';
+import { readForm, readJson, readJsonOrForm } from '../../../../api/worker/http/body.ts';
 import { type FormField, parseMultipart } from '../../../../api/worker/http/multipart.ts';
 import { LIMITS } from '../../../../contracts/src/api/limits.ts';
 
@@ -84,8 +84,29 @@ describe('JSON', () => {
     ['Latin-1', latin1('{"input": "für"}'), /not UTF-8, perhaps Latin-1/],
     ['nothing', new Uint8Array(), /empty/],
     ['half a document', utf8('{"input": '), /not JSON/],
+    ['gzip without a word of it', Uint8Array.of(0x1f, 0x8b, 8, 0, 0, 0), /is gzip.*add content-encoding: gzip/],
+    ['a comma behind the last entry', utf8('{"input": ["a",]}'), /no comma behind the last entry/],
+    ['a comma behind the last key', utf8('{"input": "a",\n}'), /no comma behind the last entry/],
+    ['a value that was left out', utf8('{"input": }'), /valid JSON$/],
+    ["Python's print of a dictionary", utf8("{'input': ['a']}"), /double quotes/],
+    ['keys as JavaScript has them', utf8('{input: "a"}'), /double quotes/],
+    ["Python's None", utf8('{"input": "a", "model": None}'), /null, true and false/],
+    ['a line break in a text', utf8('{"input": "a\nb"}'), /written \\n/],
   ])('that is %s is malformed and told so', async (_, body, message) => {
     expect(await refusal(readJson(request(body)))).toEqual(['malformed_json', expect.stringMatching(message)]);
+  });
+
+  test.each([
+    ['JSON alone', readJson, 'application/x-www-form-urlencoded', /-H 'content-type: application\/json'$/],
+    ['JSON or a form', readJsonOrForm, 'text/plain', /-H 'content-type: application\/json'$/],
+    ['JSON or a form', readJsonOrForm, 'image/jpeg', /-F image=@FILE$/],
+    ['a form', readForm, 'application/json', /-F file=@FILE$/],
+    ['JSON alone', readJson, 'multipart/form-data; boundary=X', /not multipart\/form-data\. With curl: -H/],
+  ] as const)('where %s is taken, another content type is told what to send: %s', async (_, read, type, message) => {
+    expect(await refusal(read(request(JSON_BYTES, { 'content-type': type })))).toEqual([
+      'unsupported_media_type',
+      expect.stringMatching(message),
+    ]);
   });
 
   test('that is cut off in its gzip is refused', async () => {
