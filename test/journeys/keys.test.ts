@@ -111,6 +111,8 @@ test('a quota of tokens ends with the request that uses it up, and says when the
   // What computes nothing costs nothing.
   const models = await fetch(`${url}/v1/models`, { headers: { 'x-api-key': key } });
   expect(models.status).toBe(200);
+  const dry = await ask(key, { input: 'a dog' }, '/embed?dry_run=1');
+  expect([dry.status, await dry.json()]).toMatchObject([200, { object: 'dry_run', usage: { total_tokens: 4 } }]);
 });
 
 test('a quota of images stops images and no texts', async () => {

@@ -26,7 +26,7 @@ export function createBatches({ store, current }: ServiceOptions, files: FileSer
         asker,
         asked,
         async make(named) {
-          const file = await files.find(asked.input_file_id, asker.owner);
+          const file = await files.find(asked.input_file_id, asker.owner, 'input_file_id');
           const model = await current();
           const output = { endpoint: asked.endpoint, metadata: asked.metadata ?? null, file: file.id };
           return {

@@ -37,7 +37,7 @@ export function createJobs(options: ServiceOptions, files: FileService, states: 
   async function inputOf(asked: JobRequest['input'], inline: string, owner: Owner): Promise<BulkInput> {
     const { store } = options;
     if ('items' in asked) return { jsonl: `${store.uri}/${fileIn(inline, FILES.lines)}` };
-    if ('file_id' in asked) return inputOfFile(store, await files.find(asked.file_id, owner));
+    if ('file_id' in asked) return inputOfFile(store, await files.find(asked.file_id, owner, 'input.file_id'));
     checkPlaces(asked, options.places(owner));
     return asked;
   }
@@ -45,6 +45,7 @@ export function createJobs(options: ServiceOptions, files: FileService, states: 
   return {
     async create(body, asker) {
       const asked = parseRequest(JobRequest, body);
+      checkNames(asked.input);
       const state = await states.begin({
         kind: 'job',
         asker,
@@ -71,6 +72,7 @@ export function createJobs(options: ServiceOptions, files: FileService, states: 
     },
     async plan(body, { owner, left }) {
       const asked = parseRequest(JobRequest, body);
+      checkNames(asked.input);
       const { planning } = options.runner;
       checkMachine(asked.machine ?? null, planning.machines);
       const named = { ...COMMAND, id: newId('job'), created_at: new Date().toISOString() };
@@ -126,4 +128,18 @@ function checkPlaces(input: BulkInput, known: string[]): void {
       : 'it may read no place; npm start -- --job-source FOLDER names one';
   const message = `This service may not read ${outside}: ${what}. Send items or a file instead.`;
   throw new CoreError('invalid_request', message, { param: 'input' });
+}
+
+/** Whoever reads what came out finds an item by its name. What lies in files is not compared: it may be millions. */
+function checkNames(input: JobRequest['input']): void {
+  if (!('items' in input)) return;
+  const places = new Map<string, number>();
+  for (const [index, { custom_id: name }] of input.items.entries()) {
+    const first = places.get(name);
+    if (first === undefined) places.set(name, index);
+    else {
+      const message = `input.items.${index} has the custom_id of input.items.${first}: each item needs one of its own.`;
+      throw new CoreError('invalid_request', message, { param: `input.items.${index}.custom_id` });
+    }
+  }
 }

@@ -52,8 +52,8 @@ export function createAccess({ policy, keys, limits, origins = [] }: AccessOptio
       asker.key = key.prefix;
       check(key, scope, orScope);
       asker.scopes = key.scopes;
-      // What ends a batch costs nothing, and may bring something back.
-      const isCostly = method === 'POST' && !path.endsWith('/cancel');
+      // What ends a batch costs nothing, and may bring something back; who asks first may have nothing left.
+      const isCostly = method === 'POST' && !path.endsWith('/cancel') && !/[?&]dry_run=/.test(request.url);
       return limits?.enter(key, { isCostly, headers: asker.headers });
     }
     if (!open) throw missing(scope);

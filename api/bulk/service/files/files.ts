@@ -34,7 +34,8 @@ export interface FileService {
   content(id: string, owner: Owner): Promise<AsyncIterable<Uint8Array>>;
   remove(id: string, owner: Owner): Promise<OpenAiFileDeleted>;
   /** One that was sent. Throws a CoreError where its asker may not see it, or it is gone. */
-  find(id: string, owner: Owner): Promise<BulkFile>;
+  /** `param`: the field that names it. */
+  find(id: string, owner: Owner, param?: string): Promise<BulkFile>;
   /** Makes a file of content that is there; one of that id that is there already is answered as it is. */
   make(made: Pick<BulkFile, 'id' | 'filename' | 'bytes' | 'owner' | 'parts' | 'upload'>): Promise<BulkFile>;
 }
@@ -113,10 +114,10 @@ export function createFiles(store: ObjectStore): FileService {
       for (const key of keysOf(file)) await store.put(key, new Uint8Array());
       return { id, object: 'file', deleted: true };
     },
-    async find(id, owner) {
+    async find(id, owner, param = 'id') {
       const file = await unlessDeleted(id);
       if (file?.owner === owner) return file;
-      throw new CoreError('not_found', `There is no file ${JSON.stringify(id)}.`, { param: 'id' });
+      throw new CoreError('not_found', `There is no file ${JSON.stringify(id)}.`, { param });
     },
   };
   return files;

@@ -200,6 +200,22 @@ describe('the service of bulk jobs', () => {
       [{ input: { file_id: 'file_0123456789abcdef' } }, 'not_found'],
     ];
     for (const [body, code] of wrong) expect((await refused('jobs', { body })).code).toBe(code);
+    const [item] = inline.input.items;
+    const twice = { body: { input: { items: [item, { custom_id: 'b', text: 'b' }, item] } } };
+    for (const path of ['jobs', 'jobs?dry_run=1'])
+      expect(await refused(path, twice)).toMatchObject({
+        code: 'invalid_request',
+        param: 'input.items.2.custom_id',
+        detail: expect.stringContaining('of input.items.0'),
+      });
+  });
+
+  test('a file that there is not is blamed on the field that names it', async () => {
+    const { refused } = await start(newFolder('jobs'));
+    const file = 'file_0123456789abcdef';
+    expect(await refused('jobs', { body: { input: { file_id: file } } })).toMatchObject({ param: 'input.file_id' });
+    const body = { input_file_id: file, endpoint: '/v1/embeddings', completion_window: '24h' };
+    expect(await refused('batches', { body })).toMatchObject({ code: 'not_found', param: 'input_file_id' });
   });
 
   test('plans 10,000 shards, and refuses the one that no array job has a child for', async () => {
