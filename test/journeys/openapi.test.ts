@@ -15,6 +15,7 @@ interface Described {
   operationId: string;
   tags: string[];
   security: object[];
+  parameters?: { name: string; in: string }[];
 }
 interface Document {
   paths: Record<string, Record<string, Described>>;
@@ -29,10 +30,10 @@ beforeAll(async () => {
 }, 120_000);
 afterAll(() => server?.stop());
 
-const send = (path: string, body: unknown) =>
+const send = (path: string, body: unknown, headers: Record<string, string> = {}) =>
   fetch(`${server.url}${path}`, {
     method: 'POST',
-    headers: { 'content-type': 'application/json' },
+    headers: { 'content-type': 'application/json', ...headers },
     body: JSON.stringify(body),
   });
 
@@ -82,6 +83,24 @@ describe('an example is answered as it is described:', () => {
     expect(answer.status, JSON.stringify(body)).toBe(200);
     expect(z.strictObject({ body: response }).safeParse({ body }).error).toBeUndefined();
   });
+});
+
+test('what is described to take an Idempotency-Key begins one thing under it, and takes nothing else', async () => {
+  const described = Object.values(document.paths).flatMap((methods) => Object.values(methods));
+  const ids = described
+    .filter(({ parameters = [] }) => parameters.some(({ name }) => name === 'Idempotency-Key'))
+    .map(({ operationId }) => operationId);
+  expect(ids.sort()).toEqual(['createBatch', 'createEmbeddings', 'createJob', 'embed']);
+  for (const [id, { path, examples = {} }] of ALL.filter(([each]) => ids.includes(each))) {
+    const { value } = await madeReal(id, path, Object.values(examples)[0]?.value ?? {});
+    const headers = { 'idempotency-key': `described-${id}`, prefer: 'respond-async' };
+    const [first, again] = [await send(path, value, headers), await send(path, value, headers)];
+    const begun = ((await first.json()) as { id: string }).id;
+    expect(begun, id).toMatch(/^(job|batch)_/);
+    expect(((await again.json()) as { id: string }).id, id).toBe(begun);
+    const other = id === 'createBatch' ? { metadata: { a: 'b' } } : { dimensions: 8 };
+    expect((await send(path, { ...value, ...other }, headers)).status, id).toBe(400);
+  }
 });
 
 describe('what takes no body is answered on all of its addresses:', () => {

@@ -5,7 +5,7 @@ import { ERROR_STATUS } from './error.ts';
 import type { Door, Operation } from './operation.ts';
 import { OPERATIONS } from './operations.ts';
 
-const POST_ERRORS = [400, 404, 413, 415, 422, 429, 500, 502, 503, 504];
+const POST_ERRORS = [400, 404, 408, 413, 415, 422, 429, 500, 502, 503, 504];
 const GET_ERRORS = [503];
 /** Of what another service answers. */
 const JOB_ERRORS = [400, 404, 422, 500, 503];
@@ -124,7 +124,24 @@ const NOT_MODIFIED = {
   headers: { ETag },
 };
 
-function parametersOf({ path, query = {}, hasTag }: Operation): object[] {
+const header = (name: string, description: string): object => ({
+  ...{ name, in: 'header', required: false, description },
+  schema: { type: 'string' },
+});
+const CONDITION = header('If-None-Match', 'The `ETag` of an earlier answer, several of them, or `*`.');
+const PREFER = header(
+  'Prefer',
+  '`respond-async`: a job instead of vectors; with `wait=10` one where they would not come within ten seconds. `wait=10` alone: an ' +
+    'answer within ten seconds. `encoder=gpu`, `encoder=cpu`: who encodes images. `Preference-Applied` says what came of it.',
+);
+const IDEMPOTENCY_KEY = header(
+  'Idempotency-Key',
+  'Names what is begun: the same key with the same body brings the same answer, and with another body it is refused. 1 to 255 ' +
+    'printable characters of ASCII.',
+);
+
+function parametersOf(operation: Operation): object[] {
+  const { path, query = {}, hasTag, accepted, hasIdempotencyKey = accepted !== undefined } = operation;
   const named = [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => ({
     name,
     in: 'path',
@@ -136,14 +153,12 @@ function parametersOf({ path, query = {}, hasTag }: Operation): object[] {
     const { description, ...written } = componentOf({ schema, isRequest: false }) as { description?: string };
     return { name, in: 'query', required: false, description, schema: written };
   });
-  const condition = {
-    name: 'If-None-Match',
-    in: 'header',
-    required: false,
-    description: 'The `ETag` of an earlier answer, several of them, or `*`.',
-    schema: { type: 'string' },
-  };
-  return [...named, ...optional, ...(hasTag ? [condition] : [])];
+  const headers = [
+    ...(hasTag ? [CONDITION] : []),
+    ...(accepted ? [PREFER] : []),
+    ...(hasIdempotencyKey ? [IDEMPOTENCY_KEY] : []),
+  ];
+  return [...named, ...optional, ...headers];
 }
 
 /** A schema with a title is a component of that name, any other one is written where it is used. */
@@ -166,13 +181,21 @@ function errorSchema({ door, sharedWith = [] }: Operation, components: Component
   return placed.length === 1 && placed[0] ? placed[0] : { anyOf: placed };
 }
 
+/** Errors that end by themselves. */
+const WAITS = [429, 503, 504];
+const RETRY_AFTER = {
+  description: 'Seconds until it is worth asking again; absent where that would not help.',
+  schema: { type: 'integer' },
+};
+
 /** Responses for the statuses that the error table knows; every one has the body of its door. */
 function errorResponses(statuses: number[], schema: object): Record<string, object> {
   return Object.fromEntries(
     statuses.map((status) => {
       const codes = Object.entries(ERROR_STATUS).flatMap(([code, of]) => (of === status ? [code] : []));
       const content = { 'application/problem+json': { schema } };
-      return [String(status), { description: `One of the codes ${codes.join(', ')}.`, content }];
+      const headers = WAITS.includes(status) ? { headers: { 'Retry-After': RETRY_AFTER } } : {};
+      return [String(status), { description: `One of the codes ${codes.join(', ')}.`, ...headers, content }];
     }),
   );
 }

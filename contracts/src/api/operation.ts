@@ -38,6 +38,8 @@ export interface Operation extends Omit<Route, 'parameters'> {
   query?: Record<string, z.ZodType>;
   /** Whether an answer has an `ETag`, and who has it is told that nothing has changed. */
   hasTag?: boolean;
+  /** Whether the header `Idempotency-Key` names what it begins; so it does where a request may become a job. */
+  hasIdempotencyKey?: boolean;
   /** The JSON body of a POST. */
   request?: z.ZodType;
   /** JSON Schema of a form that is taken instead. */

@@ -177,6 +177,7 @@ export const BATCH_OPERATIONS = {
     path: '/v1/batches',
     summary: 'Answer a file of requests while nobody waits',
     description: "OpenAI's batches for `/v1/embeddings`: each line of the file is one request.",
+    hasIdempotencyKey: true,
     request: BatchRequest,
     examples: {
       one: {

@@ -146,7 +146,8 @@ export const JOB_OPERATIONS = {
     door: 'own',
     scope: 'jobs',
     summary: 'Embed many items while nobody waits',
-    description: `The header \`Idempotency-Key\` names the job: the same key with the same body answers the same job, and with another body is refused. ${DAYS}`,
+    description: DAYS,
+    hasIdempotencyKey: true,
     query: DRY_RUN,
     request: JobRequest,
     examples: {
