@@ -36,6 +36,7 @@ export const OPENAI_OPERATIONS = {
   createEmbeddings: {
     method: 'POST',
     path: '/v1/embeddings',
+    query: { 'api-version': z.string().describe('What clients for Azure send; taken and not used.') },
     aliases: ['/embeddings'],
     door: 'openai',
     scope: 'embed',

@@ -53,6 +53,11 @@ describe('embeddings', () => {
     expect(data.map(({ embedding }) => embedding)).toEqual(await vectors(['a dog']));
   });
 
+  test('what clients for Azure add to the address changes nothing', async () => {
+    const { data } = await answered({ input: 'a dog' }, '/v1/embeddings?api-version=2024-10-21');
+    expect(data.map(({ embedding }) => embedding)).toEqual(await vectors(['a dog']));
+  });
+
   test('items with images are taken beside texts', async () => {
     const { data } = await answered({ input: ['a dog', { image: `data:image/gif;base64,${picture}` }] });
     expect(data.map(({ modality }) => modality)).toEqual(['text', 'image']);
