@@ -63,6 +63,8 @@ interface Told {
   path: PropertyKey[];
   /** Of an unknown key: the keys that are known there. */
   known: string[];
+  /** Of a key that is known where these are not: they were sent as well. */
+  beside?: readonly string[] | undefined;
 }
 
 /** A key that is not known before anything else: where one is missing, it is the one that was meant. */
@@ -76,7 +78,18 @@ function mostTelling({ issues, known }: Found, prefix: PropertyKey[] = []): Told
   const merged = unknownToAll(branches, known);
   if (merged) return { ...merged, path };
   const [best] = branches.sort((a, b) => weight(a) - weight(b) || depth(b) - depth(a));
-  return best ? mostTelling({ issues: best, known }, path) : { issue, path, known: [] };
+  if (!best) return { issue, path, known: [] };
+  const told = mostTelling({ issues: best, known }, path);
+  return told.path.length === path.length ? { ...told, beside: excluding(told.issue, branches) } : told;
+}
+
+/** The keys of the same object that a branch does not know which knows those of the issue. */
+function excluding(told: Issue, branches: Branches): readonly string[] | undefined {
+  if (told.code !== 'unrecognized_keys') return undefined;
+  const others = branches
+    .flat()
+    .flatMap((issue) => (issue.code === 'unrecognized_keys' && issue.path.length === 0 ? [issue.keys] : []));
+  return others.find((keys) => !told.keys.some((key) => keys.includes(key)));
 }
 
 /** With the branches of a union inside of the union in its place. */
@@ -115,12 +128,16 @@ function depth(issues: readonly Issue[]): number {
   return issues.reduce((deepest, { path }) => Math.max(deepest, path.length), 0);
 }
 
-function errorOf({ issue, path, known }: Told, document: unknown): CoreError {
+function errorOf({ issue, path, known, beside }: Told, document: unknown): CoreError {
   const [field = '', index] = path;
   const item = ITEM_LISTS.has(field) && typeof index === 'number' ? { item: index } : {};
   const place = path.length === 0 ? 'The body' : path.join('.');
   if (issue.code === 'unrecognized_keys') {
     const inner = [...path, issue.keys[0] ?? ''].join('.');
+    if (beside) {
+      const message = `${place} has ${listed([...beside, ...issue.keys], 'and')}, which are not taken together.`;
+      return new CoreError('invalid_request', message, { ...item, param: inner });
+    }
     const what = issue.keys.length === 1 ? 'a key that is not known' : 'keys that are not known';
     const sent = Object.keys(Object(valueAt(document, path)));
     const message = `${place} has ${what} here: ${describeUnknown(issue.keys, known, sent)}`;
@@ -219,9 +236,9 @@ function expectedBy(issue: Issue): string[] {
     : [];
 }
 
-function listed(names: string[]): string {
+function listed(names: string[], word = 'or'): string {
   const last = names.at(-1) ?? 'of another type';
-  return names.length > 1 ? `${names.slice(0, -1).join(', ')} or ${last}` : last;
+  return names.length > 1 ? `${names.slice(0, -1).join(', ')} ${word} ${last}` : last;
 }
 
 function kind(value: unknown): string {

@@ -246,6 +246,25 @@ describe('any schema', () => {
     expect(refusalOf(Either, { image: 'x' }).message).toBe('size is missing.');
   });
 
+  test('keys that exclude each other are named as such', () => {
+    const Either = z.union([
+      z.strictObject({ id: z.string(), text: z.string() }),
+      z.strictObject({ id: z.string(), image: z.string() }),
+    ]);
+    expect(refusalOf(Either, { id: 'a', text: 'a', image: 'x' })).toEqual({
+      code: 'invalid_request',
+      message: 'The body has text and image, which are not taken together.',
+      param: 'image',
+    });
+    const Whole = z.strictObject({ items: z.array(Either) });
+    const items = [
+      { id: 'a', text: 'a' },
+      { id: 'b', text: 'a', image: 'x' },
+    ];
+    expect(refusalOf(Whole, { items })).toMatchObject({ param: expect.stringMatching(/^items\.1\.(text|image)$/) });
+    expect(refusalOf(Either, { id: 'a', text: 'a', kind: 'b' })).toMatchObject({ code: 'unknown_key', param: 'kind' });
+  });
+
   test('a long list of wrong entries stops at the first piece, and a long list of right ones is taken whole', () => {
     let read = 0;
     const Counted = z.strictObject({
