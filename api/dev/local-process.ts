@@ -1,9 +1,9 @@
 // A server as a child process of this one, which is started again when it dies.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
+import { freePort, HOST } from '../../contracts/command/local-server.ts';
 import { ENVARS } from '../../contracts/src/envars.ts';
 import { ListeningLine, readEvent } from '../../contracts/src/events.ts';
-import { freePort, HOST } from './local-server.ts';
 
 const RESTART_MS = 1000;
 

@@ -4,11 +4,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { convertV4MiniflareOptions, Miniflare } from 'miniflare';
+import { HOST } from '../../contracts/command/local-server.ts';
 import { ENVARS } from '../../contracts/src/envars.ts';
 import { FollowEvent, RequestEvent, readEvent } from '../../contracts/src/events.ts';
 import { type StaticFilesOptions, writeStaticFiles } from './assets/write.ts';
 import { bundleWorker, WITH_ONNXRUNTIME, type WorkerModule } from './bundle.ts';
-import { HOST } from './local-server.ts';
 
 export const COMPATIBILITY_DATE = '2026-08-01';
 export const COMPATIBILITY_FLAGS = ['enable_request_signal'];

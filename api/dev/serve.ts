@@ -6,6 +6,7 @@ import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type CommandLine, runCommand } from '../../contracts/command/command-line.ts';
 import { whenNpmEnds } from '../../contracts/command/lifetime.ts';
+import { freePort } from '../../contracts/command/local-server.ts';
 import { PORTS, wholeNumberOf } from '../../contracts/command/numbers.ts';
 import { ENVARS } from '../../contracts/src/envars.ts';
 import { FILES } from '../../contracts/src/keys.ts';
@@ -13,7 +14,6 @@ import { UserError } from '../../contracts/src/user-error.ts';
 import { KEY_FILE } from '../keys/file-store.ts';
 import { EMBEDDED_MODEL } from './bundle.ts';
 import { startLocal } from './local.ts';
-import { freePort } from './local-server.ts';
 import { printRequest } from './local-worker.ts';
 
 const PORT = 8787;

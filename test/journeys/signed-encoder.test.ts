@@ -10,8 +10,8 @@ import type { Miniflare } from 'miniflare';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { EMBEDDED_MODEL } from '../../api/dev/bundle.ts';
 import { startEncoder } from '../../api/dev/local-encoder.ts';
-import { answering, freePort } from '../../api/dev/local-server.ts';
 import { startWorker } from '../../api/dev/local-worker.ts';
+import { answering, freePort } from '../../contracts/command/local-server.ts';
 import { isRightlySigned } from '../support/signature.ts';
 
 const KEYS = { accessKeyId: 'AKIDEXAMPLE', secretAccessKey: 'wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY' };

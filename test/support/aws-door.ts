@@ -2,7 +2,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { buffer } from 'node:stream/consumers';
-import { answering } from '../../api/dev/local-server.ts';
+import { answering } from '../../contracts/command/local-server.ts';
 import { isRightlySigned } from './signature.ts';
 
 export interface AwsCall {

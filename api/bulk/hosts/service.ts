@@ -1,22 +1,26 @@
 // Bulk jobs as a local service that the Worker asks: `npm start` runs it as a child process. Jobs survive it.
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { type CommandLine, runCommand } from '../../../contracts/command/command-line.ts';
-import { whenOrphaned } from '../../../contracts/command/lifetime.ts';
+import {
+  announce,
+  answering,
+  headerOf,
+  readBody,
+  requestIdOf,
+  stopWithParent,
+} from '../../../contracts/command/local-server.ts';
 import { PORTS, wholeNumberOf } from '../../../contracts/command/numbers.ts';
 import { LIMITS } from '../../../contracts/src/api/limits.ts';
 import { ENVARS } from '../../../contracts/src/envars.ts';
 import { bulkFolder } from '../../../contracts/src/keys.ts';
 import { reasonOf, UserError } from '../../../contracts/src/user-error.ts';
-import { errorDocument } from '../../core/error-document.ts';
 import { CoreError } from '../../core/errors.ts';
-import { readBody } from '../../encoder/read-body.ts';
+import { errorResponse } from '../../encoder/http.ts';
 import { createRunner } from '../runner.ts';
 import { openJobFolder } from '../service/folder.ts';
-import { leftIn } from '../service/quota.ts';
-import { type Asked, answer, type BulkService, createBulkService } from '../service/routes.ts';
+import { answer, askedIn, type BulkService, createBulkService } from '../service/routes.ts';
 import { currentModel, openUri, shardHost, toUri } from './open.ts';
 
 const HELP = `Usage: node api/bulk/hosts/service.ts STORE [--source URI]… [--model FOLDER] [--registry URI] [--workers N]
@@ -64,19 +68,13 @@ function openService(store: string, { values }: Line) {
 }
 
 async function receive(service: BulkService, request: IncomingMessage, response: ServerResponse): Promise<void> {
-  const { pathname, searchParams: query } = new URL(request.url ?? '/', 'http://service');
-  const [, version, ...path] = pathname.split('/').map(decodeURIComponent);
-  const asked: Asked = {
+  const asked = askedIn({
     method: request.method ?? 'GET',
-    path: version === 'v1' ? path : [],
-    query,
-    owner: headerOf(request, 'x-owner'),
-    idempotencyKey: headerOf(request, 'idempotency-key'),
-    left: leftIn((name) => headerOf(request, name)),
+    url: request.url ?? '/',
+    headerOf: (name) => headerOf(request, name),
     body: () => readBody(request, BODY_BYTES, tooLarge),
-  };
+  });
   const found = await answer(service, asked);
-  if (!found) throw new CoreError('not_found', `There is no ${asked.method} ${pathname} here.`);
   if ('stream' in found) {
     response.writeHead(200, { 'content-type': 'application/octet-stream' });
     await pipeline(Readable.from(found.stream), response);
@@ -90,16 +88,9 @@ function tooLarge(): CoreError {
   return new CoreError('body_too_large', `The body may have ${BODY_BYTES} bytes.`);
 }
 
-function headerOf(request: IncomingMessage, name: string): string | null {
-  const value = request.headers[name];
-  return typeof value === 'string' && value !== '' ? value : null;
-}
-
-function refuse(response: ServerResponse, error: unknown, requestId: string): void {
-  if (!(error instanceof CoreError)) console.error(requestId, error);
-  const { status, headers, body } = errorDocument(error, requestId);
-  if (response.headersSent) response.destroy();
-  else response.writeHead(status, headers).end(JSON.stringify(body));
+function refuse(response: ServerResponse, error: unknown, request: IncomingMessage): void {
+  const { status, headers, body } = errorResponse(error, requestIdOf(request));
+  response.writeHead(status, headers).end(body);
 }
 
 async function main(line: Line): Promise<undefined> {
@@ -107,25 +98,17 @@ async function main(line: Line): Promise<undefined> {
   if (store === undefined) throw new UserError(`STORE is needed.\n\n${HELP}`);
   const port = wholeNumberOf(`$${ENVARS.port}`, process.env[ENVARS.port], PORTS) ?? 0;
   const { service, runner } = openService(store, line);
-  const server = createServer((request, response) => {
-    const requestId = headerOf(request, 'x-request-id') ?? crypto.randomUUID();
-    receive(service, request, response).catch((error: unknown) => refuse(response, error, requestId));
-  });
-  const stop = (): void => {
+  const server = answering((request, response) => receive(service, request, response), refuse);
+  stopWithParent(() => {
     server.close();
     server.closeAllConnections();
     void runner.stop().finally(() => process.exit(0));
-  };
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, stop);
-  whenOrphaned(stop);
+  });
   await runner.resume();
   setInterval(() => {
     service.tellOverdue({ send: fetch }).catch((error: unknown) => console.error(reasonOf(error)));
   }, TELL_MS).unref();
-  server.listen(port, '127.0.0.1', () => {
-    const { port: taken } = server.address() as AddressInfo;
-    console.log(JSON.stringify({ event: 'listening', port: taken }));
-  });
+  await announce(server, port);
 }
 
 await runCommand({ help: HELP, options: OPTIONS, words: 1 }, main);

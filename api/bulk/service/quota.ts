@@ -12,7 +12,7 @@ import type { JobFolder } from './folder.ts';
 export function leftIn(headerOf: (name: string) => string | null): Left | undefined {
   const countIn = (name: string): number | null => {
     const value = headerOf(name);
-    return value === null || value === '' ? null : Number(value);
+    return value === null ? null : Number(value);
   };
   const left = { images: countIn(LEFT_HEADERS.images), tokens: countIn(LEFT_HEADERS.tokens) };
   return COUNTED.every((name) => left[name] === null) ? undefined : left;

@@ -11,7 +11,7 @@ import { type BatchService, createBatches } from './batches.ts';
 import { createFiles, type FileService } from './files/files.ts';
 import { createUploads, type UploadService } from './files/uploads.ts';
 import { createJobs, type JobService } from './jobs.ts';
-import { giveBack } from './quota.ts';
+import { giveBack, leftIn } from './quota.ts';
 import { type Asker, createStates, type ServiceOptions } from './states.ts';
 import { type OverdueOptions, tellOverdue } from './webhook.ts';
 
@@ -41,8 +41,8 @@ export function createBulkService(options: ServiceOptions): BulkService {
 
 export interface Asked {
   method: string;
-  /** Parts of the path behind /v1. */
-  path: string[];
+  /** Of the address, percent signs as they came. */
+  pathname: string;
   query: URLSearchParams;
   owner: string | null;
   idempotencyKey: string | null;
@@ -51,16 +51,40 @@ export interface Asked {
   body(): Promise<Uint8Array>;
 }
 
+export interface Received {
+  method: string;
+  /** Absolute, or from its path on. */
+  url: string;
+  headerOf(name: string): string | null | undefined;
+  body(): Promise<Uint8Array>;
+}
+
+/** What a request of the Worker asks for, by its address and its headers. */
+export function askedIn({ method, url, headerOf, body }: Received): Asked {
+  const { pathname, searchParams: query } = new URL(url, 'http://jobs');
+  // A header without a value is one that was not sent.
+  const said = (name: string): string | null => headerOf(name) || null;
+  return {
+    method,
+    pathname,
+    query,
+    owner: said('x-owner'),
+    idempotencyKey: said('idempotency-key'),
+    left: leftIn(said),
+    body,
+  };
+}
+
 /** A document, or bytes. `isNew`: what it is of was not there before. `headers` say what was charged just now, or given back. */
 export type Answer =
   | { json: object; isNew?: boolean; headers?: Record<string, string> }
   | { stream: AsyncIterable<Uint8Array> };
 
-/** Undefined where there is no such path. */
-export async function answer(service: BulkService, asked: Asked): Promise<Answer | undefined> {
+/** Throws a `CoreError` where the request is refused, a path that there is not among them. */
+export async function answer(service: BulkService, asked: Asked): Promise<Answer> {
   const { jobs, files, batches, uploads } = service;
-  const { owner, idempotencyKey, left, query, method } = asked;
-  const [kind = '', id = '', what, name = ''] = asked.path;
+  const { owner, idempotencyKey, left, query, method, pathname } = asked;
+  const [, version, kind = '', id = '', what, name = ''] = pathname.split('/').map(decodeURIComponent);
   const asker = { owner, idempotencyKey, left };
   const document = async (made: Promise<object>): Promise<Answer> => ({ json: await made });
   const begun = async (create: (body: unknown, asker: Asker) => Promise<object>): Promise<Answer> => {
@@ -82,7 +106,7 @@ export async function answer(service: BulkService, asked: Asked): Promise<Answer
   };
   const bytes = async (read: Promise<AsyncIterable<Uint8Array>>): Promise<Answer> => ({ stream: await read });
   const route = [method, kind, ...(id === '' ? [] : [':id']), ...(what === undefined ? [] : [what])].join(' ');
-  switch (route) {
+  switch (version === 'v1' ? route : undefined) {
     case 'POST jobs':
       return query.has('dry_run') ? document(jobs.plan(toJson(await asked.body()), asker)) : begun(jobs.create);
     case 'GET jobs':
@@ -122,7 +146,7 @@ export async function answer(service: BulkService, asked: Asked): Promise<Answer
     case 'POST batches :id cancel':
       return followed(batches.cancel(id, owner));
     default:
-      return undefined;
+      throw new CoreError('not_found', `There is no ${method} ${pathname} here.`);
   }
 }
 

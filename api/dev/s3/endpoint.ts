@@ -2,8 +2,9 @@
 import { createHash } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { answering, HOST } from '../../../contracts/command/local-server.ts';
+import { reasonOf } from '../../../contracts/src/user-error.ts';
 import type { ObjectStore } from '../../registry/store.ts';
-import { answering, HOST } from '../local-server.ts';
 import { type BucketKeys, isSigned } from './signature.ts';
 
 /** A body is held in memory. */
@@ -26,7 +27,9 @@ export interface LocalBucket {
 
 /** GetObject, PutObject with its two conditions and both of its checksums, and ListObjectsV2. */
 export async function startBucket({ bucket, keys, store }: BucketOptions): Promise<LocalBucket> {
-  const server = answering(answer, (response, reason) => fail(response, 500, { code: 'InternalError', reason }));
+  const server = answering(answer, (response, error) =>
+    fail(response, 500, { code: 'InternalError', reason: reasonOf(error) }),
+  );
   async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     if (!(await isSigned(request, keys))) {
       local.refused += 1;

@@ -1,8 +1,7 @@
 // The image encoder as a local HTTP server: `npm start` runs it as a child process. POST /encode, GET /health.
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type CommandLine, runCommand } from '../../../contracts/command/command-line.ts';
-import { whenOrphaned } from '../../../contracts/command/lifetime.ts';
+import { announce, answering, readBody, requestIdOf, stopWithParent } from '../../../contracts/command/local-server.ts';
 import { PORTS, wholeNumberOf } from '../../../contracts/command/numbers.ts';
 import { ENVARS } from '../../../contracts/src/envars.ts';
 import {
@@ -14,7 +13,6 @@ import {
   respond,
   type Service,
 } from '../http.ts';
-import { readBody } from '../read-body.ts';
 import { openService } from './service.ts';
 
 const PORT = 9000;
@@ -41,16 +39,12 @@ const TIMEOUT_MS = 30_000;
 const KEEP_ALIVE_MS = 75_000;
 
 export function createHttpServer(service: Service) {
-  const server = createServer((request, response) => {
-    const requestId = headerOf(request, 'x-request-id') ?? crypto.randomUUID();
-    receive(service, request, requestId)
-      .catch((error: unknown) => errorResponse(error, requestId))
-      .then((reply) => {
-        // No further request on this connection: the rest of a body is still on its way, or the server is stopping.
-        if (!request.complete || !server.listening) response.setHeader('connection', 'close');
-        send(response, reply);
-      })
-      .catch((error: unknown) => console.error(requestId, error));
+  const server = answering(async (request, response) => {
+    const requestId = requestIdOf(request);
+    const reply = await receive(service, request, requestId).catch((error: unknown) => errorResponse(error, requestId));
+    // No further request on this connection: the rest of a body is still on its way, or the server is stopping.
+    if (!request.complete || !server.listening) response.setHeader('connection', 'close');
+    send(response, reply);
   });
   server.requestTimeout = TIMEOUT_MS;
   server.keepAliveTimeout = KEEP_ALIVE_MS;
@@ -76,11 +70,6 @@ function send(response: ServerResponse, { status, headers, body }: HttpResponse)
   response.writeHead(status, headers).end(body);
 }
 
-function headerOf(request: IncomingMessage, name: string): string | undefined {
-  const value = request.headers[name];
-  return typeof value === 'string' && /^[\w.-]{1,128}$/.test(value) ? value : undefined;
-}
-
 async function main({ values }: CommandLine<typeof OPTIONS>): Promise<undefined> {
   const { model, registry } = values;
   const port = wholeNumberOf(`$${ENVARS.port}`, process.env[ENVARS.port], PORTS) ?? PORT;
@@ -90,19 +79,12 @@ async function main({ values }: CommandLine<typeof OPTIONS>): Promise<undefined>
     threads: wholeNumberOf('--threads', values.threads, { from: 1 }),
   });
   const server = createHttpServer(service);
-  const stop = () => {
+  stopWithParent(() => {
     server.close(() => service.close().finally(() => process.exit(0)));
     server.closeIdleConnections();
     setTimeout(() => process.exit(1), TIMEOUT_MS).unref();
-  };
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, stop);
-  process.once('disconnect', stop);
-  // A child whose parent was killed must not stay behind.
-  whenOrphaned(stop);
-  server.listen(port, '127.0.0.1', () => {
-    const { port: taken } = server.address() as AddressInfo;
-    console.log(JSON.stringify({ event: 'listening', port: taken }));
   });
+  await announce(server, port);
 }
 
 if (import.meta.main) await runCommand({ help: HELP, options: OPTIONS }, main);

@@ -3,11 +3,9 @@ import { bulkFolder, UPLOADED_FILES, uploadFolders } from '../../../contracts/sr
 import type { CurrentModel } from '../../bulk/service/ask.ts';
 import { openJobFolder } from '../../bulk/service/folder.ts';
 import { isBelow } from '../../bulk/service/inputs.ts';
-import { leftIn } from '../../bulk/service/quota.ts';
-import { answer, type BulkService, createBulkService } from '../../bulk/service/routes.ts';
+import { answer, askedIn, type BulkService, createBulkService } from '../../bulk/service/routes.ts';
 import type { Owner } from '../../bulk/service/states.ts';
 import { type Send, tellOfEnd } from '../../bulk/service/webhook.ts';
-import { CoreError } from '../../core/errors.ts';
 import type { ObjectStore } from '../../registry/store.ts';
 import type { BatchClient } from './batch.ts';
 import { createBatchRunner } from './runner.ts';
@@ -64,18 +62,13 @@ function below(store: ObjectStore, uri: string): ObjectStore {
 export function askHere(service: BulkService): (path: string, init: RequestInit) => Promise<Response> {
   return async function ask(path, init) {
     const request = new Request(new URL(path, 'http://jobs'), init);
-    const { pathname, searchParams: query } = new URL(request.url);
-    const [, , ...parts] = pathname.split('/').map(decodeURIComponent);
-    const found = await answer(service, {
+    const asked = askedIn({
       method: request.method,
-      path: parts,
-      query,
-      owner: request.headers.get('x-owner') || null,
-      idempotencyKey: request.headers.get('idempotency-key') || null,
-      left: leftIn((name) => request.headers.get(name)),
+      url: request.url,
+      headerOf: (name) => request.headers.get(name),
       body: async () => new Uint8Array(await request.arrayBuffer()),
     });
-    if (!found) throw new CoreError('not_found', `There is no ${request.method} ${pathname} here.`);
+    const found = await answer(service, asked);
     if ('json' in found)
       return Response.json(found.json, { status: found.isNew ? 201 : 200, headers: found.headers ?? {} });
     return new Response(streamOf(found.stream), { headers: { 'content-type': 'application/octet-stream' } });

@@ -251,6 +251,22 @@ describe('as a process', () => {
     expect(await exited).toBe(2);
   });
 
+  test('it says in a sentence that its port is taken', async () => {
+    const first = start();
+    const { port } = JSON.parse(await firstLine(first));
+    const words = [SERVER, '--model', folder];
+    const second = spawn(process.execPath, words, {
+      env: { ...process.env, PORT: String(port) },
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
+    const [exited, message] = await Promise.all([exit(second), textOf(second.stderr)]);
+    first.kill('SIGTERM');
+    expect([exited, message]).toEqual([
+      2,
+      `port ${port} is taken; choose another by the variable PORT, such as PORT=8788\n`,
+    ]);
+  });
+
   test.each([
     ['PORT', 'http', 'a whole number from 0 to 65535'],
     ['PORT', '65536', 'a whole number from 0 to 65535'],
