@@ -6,6 +6,7 @@ import { listEmbeddings, ofOnlyItem, tokenUsage } from '../core/encode/list.ts';
 import { errorDocument } from '../core/error-document.ts';
 import { CoreError } from '../core/errors.ts';
 import { toItem } from '../core/items/content.ts';
+import { fieldOf } from '../core/validation/json.ts';
 import { parseRequest } from '../core/validation.ts';
 import { encodeEmbedding } from '../core/vectors/vectors.ts';
 import type { BulkEncoder } from './model.ts';
@@ -72,6 +73,6 @@ function readDocument(text: string | undefined): unknown {
 }
 
 function nameIn(document: unknown): string | null {
-  if (typeof document !== 'object' || document === null || !('custom_id' in document)) return null;
-  return typeof document.custom_id === 'string' ? document.custom_id : null;
+  const name = fieldOf(document, 'custom_id');
+  return typeof name === 'string' ? name : null;
 }

@@ -13,6 +13,7 @@ import { SCHEMA_VERSION } from '../../../contracts/src/schema-version.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
 import { CoreError } from '../../core/errors.ts';
 import { tierOfId } from '../../core/model.ts';
+import { jsonIn } from '../../core/validation/json.ts';
 import { encodeDocument, type ObjectStore } from '../../registry/store.ts';
 import type { JobFolder } from './folder.ts';
 import { isImageName, isVideoName } from './inputs.ts';
@@ -173,7 +174,8 @@ async function* linesIn(job: Wanted, options: Opening, counts: Skipped): AsyncGe
       yield toLine({ custom_id: name.replace(/\.tar$/, ''), tar: uri }, job);
     }
   } else {
-    const read = 'endpoint' in job.output ? requestIn : readLine;
+    // A line of a batch is read in full where it is answered.
+    const read = 'endpoint' in job.output ? (text = '') => jsonIn(text) : readLine;
     yield* linesOfFiles('parts' in input ? input.parts : [input.jsonl], { ...options, read, job });
   }
 }
@@ -197,15 +199,6 @@ function sizeOf(line: unknown, { video }: Wanted): Omit<Line, 'text'> {
   // Without settings a video is refused: an item like any other.
   if (names.includes('video') && video) return { work: noWork(), isOpen: true, fills: mostFrames(video) };
   return { work: workIn(line) };
-}
-
-/** A line of a batch; it is read in full where it is answered. */
-function requestIn(text: string | undefined): unknown {
-  try {
-    return text === undefined ? undefined : JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }
 
 /** One after the other, as if they were one: a line may begin in one and end in the next. */

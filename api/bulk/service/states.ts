@@ -5,6 +5,7 @@ import { BULK_LIMITS, type BulkJob, type BulkStop, CANCELLED } from '../../../co
 import type { Left } from '../../../contracts/src/bulk/quota.ts';
 import type { BulkWork } from '../../../contracts/src/cloud/bulk-estimate.ts';
 import { bulkFolder, hexOf, jobOfKey, ownedId, ownedKey, ownedPrefix, PREFIXES } from '../../../contracts/src/keys.ts';
+import { BulkJobId } from '../../../contracts/src/names.ts';
 import { SCHEMA_VERSION } from '../../../contracts/src/schema-version.ts';
 import { reasonOf, UserError } from '../../../contracts/src/user-error.ts';
 import { CoreError } from '../../core/errors.ts';
@@ -89,14 +90,9 @@ export function createStates({ store, runner, onEnd }: ServiceOptions): States {
     if (folders.size > FOLDERS && oldest !== undefined) folders.delete(oldest);
     return folder;
   };
-  const stateOf = async (id: string): Promise<JobState | undefined> => {
-    try {
-      return await readState(open(id));
-    } catch (error) {
-      if (error instanceof TypeError) return undefined;
-      throw error;
-    }
-  };
+  /** What is no id, and nothing else that goes wrong, is the id of nothing. */
+  const stateOf = async (id: string): Promise<JobState | undefined> =>
+    BulkJobId.safeParse(id).success ? readState(open(id)) : undefined;
   /** The same state where nothing has ended. */
   const noticeEnd = async (state: JobState): Promise<JobState> => {
     const { id } = state.job;

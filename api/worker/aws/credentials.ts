@@ -2,6 +2,7 @@
 import { CoreError } from '../../core/errors.ts';
 import { createLock, withLease } from '../isolate/lease.ts';
 import type { AwsKeys } from './signed-fetch.ts';
+import { textIn } from './xml.ts';
 
 const SECONDS = 3600;
 /** Credentials are replaced when this much of their life is over, while the old ones are still good. */
@@ -51,17 +52,12 @@ async function exchange({ role, region, endpoint, token, send = fetch }: RoleOpt
   );
   if (response === undefined) throw refused('it cannot be reached');
   const xml = await response.text();
-  const accessKeyId = member(xml, 'AccessKeyId');
-  const secretAccessKey = member(xml, 'SecretAccessKey');
-  const sessionToken = member(xml, 'SessionToken');
+  const accessKeyId = textIn(xml, 'AccessKeyId');
+  const secretAccessKey = textIn(xml, 'SecretAccessKey');
+  const sessionToken = textIn(xml, 'SessionToken');
   if (!response.ok || !accessKeyId || !secretAccessKey || !sessionToken)
-    throw refused(`it answered ${response.status} ${member(xml, 'Code') ?? ''}`.trimEnd());
+    throw refused(`it answered ${response.status} ${textIn(xml, 'Code') ?? ''}`.trimEnd());
   return { keys: { accessKeyId, secretAccessKey, sessionToken }, until: asked + USED * SECONDS * 1000 };
-}
-
-/** Text of the first element of that name: none of those that are read has markup in it. */
-function member(xml: string, name: string): string | undefined {
-  return new RegExp(`<${name}>([^<]+)</${name}>`).exec(xml)?.[1];
 }
 
 function refused(reason: string): CoreError {

@@ -2,6 +2,7 @@
 // checks them. https://openid.net/specs/openid-connect-discovery-1_0.html, RFC 7517 (keys), RFC 7519 (tokens)
 import * as z from 'zod';
 import { WORKER_TOKEN } from '../../../contracts/src/outputs.ts';
+import { jsonIn } from '../../core/validation/json.ts';
 import { once } from '../isolate/once.ts';
 
 const TOKEN_SECONDS = 300;
@@ -83,14 +84,6 @@ function parseKeys(keys: string): [PrivateKey, ...PrivateKey[]] {
       'WORKER_IDENTITY is no private key on P-256 as a JSON Web Key, and no list of them (infra/README.md)',
     );
   return [first, ...others];
-}
-
-function jsonIn(keys: string): unknown {
-  try {
-    return JSON.parse(keys);
-  } catch {
-    return undefined;
-  }
 }
 
 async function publicKey(key: PrivateKey): Promise<object> {

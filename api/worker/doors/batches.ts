@@ -4,6 +4,7 @@ import type { UPLOAD_OPERATIONS } from '../../../contracts/src/api/doors/uploads
 import type { Scope } from '../../../contracts/src/api/operation.ts';
 import { FILES } from '../../../contracts/src/keys.ts';
 import { CoreError } from '../../core/errors.ts';
+import { fieldOf } from '../../core/validation/json.ts';
 import type { Call, Handler } from '../dependencies.ts';
 import { readForm, readJson } from '../http/body.ts';
 import type { FormField } from '../http/multipart.ts';
@@ -52,7 +53,7 @@ function bytesOf({ value }: FormField): Uint8Array<ArrayBuffer> {
 
 /** A body with none of the keys of our own uploads. */
 export function isUploadOfParts(body: unknown): boolean {
-  return typeof body === 'object' && body !== null && 'filename' in body && !('digest' in body);
+  return fieldOf(body, 'filename') !== undefined && fieldOf(body, 'digest') === undefined;
 }
 
 /** The file of a key that is good for jobs. */

@@ -10,6 +10,7 @@ import {
 import { CoreError } from '../../core/errors.ts';
 import type { Item } from '../../core/items/items.ts';
 import { type Ranked, type RerankOutput, rerank } from '../../core/rerank.ts';
+import { fieldOf } from '../../core/validation/json.ts';
 import { parseRequest } from '../../core/validation.ts';
 import type { Call, Handler } from '../dependencies.ts';
 import { readJson } from '../http/body.ts';
@@ -22,7 +23,7 @@ export const RERANK_HANDLERS: Record<keyof typeof RERANK_OPERATIONS, Handler> = 
   async rerank(call) {
     const body = await readJson(call.request);
     // What only Voyage's clients send, nulls among it; its errors have a form of their own.
-    const isVoyage = hasKey(body, 'top_k') || hasKey(body, 'truncation');
+    const isVoyage = ['top_k', 'truncation'].some((key) => fieldOf(body, key) !== undefined);
     if (isVoyage) call.record.door = 'voyage';
     const asked = parseRequest(RerankRequest, body);
     if (asked.top_k !== undefined && asked.top_n !== undefined) {
@@ -40,10 +41,6 @@ export const RERANK_HANDLERS: Record<keyof typeof RERANK_OPERATIONS, Handler> = 
   },
 };
 
-function hasKey(body: unknown, key: string): boolean {
-  return typeof body === 'object' && body !== null && Object.hasOwn(body, key);
-}
-
 interface Asked extends Omit<CohereRerankRequest, 'priority'> {
   truncate?: 'none' | 'end';
 }
@@ -58,17 +55,17 @@ function run(call: Call, asked: Asked): Promise<RerankOutput> {
 /** What is read of a document; `undefined` where nothing can be. */
 function textOf(document: Document, fields = ['text']): string | undefined {
   if (typeof document === 'string') return document;
-  const texts = fields.flatMap((field) => fieldOf(document, field) ?? []);
+  const texts = fields.flatMap((field) => stringIn(document, field) ?? []);
   return texts.length > 0 ? texts.join('\n') : undefined;
 }
 
-function fieldOf(document: Record<string, string>, field: string): string | undefined {
+function stringIn(document: Record<string, string>, field: string): string | undefined {
   return Object.hasOwn(document, field) ? document[field] : undefined;
 }
 
 function toItem(document: Document, index: number, fields: string[] | undefined): Item {
   const text = textOf(document, fields);
-  const image = typeof document === 'object' && !fields ? fieldOf(document, 'image') : undefined;
+  const image = typeof document === 'object' && !fields ? stringIn(document, 'image') : undefined;
   if (text !== undefined) return image === undefined ? { text } : { text, image };
   if (image !== undefined) return { image };
   const param = `documents.${index}`;

@@ -20,6 +20,7 @@ import { readImageHeader } from '../../core/images/header.ts';
 import { choices, type Model, recommendedDimensions } from '../../core/model.ts';
 import { similarity } from '../../core/similarity/similarity.ts';
 import { tokenize } from '../../core/tokenize.ts';
+import { fieldOf } from '../../core/validation/json.ts';
 import { parseRequest } from '../../core/validation.ts';
 import { fromBase64, isBase64 } from '../../core/vectors/base64.ts';
 import { encodeEmbedding } from '../../core/vectors/vectors.ts';
@@ -39,10 +40,6 @@ export const TEI_HANDLERS: Record<keyof typeof TEI_OPERATIONS, Handler> = {
   teiRerank,
   info,
 };
-
-function fieldOf(value: unknown, key: string): unknown {
-  return typeof value === 'object' && value !== null && Object.hasOwn(value, key) ? Reflect.get(value, key) : undefined;
-}
 
 export async function teiEmbed(call: Call, body: unknown): Promise<Reply> {
   call.record.door = 'tei';

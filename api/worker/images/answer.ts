@@ -3,6 +3,7 @@ import { EncodeResponse, type EncodeResult } from '../../../contracts/src/api/en
 import { ErrorBody } from '../../../contracts/src/api/error.ts';
 import type { EncodedFile, Space } from '../../core/embed.ts';
 import { CoreError } from '../../core/errors.ts';
+import { jsonIn } from '../../core/validation/json.ts';
 import { fromBase64, isBase64 } from '../../core/vectors/base64.ts';
 import { fromFloat32Bytes, isUnit } from '../../core/vectors/vectors.ts';
 
@@ -25,7 +26,7 @@ export function readAnswer(
   if (status === 403) throw unavailable('it does not accept our signature (AWS_ACCESS_KEY_ID and its secret)');
   // workerd's and Lambda's own pages when nothing listens or it is starting.
   if ([502, 503, 504].includes(status)) throw unavailable(`it answered ${status}`);
-  const parsed = status === 200 ? EncodeResponse.safeParse(parseJson(text)) : undefined;
+  const parsed = status === 200 ? EncodeResponse.safeParse(jsonIn(text)) : undefined;
   if (!parsed?.success) throw wrong(`answered ${status}${reasonIn(text)}`);
   const { results, space_id } = parsed.data;
   if (space_id !== space.id) throw wrong('answered vectors of another space');
@@ -38,16 +39,8 @@ export function readAnswer(
 
 /** The sentence of our own error document; whatever else was answered stays inside. */
 function reasonIn(text: string): string {
-  const detail = ErrorBody.safeParse(parseJson(text)).data?.detail;
+  const detail = ErrorBody.safeParse(jsonIn(text)).data?.detail;
   return detail ? `: ${detail}` : ', in no form that is known here';
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }
 
 function readResult(result: EncodeResult, embedDim: number): EncodedFile | CoreError {

@@ -201,7 +201,7 @@ async function bodyOf({ client, space, signal }: Errand, files: Uint8Array[], di
   const named: EncodeStaged = { space_id: space.id, staged: digests };
   return {
     type: 'application/json',
-    bytes: Uint8Array.from(JSON.stringify(named), (character) => character.charCodeAt(0)),
+    bytes: new Uint8Array(new TextEncoder().encode(JSON.stringify(named))),
   };
 }
 

@@ -4,6 +4,7 @@ import * as z from 'zod';
 import type { BulkMachineKind } from '../../../contracts/src/bulk/job.ts';
 import { reasonOf } from '../../../contracts/src/user-error.ts';
 import { CoreError } from '../../core/errors.ts';
+import { jsonIn } from '../../core/validation/json.ts';
 import { type AwsKeys, createSignedFetch } from '../aws/signed-fetch.ts';
 
 /** Where jobs for one kind of machine go. */
@@ -152,14 +153,6 @@ export function createBatchClient({ places, endpoint, keys }: BatchOptions): Bat
       await call('terminatejob', { jobId: id, reason }, z.object({}));
     },
   };
-}
-
-function jsonIn(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }
 
 function refused(operation: string, reason: string): CoreError {

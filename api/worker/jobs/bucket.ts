@@ -6,6 +6,7 @@ import { CoreError } from '../../core/errors.ts';
 import { sha256 } from '../../registry/digest.ts';
 import { bytesOf, type Condition, type Listed, type ObjectStore, storedObject } from '../../registry/store.ts';
 import { type BucketOptions, openSignedBucket } from '../aws/signed-fetch.ts';
+import { textIn } from '../aws/xml.ts';
 import { sleep } from '../isolate/lease.ts';
 
 /** S3 lists no more in a call. */
@@ -31,8 +32,7 @@ export function openBucket(options: BucketOptions): ObjectStore {
       const said = await response.text();
       const wait = AGAIN_MS[times];
       if (response.status < 500 || wait === undefined) {
-        const [, code = ''] = /<Code>([^<]+)<\/Code>/.exec(said) ?? [];
-        throw unavailable(`it answered ${response.status} ${code}`.trimEnd());
+        throw unavailable(`it answered ${response.status} ${textIn(said, 'Code') ?? ''}`.trimEnd());
       }
       await sleep(wait);
     }
@@ -74,8 +74,11 @@ export function openBucket(options: BucketOptions): ObjectStore {
         if (token !== '') query.set('continuation-token', token);
         const page = await (await send(`?${query}`, { method: 'GET' })).text();
         for (const [, contents = ''] of page.matchAll(/<Contents>([\s\S]*?)<\/Contents>/g))
-          found.push({ key: decodeURIComponent(member(contents, 'Key')), size: Number(member(contents, 'Size')) });
-        token = plain(member(page, 'NextContinuationToken'));
+          found.push({
+            key: decodeURIComponent(textIn(contents, 'Key') ?? ''),
+            size: Number(textIn(contents, 'Size')),
+          });
+        token = plain(textIn(page, 'NextContinuationToken') ?? '');
       } while (token !== '' && found.length < most);
       return found;
     },
@@ -87,11 +90,6 @@ const pathOf = (key: string): string => key.split('/').map(encodeURIComponent).j
 function toHeaders(condition: Condition | undefined): Record<string, string> {
   if (condition === undefined) return {};
   return condition === 'absent' ? { 'if-none-match': '*' } : { 'if-match': condition.etag };
-}
-
-/** Text of the first element of that name; empty where there is none. */
-function member(xml: string, name: string): string {
-  return new RegExp(`<${name}>([^<]*)</${name}>`).exec(xml)?.[1] ?? '';
 }
 
 /** Of the text of an element, which writes what has a meaning in XML as entities. */

@@ -8,6 +8,7 @@ import { errorMember } from '../../core/error-document.ts';
 import { CoreError } from '../../core/errors.ts';
 import { chooseModel, type Model } from '../../core/model.ts';
 import { type Plan, type Planning, priceOf } from '../../core/plan.ts';
+import { fieldOf } from '../../core/validation/json.ts';
 import type { Call, Dependencies } from '../dependencies.ts';
 import { etagOf, isAny, isNamed } from '../http/etag.ts';
 import type { Reply } from '../http/reply.ts';
@@ -77,7 +78,7 @@ export function asksFirst({ url }: Request): boolean {
 
 /** Whether a body on a path of ours is one of Text Embeddings Inference: ours have no `inputs`. */
 export function isTeiBody(body: unknown): boolean {
-  const has = (key: string) => typeof body === 'object' && body !== null && Object.hasOwn(body, key);
+  const has = (key: string): boolean => fieldOf(body, key) !== undefined;
   return has('inputs') && !['input', 'a', 'b'].some(has);
 }
 

@@ -119,6 +119,17 @@ describe('a job that AWS Batch runs', () => {
     expect(shards.total).toBe(2);
   });
 
+  test('is not said to be gone where reading of it breaks off, only where there is none of its id', async () => {
+    const { store, jobs } = open();
+    const { id } = await jobs.create(BODY, MONDAY);
+    // As fetch reports a connection that was lost in the middle of an answer.
+    store.get = async () => Promise.reject(new TypeError('terminated'));
+    await expect(get(jobs, id)).rejects.toThrow('terminated');
+    for (const other of ['job_', '../jobs', '']) {
+      await expect(get(jobs, other)).rejects.toMatchObject({ code: 'not_found' });
+    }
+  });
+
   test('beyond what its key may still ask for is refused with both numbers, and nothing is submitted', async () => {
     const { batch, jobs } = open();
     const words = { images: null, tokens: 1000 };
