@@ -33,7 +33,7 @@ export interface BulkEncoder {
   embedPictures(pictures: AsyncIterable<Picture>): AsyncGenerator<Float32Array>;
   /** One request of others' forms; throws a CoreError where it is refused. */
   answer(asked: EmbedInput): Promise<EmbedOutput>;
-  /** Whether the machine is to blame and no item: a rerun must try again. */
+  /** Whether an error is the machine's and not an item's: a rerun must try again. */
   isOurs(error: CoreError): boolean;
   close(): Promise<void>;
 }
@@ -51,7 +51,7 @@ export interface BulkEncoderOptions {
   decode?: typeof decode;
 }
 
-/** Of the machine and not of the file: a rerun must try it again. A file that is never decoded in time is to blame for it. */
+/** Codes of errors that are the machine's and not the file's, so that a rerun must try again. `encoder_timeout` is not: decoding was tried twice. */
 const OURS = ['encoder_error', 'encoder_unavailable', 'internal_error', 'model_unavailable'];
 
 export async function openBulkEncoder(options: BulkEncoderOptions): Promise<BulkEncoder> {
@@ -89,7 +89,7 @@ function isOurs({ code }: CoreError): boolean {
   return OURS.includes(code);
 }
 
-/** Nothing of it is read before the first text. */
+/** The text side of the model, of which nothing is read before the first text. */
 async function openTexts(folder: string, manifest: ModelManifest, module: string | URL): Promise<Model> {
   const source = {
     manifest: async () => manifest,

@@ -1,4 +1,4 @@
-// Where a bulk job may read: the folder of its input, and the sources that whoever runs it has named. Nothing else.
+// The places that a bulk job may read: the folder of its input, and the sources that were named for it. Nothing else.
 import type { BulkJob } from '../../contracts/src/bulk/job.ts';
 import { UserError } from '../../contracts/src/user-error.ts';
 import { CoreError } from '../core/errors.ts';
@@ -28,7 +28,7 @@ export interface Sources {
   find(name: string): Promise<StoredObject>;
 }
 
-/** A job must not be a way to read what its owner could not. */
+/** Opens only what a job may read: it must not be a way to files that its owner could not read. */
 export function openSources({ input, sources }: Pick<BulkJob, 'input' | 'sources'>, options?: PlaceOptions): Sources {
   const places = placesOf(input);
   const base = 'tars' in input ? undefined : places[0];

@@ -8,7 +8,7 @@ import { UserError } from '../../contracts/src/user-error.ts';
 import type { JobFolder } from './service/folder.ts';
 
 export interface RunOptions {
-  /** Processes, each of which takes every so manieth shard. */
+  /** Processes, each of which takes every Nth shard, N of them. */
   workers: number;
   /** The host that encodes shards, and what it is told beside the job. */
   host: { file: string; words: string[] };
@@ -19,8 +19,8 @@ export interface RunOptions {
 /** Times that a process may die without having finished a shard in between. */
 const DEATHS = 3;
 /**
- * V8 lets what is new grow to 32 MiB three times over before it looks for what is left of it, whether that is little or much. It is little:
- * with less, memory is flat from the first shard on, and nothing is slower.
+ * V8 lets new objects fill 32 MiB three times over before it frees those that are unused. Nearly all of them are: with a smaller
+ * space, memory is flat from the first shard on, and nothing is slower.
  */
 const NODE_OPTIONS = ['--max-semi-space-size=4'];
 /** What a process said last, which tells why it died. */
@@ -41,7 +41,7 @@ export interface Lane {
   every: number;
 }
 
-/** The shards of a lane for so many processes: each takes every so manieth of them. */
+/** A lane's shards dealt to that many processes, one lane each. */
 export function lanesOf({ first, every }: Lane, workers: number): Lane[] {
   return Array.from({ length: workers }, (_, worker) => ({ first: first + every * worker, every: every * workers }));
 }

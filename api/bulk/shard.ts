@@ -57,7 +57,7 @@ export async function encodeShard(work: ShardWork): Promise<BulkDone | undefined
   };
   const make = 'endpoint' in job.output ? makeAnswers : makeVectors;
   const made = await make({ ...work, onFrame }, lines.stream(), note).catch((error: unknown) => {
-    // What was cut off by the stop is no failure.
+    // Work that the stop cut off has not failed.
     if (work.signal?.aborted) return undefined;
     throw error;
   });

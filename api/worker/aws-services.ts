@@ -52,7 +52,7 @@ export function openAwsServices(env: Env, { registry, background }: AwsOptions):
   };
 }
 
-/** Jobs by a service that listens elsewhere. */
+/** Jobs that a service elsewhere keeps, which JOBS_URL names. */
 function serviceOfJobs({ JOBS_URL: url }: Env, send: Fetch = (at, init) => fetch(at, init)): AskJobs | undefined {
   if (url === undefined) return undefined;
   return (path, init) =>
@@ -75,7 +75,7 @@ const askOwnJobs = (open: OpenJobs): AskJobs =>
     return askHere(await open())(path, init);
   };
 
-/** Jobs by this Worker itself, which AWS Batch runs. Their files are read when somebody asks for them. */
+/** Jobs that this Worker itself keeps and AWS Batch runs. The code for them is read with the first request for a job. */
 function batchJobs(env: Env, { keys, registry, background }: JobsAccess): OpenJobs | undefined {
   const { JOBS_STORE: uri, JOBS_QUEUE: queue, JOBS_DEFINITION: definition, MODEL_NAME: name } = env;
   if (!uri || !queue || !definition || !keys) return undefined;
@@ -125,7 +125,7 @@ function issuerOf({ WORKER_ISSUER: url, WORKER_IDENTITY: keys }: Env): Issuer | 
   return url === undefined || keys === undefined ? undefined : createIssuer({ url, keys });
 }
 
-/** Of the bucket that jobs are kept in, too. */
+/** By digest, in the bucket of uploads that is also the one of jobs. */
 function uploadUri({ UPLOADS: uri }: Env): (digest: string) => string {
   return (digest) => `${uri}/${uploadKey(digest)}`;
 }

@@ -69,13 +69,13 @@ export interface RequestRecord extends Asker {
   model?: string;
   tokens: number;
   images: number;
-  /** What was charged before and is given back: a job that ended early had not done it. */
+  /** What was charged for a job and is given back, because it ended before that was done. */
   returned?: { tokens: number; images: number };
   /** Pixels of the images, where they are known. */
   pixels?: number;
   /** Which image encoder answered; absent: none was asked. */
   routing?: RoutingReceipt;
-  /** What the cache knew of the request, or that its client has the answer; absent: nobody was asked. */
+  /** What the cache knew of the request, or that its client has the answer; absent: neither was asked. */
   cache?: 'hit' | 'partial' | 'miss' | 'not_modified';
   /** What went wrong. */
   code?: ErrorCode;
@@ -105,7 +105,7 @@ export interface Call {
   record: RequestRecord;
   /** Throws where the caller may not have so many images embedded; absent: as many as a request may hold. */
   checkImages?: ((count: number) => void) | undefined;
-  /** How much of that is not used; absent: nothing is counted. */
+  /** What is left of the quota of the caller's key; absent: nothing is counted. */
   left?: Left | undefined;
   /** How much the caller's key may ask for; absent: nothing is counted. */
   keyTerms?: KeyTerms | undefined;

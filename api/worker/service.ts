@@ -40,7 +40,7 @@ const CACHE_BYTES = 4 * 1024 * 1024;
 /** Runs `work` once no other work given to it is running. */
 export type Alone = <T>(work: () => Promise<T>) => Promise<T>;
 
-/** The Worker's handler. `onnxruntime`: makes the engine for what our own does not run; absent: that is refused. */
+/** The Worker's handler. `onnxruntime` makes the engine for models that our own does not run; absent: they are refused. */
 export function createService(onnxruntime: (alone: Alone) => TextEngine = () => notBuiltIn) {
   let made: ReturnType<typeof assemble> | undefined;
   const assembled = (env: Env) => {

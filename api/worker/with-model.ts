@@ -54,7 +54,7 @@ export async function withModel<T extends object>(
   return output;
 }
 
-/** Who encodes the images, for the request's log and the headers of its answer. */
+/** Notes which encoder answers, for the request's log and the headers of its answer. */
 export function noteRoute(record: RequestRecord, prefer: Preference, receipt: RoutingReceipt): void {
   record.routing = receipt;
   record.headers['X-Image-Route'] = `${receipt.route}; reason="${receipt.reason}"`;
@@ -62,7 +62,7 @@ export function noteRoute(record: RequestRecord, prefer: Preference, receipt: Ro
   if (applied !== undefined) record.headers['Preference-Applied'] = applied;
 }
 
-/** Where the vectors of the answer come from, the farthest of them. */
+/** Where the farthest of the answer's vectors come from. */
 function placeOf({ cache }: RequestRecord, timing: Timing): 'edge' | 'encoder' | 'cache' {
   if (timing.has('encoder')) return 'encoder';
   return cache === 'hit' || cache === 'not_modified' ? 'cache' : 'edge';

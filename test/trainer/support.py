@@ -121,6 +121,27 @@ def draw_images(folder: Path, count: int, size: tuple[int, int] = (48, 40)) -> l
     return rows
 
 
+def write_captioned_noise(listing: Path, folder: Path) -> None:
+    """132 pictures of random pixels in `folder`, and `listing` with a row for each: three of each of 44 things, in two captions."""
+    import numpy as np
+    from PIL import Image
+
+    colours = ["red", "green", "blue", "black", "white", "yellow", "pink", "brown", "grey", "orange", "purple"]
+    things = ["dog", "boat", "girl", "rock"]
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(0)
+    rows = []
+    for number in range(132):
+        picture = folder / f"{number}.png"
+        Image.fromarray(rng.integers(0, 255, (24, 24, 3)).astype(np.uint8)).save(picture)
+        # 11 and 4 have no common divisor: 44 numbers go by before a pair of both comes again.
+        thing = f"{colours[number % 11]} {things[number % 4]}"
+        captions = [f"a {thing} is standing there in front of the old house by the sea"]
+        captions += [f"there is the {thing} on its way to us now"]
+        rows.append({"file_name": picture.relative_to(listing.parent).as_posix(), "captions": captions})
+    listing.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+
 def tiny_language_model(folder: Path) -> Path:
     """A random Llama of 2 layers x 32 with a byte-level vocabulary, in the Hugging Face folder layout."""
     import torch

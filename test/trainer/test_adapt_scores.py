@@ -8,33 +8,29 @@ import pytest
 from PIL import Image
 
 from contracts import load
-from support import ROOT, STAGE_ENV, run_stage, schedule, warm_python, write_job, write_tiered_model
-
-COLOURS = ["red", "green", "blue", "black", "white", "yellow", "pink", "brown", "grey", "orange", "purple"]
-THINGS = ["dog", "boat", "girl", "rock"]
-
-
-def picture(file, rng):
-    file.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(rng.integers(0, 255, (24, 24, 3)).astype(np.uint8)).save(file)
+from support import (
+    ROOT,
+    STAGE_ENV,
+    run_stage,
+    schedule,
+    warm_python,
+    write_captioned_noise,
+    write_job,
+    write_tiered_model,
+)
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """132 pictures with two captions, and six of each of 24 plants in a folder of its name."""
+    """132 pictures with two captions each, and six of each of 24 plants in a folder of its name."""
     root = tmp_path_factory.mktemp("data")
-    rng = np.random.default_rng(0)
-    rows = []
-    for number in range(132):
-        picture(root / "photos" / f"{number}.png", rng)
-        thing = f"{COLOURS[number % 11]} {THINGS[number % 4]}"
-        captions = [f"a {thing} is standing there in front of the old house by the sea"]
-        captions += [f"there is the {thing} on its way to us now"]
-        rows.append({"file_name": f"photos/{number}.png", "captions": captions})
-    (root / "photos.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    write_captioned_noise(root / "photos.jsonl", root / "photos")
+    rng = np.random.default_rng(1)
     for plant in range(24):
+        folder = root / "plants" / f"plant {plant}"
+        folder.mkdir(parents=True)
         for number in range(6):
-            picture(root / "plants" / f"plant {plant}" / f"{number}.png", rng)
+            Image.fromarray(rng.integers(0, 255, (24, 24, 3)).astype(np.uint8)).save(folder / f"{number}.png")
     return root
 
 

@@ -132,7 +132,7 @@ async function main(line: Line): Promise<number> {
   const tell = values.json ? print : printForPeople();
   const workers = wholeNumberOf('--workers', values.workers, { from: 1 }) ?? availableParallelism();
   const plan = await planJob(folder, job, { open: openUri, shardItems, machines: { cpu: ownMachine(workers) } });
-  // Before anything is said of the job: whoever reads that may stop it.
+  // Before the first line is printed: a program that reads it may stop the job at once.
   const stop = new AbortController();
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => stop.abort());
   if (values.json) print(plannedEvent(plan, job, workers));
@@ -155,7 +155,7 @@ async function main(line: Line): Promise<number> {
   return EXIT.ok;
 }
 
-/** The same shards as an array job of AWS Batch: what it takes, null with tars and videos, of which nobody knows what is in them; and how many children it has. */
+/** The same shards as an array job of AWS Batch: its number of children, and what it takes; null with tars and videos, whose items are not counted. */
 function onAws({ estimate, shards }: BulkPlan, id: string): { estimate: BulkEstimate | null; children: number } {
   const cut: BulkShards = { shards, tier: tierOfId(id), machine: SHARD_MACHINE };
   return { estimate: estimate && estimateBulk(estimate, cut), children: machinesFor(estimate, cut) };

@@ -43,7 +43,7 @@ const OPTIONS = {
   workers: { type: 'string' },
 } as const;
 
-/** Between two looks at ends that nobody could be told of. */
+/** Between two attempts to tell of ends that could not be told of before. */
 const TELL_MS = 5 * 60_000;
 /** The files of a form come here as base64, with a name for each; what clients send was held to their own limit before. */
 const BODY_BYTES = Math.ceil((LIMITS.body_bytes * 4) / 3) + 1024 * 1024;

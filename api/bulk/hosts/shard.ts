@@ -1,4 +1,4 @@
-// Encodes every so manieth shard of a bulk job, as a child of an array job of AWS Batch or as a process of this machine.
+// Encodes shards of a bulk job, all or every Nth, as a child of an array job of AWS Batch or as a process of this machine.
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { type CommandLine, runCommand } from '../../../contracts/command/command-line.ts';
@@ -35,7 +35,7 @@ was stopped (exit code 75) or killed begins anew and leaves the same bytes.
   --lane K/OF     the shards K, K + OF, K + 2 OF, … (default all; in an array job $AWS_BATCH_JOB_ARRAY_INDEX/$AWS_BATCH_JOB_ARRAY_SIZE)
   --model FOLDER  holds manifest.json and what it names (default $CLIP_MODEL, else api/model)
   --registry URI  where a published model is read from (default $MODEL_REGISTRY)
-  --workers N     processes, each with every so manieth of its shards (default 1 with --lane, --shard or a GPU, else one a core, as far
+  --workers N     processes, each with every Nth of its shards (default 1 with --lane, --shard or a GPU, else one a core, as far
                   as there are shards, and ${PROCESS_MIB} MiB of memory for each)
   --threads N     cores that one run of the image tower may use, or of a video's decoder (default 1 with --lane, else its share of all)
   --help          this text
@@ -81,8 +81,8 @@ function shardsOf(shards: number, { shard, lane }: Pick<Values, 'shard' | 'lane'
   return all.filter((each) => each % every === first);
 }
 
-/** Cores that wait for each other's part of one run encode less than such that have a run each. */
-function sharedBy(shards: number, { shard, lane, workers, threads }: Values): { workers: number; threads: number } {
+/** How many processes share the cores: cores that wait for each other's part of one run encode less than cores with a run each. */
+function shareOfCores(shards: number, { shard, lane, workers, threads }: Values): { workers: number; threads: number } {
   const cores = availableParallelism();
   const asked = wholeNumberOf('--workers', workers, { from: 1 });
   const isAlone = shard !== undefined || lane !== undefined || !isOnProcessors();
@@ -103,11 +103,11 @@ async function main({ values, words: [place] }: CommandLine<typeof OPTIONS>): Pr
   const shards = shardsOf(plan.shards, values);
   // A child whose parent was killed must not go on beside the one that is started in its place.
   if (values.lane !== undefined) whenOrphaned(() => process.exit(EXIT.failed));
-  const share = sharedBy(shards.length, values);
+  const share = shareOfCores(shards.length, values);
   const work: Work = { folder, job, shards, values, signal: stop.signal, threads: share.threads };
   const isDone = share.workers > 1 ? await encodeBeside(work, share.workers) : await encodeHere(work);
   if (!isDone) return codeOfStop(work);
-  // Of an array job, whichever child is the last: nothing else runs then that could tell.
+  // In an array job the child that finishes last tells of the end: nothing else of the job runs then.
   if (values.lane === undefined && (await folder.countDone()) >= plan.shards) await tellOfEnd(folder, { send: fetch });
   return EXIT.ok;
 }
@@ -130,7 +130,7 @@ async function encodeHere(work: Work): Promise<boolean> {
     for (const shard of shards) {
       if (signal.aborted || (await endOf(work)) !== undefined) return false;
       const programs = videoPrograms(threads);
-      const onProgress = everySoOften(shard);
+      const onProgress = progressPrinter(shard);
       const done = await encodeShard({ folder, job, shard, encoder, sources, programs, signal, onProgress });
       if (!done) return false;
       print({ event: 'done', ...done });
@@ -141,7 +141,7 @@ async function encodeHere(work: Work): Promise<boolean> {
   }
 }
 
-/** By processes of this program, of which one that dies is started again alone. False where they were stopped. */
+/** In several processes of this program; one that dies is started again alone. False where they were stopped. */
 async function encodeBeside(work: Work, workers: number): Promise<boolean> {
   const { folder, job, values, signal, threads } = work;
   if ((await endOf(work)) !== undefined) return false;
@@ -155,7 +155,7 @@ async function encodeBeside(work: Work, workers: number): Promise<boolean> {
   return runLanes(lanesOf(laneOf(values.lane), workers), { uri: folder.uri, host, signal, onEvent: print, onDeath });
 }
 
-/** Whoever cancels a job has its children told to stop, as a machine does that is reclaimed: the job itself says which it was. */
+/** A child is told to stop when its job is cancelled and when its machine is reclaimed alike: the job itself says which it was. */
 async function codeOfStop(work: Work): Promise<number> {
   const end = await endOf(work);
   if (end === undefined) return EXIT.interrupted;
@@ -163,7 +163,7 @@ async function codeOfStop(work: Work): Promise<number> {
   return EXIT.refused;
 }
 
-/** Why nothing of the job is wanted any more, by whoever cancelled it or by time; undefined where it is. Another attempt would meet it again. */
+/** Why the job is not wanted any more, cancelled or expired; undefined where it is wanted. Another attempt would find the same. */
 async function endOf({ job: { id, expires_at }, folder }: Pick<Work, 'job' | 'folder'>): Promise<string | undefined> {
   const stop = await folder.stopped();
   if (stop) return `${id} is ${stop.status}: ${stop.message}`;
@@ -182,7 +182,7 @@ async function mainOrAgain(line: CommandLine<typeof OPTIONS>): Promise<number> {
   }
 }
 
-function everySoOften(shard: number) {
+function progressPrinter(shard: number) {
   let last = 0;
   return (progress: { items: number; frames: number; seconds: number }): void => {
     if (performance.now() - last < PROGRESS_MS) return;

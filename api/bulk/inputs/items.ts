@@ -33,7 +33,7 @@ export interface ItemSources {
   hasVideos: boolean;
 }
 
-/** An item that cannot be had is one that holds an error; what is not its fault, such as a store that is down, is thrown. */
+/** An item that cannot be read is one that holds an error; an error that is not its own, such as of a store that is down, is thrown. */
 export async function* itemsOf(lines: AsyncIterable<Uint8Array>, from: ItemSources): AsyncGenerator<BulkItem> {
   const waiting: Promise<BulkItem | BulkItem[]>[] = [];
   for await (const text of linesOf(lines, LINE_BYTES)) {

@@ -1,4 +1,4 @@
-// What is asked for becomes a job: its options checked against the model, everything that may be left out filled in.
+// Makes a job of what is asked for: checks its options against the model, and fills in what was left out.
 import { PLAN_LIMITS } from '../../../contracts/src/api/limits.ts';
 import type {
   BulkFormat,
@@ -30,7 +30,7 @@ export interface Asked {
   machine?: BulkMachineKind | undefined;
 }
 
-/** Of the job itself, not of what it is asked to do. */
+/** What is known of a job apart from what it is asked to do. */
 export type Named = Pick<BulkJob, 'id' | 'owner' | 'idempotency_key' | 'asked' | 'created_at' | 'expires_at'>;
 
 /** The model that is current when a job is asked for. */
@@ -46,7 +46,7 @@ export const LIMITS = {
   tokens: { student: Number.MAX_SAFE_INTEGER, tiny: Number.MAX_SAFE_INTEGER, static: Number.MAX_SAFE_INTEGER },
 };
 
-/** Throws a CoreError that names those that there are, before anything of the model is opened. */
+/** Id and dimensions that a job embeds with. Throws a CoreError that names what there is, before the model is opened. */
 export function choose(
   manifest: ModelManifest,
   asked: { model?: string | undefined; dimensions?: number | undefined },

@@ -1,8 +1,9 @@
-// Where an input lies, by its URIs alone, and which of its files are images or videos: by their ending, since opening every one would take long.
+// Places that an input is read from, by its URIs alone, and the files in them that are images or videos: by their ending, since opening
+// every one would take long.
 import type { BulkInput } from '../../../contracts/src/bulk/job.ts';
 
 const IMAGES = /\.(jpe?g|png|webp|gif|avif)$/i;
-/** Without `.ts`, which is TypeScript where it is no transport stream. */
+/** Without `.ts`, which is TypeScript as often as a transport stream. */
 const VIDEOS = /\.(mp4|m4v|mov|3gp|mkv|webm|avi|mpe?g|m2ts|mts|wmv|flv|ogv)$/i;
 /** macOS leaves a `._photo.jpg` beside every photo in a tar. */
 const HIDDEN = /(^|\/)\.[^./]/;
@@ -14,7 +15,7 @@ export function placesOf(input: BulkInput): string[] {
   return ['prefix' in input ? input.prefix : dirname(input.jsonl)];
 }
 
-/** Whether a place is another one, or lies in it. */
+/** Whether `place` is `other` or inside it. */
 export function isBelow(place: string, other: string): boolean {
   return withSlash(place).startsWith(withSlash(other)) && !place.split('/').includes('..');
 }
@@ -23,12 +24,12 @@ export function withSlash(place: string): string {
   return place.endsWith('/') ? place : `${place}/`;
 }
 
-/** Hidden files are not. */
+/** By its ending; hidden files are none. */
 export function isImageName(path: string): boolean {
   return IMAGES.test(path) && !HIDDEN.test(path);
 }
 
-/** Hidden files are not. */
+/** By its ending; hidden files are none. */
 export function isVideoName(path: string): boolean {
   return VIDEOS.test(path) && !HIDDEN.test(path);
 }

@@ -107,12 +107,12 @@ export function createJobs(options: ServiceOptions, files: FileService, states: 
   };
 }
 
-/** A place with one file that nobody has written: whatever is asked for is this. */
+/** A place with one file, in memory, whatever its name. */
 function holding(bytes: Uint8Array): ReturnType<PlanOptions['open']> {
   return { get: async () => objectOf(bytes), list: async () => [] };
 }
 
-/** A job with such an input would be begun, and would have failed at once. */
+/** Refuses an input with which a job would be begun and fail at once. */
 function refuseInput(error: unknown): Promise<Cut> {
   if (!(error instanceof UserError)) throw error;
   throw new CoreError('invalid_request', `${error.message}.`, { param: 'input' });

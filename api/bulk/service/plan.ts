@@ -40,7 +40,7 @@ type Wanted = Pick<BulkJob, 'input' | 'output' | 'video'>;
 interface Line {
   text: string;
   work: BulkWork;
-  /** Every image of a tar is an item, and every segment of a video: how many there are is not known before it is read. */
+  /** Whether it is a tar or a video, of which every image or segment is an item: how many there are is not known before it is read. */
   isOpen?: boolean;
   /** How much of a shard it fills, in items; absent: it is one. */
   fills?: number;
@@ -52,14 +52,14 @@ interface Skipped {
   videos: number;
 }
 
-/** What a job comes down to. */
+/** A job, cut into shards. */
 export interface Cut extends Skipped {
   /** Of each shard; of tars and videos, what is in them is not known. */
   shards: BulkWork[];
   /** Of all of them. */
   work: BulkWork;
   items: number;
-  /** Whether there are any of those. */
+  /** Whether there are tars or videos. */
   isOpen: boolean;
 }
 
@@ -228,7 +228,7 @@ async function* linesOfFiles(uris: string[], { read, job, ...options }: Reading)
   for await (const text of linesOf(bytesOfFiles(uris, options), LINE_BYTES)) {
     if (text?.trim() === '') continue;
     const line = read(text);
-    // What cannot be read is refused where it is answered for; too long a line is cut to what makes the same error.
+    // What cannot be read is refused by the shard. Of a line that is too long, as much goes there as makes the same error.
     if (text === undefined) yield { text: 'x'.repeat(LINE_BYTES + 1), work: noWork() };
     else if (line instanceof CoreError) yield { text, work: noWork() };
     else yield { text, ...sizeOf(line, job) };

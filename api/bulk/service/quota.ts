@@ -1,4 +1,5 @@
-// What a key may still ask for this month, and what its jobs are charged when they are planned and give back when they end early (decision 0022).
+// Quotas of bulk jobs: a job is held against what its key has left, charged when it is planned, and gives back what it has not done
+// when it ends early (decision 0022).
 import { BulkBudget, BulkCharge, COUNTED, LEFT_HEADERS, type Left } from '../../../contracts/src/bulk/quota.ts';
 import { addWork, noWork } from '../../../contracts/src/bulk/work.ts';
 import type { BulkWork } from '../../../contracts/src/cloud/bulk-estimate.ts';
@@ -50,7 +51,7 @@ export async function budgetOf(folder: JobFolder): Promise<Left | null> {
   return (await folder.read(FILES.budget, BulkBudget)) ?? null;
 }
 
-/** Notes what a job is to be charged, by shard. The first note stays: whoever plans it at the same time must not undo that it was charged. */
+/** Notes what a job is to be charged, by shard. The first note stays: a second plan of the job must not undo that it was charged. */
 export async function noteCharge(folder: JobFolder, job: string, shards: BulkWork[]): Promise<void> {
   const charge: BulkCharge = {
     schema_version: SCHEMA_VERSION,
@@ -63,7 +64,7 @@ export async function noteCharge(folder: JobFolder, job: string, shards: BulkWor
   await folder.put(FILES.charge, encodeDocument(charge), 'absent');
 }
 
-/** What whoever asks is to be charged now: all of the job, once; undefined where that was done, or there is nothing noted. */
+/** What the caller is to be charged now: all of the job, once; undefined where that was done before, or no charge was noted. */
 export async function takeCharge(folder: JobFolder, now = Date.now()): Promise<BulkWork | undefined> {
   const taken = await changeCharge(folder, async (charge) => {
     return charge.charged_at === null ? { ...charge, charged_at: new Date(now).toISOString() } : undefined;
@@ -71,7 +72,7 @@ export async function takeCharge(folder: JobFolder, now = Date.now()): Promise<B
   return taken && sumOf(taken, () => true);
 }
 
-/** What whoever asks is to be given back now: what has no mark, once; undefined where that was done, or nothing was charged. For jobs that have ended. */
+/** What the caller is given back now of a job that has ended: its unfinished shards, once; undefined where that was done before, or nothing was charged. */
 export async function giveBack(folder: JobFolder, now = Date.now()): Promise<BulkWork | undefined> {
   const changed = await changeCharge(folder, async (charge) => {
     if (charge.charged_at === null || charge.returned) return undefined;
@@ -92,7 +93,7 @@ function sumOf({ images, tokens }: BulkCharge, isCounted: (shard: number) => boo
   return sum;
 }
 
-/** Of several that change it at a time one does; undefined for the others, and where `change` answers nothing. */
+/** Of several callers at a time one changes it; undefined for the others, and where `change` answers undefined. */
 async function changeCharge(
   folder: JobFolder,
   change: (charge: BulkCharge) => Promise<BulkCharge | undefined>,

@@ -1,4 +1,4 @@
-// Every path about bulk jobs, whoever it reaches: the service of a machine, or the Worker itself.
+// Every path about bulk jobs, for both of its hosts: the service of a machine, and the Worker itself.
 import { FilePageQuery, type OpenAiBatch } from '../../../contracts/src/api/doors/batches.ts';
 import type { JobReport, JobStatus } from '../../../contracts/src/api/tasks/jobs.ts';
 import { PageQuery } from '../../../contracts/src/api/tasks/pages.ts';
@@ -20,9 +20,9 @@ export interface BulkService {
   jobs: JobService;
   batches: BatchService;
   uploads: UploadService;
-  /** What a job that has ended early had not done, once, for whoever was charged for it; undefined where there is nothing to give back. */
+  /** What a job that ended early has not done, answered once, so that it is given back; undefined where there is nothing to give back. */
   giveBack(id: string): Promise<BulkWork | undefined>;
-  /** Tells of ends of the last days that nobody could be told of, or that nobody has noticed. For every few minutes. */
+  /** Tells of ends of the last days that could not be told of before, or were not noticed. To be called every few minutes. */
   tellOverdue(options: OverdueOptions): Promise<void>;
 }
 
@@ -75,7 +75,7 @@ export function askedIn({ method, url, headerOf, body }: Received): Asked {
   };
 }
 
-/** A document, or bytes. `isNew`: what it is of was not there before. `headers` say what was charged just now, or given back. */
+/** A document, or bytes. `isNew`: the job or batch was begun by this request. `headers` say what was charged just now, or given back. */
 export type Answer =
   | { json: object; isNew?: boolean; headers?: Record<string, string> }
   | { stream: AsyncIterable<Uint8Array> };
@@ -98,7 +98,7 @@ export async function answer(service: BulkService, asked: Asked): Promise<Answer
     const json = await create(toJson(await asked.body()), { ...asker, onBegun, onCharged });
     return { json, ...news };
   };
-  /** Whoever looks after a job that has ended early is given back what it had not done. */
+  /** A caller that asks for a job that ended early is given back what the job has not done. */
   const followed = async (found: Promise<JobReport | OpenAiBatch>): Promise<Answer> => {
     const json = await found;
     const returned = ENDED_EARLY.has(json.status) ? await service.giveBack(json.id) : undefined;

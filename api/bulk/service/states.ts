@@ -1,4 +1,4 @@
-// Jobs and batches as what they have in common: begun once under a key, found by their owner, cancelled, given up.
+// What jobs and batches have in common: they are begun once under a key, found by their owner, cancelled, given up.
 
 import { PAGE_ITEMS, type PageQuery } from '../../../contracts/src/api/tasks/pages.ts';
 import { BULK_LIMITS, type BulkJob, type BulkStop, CANCELLED } from '../../../contracts/src/bulk/job.ts';
@@ -20,11 +20,11 @@ import { isFinal, type JobState, statusOf } from './status.ts';
 export interface Runner {
   /** How its jobs are cut, which is done before they are submitted. */
   planning: PlanOptions;
-  /** Has its shards run. A job that is under way already is left as it is, and so is one that has ended. */
+  /** Has the job's shards run; does nothing where they are running, or the job has ended. */
   submit(id: string): void | Promise<void>;
   /** Ends what runs of it; what is finished stays. */
   cancel(id: string): void | Promise<void>;
-  /** Why nothing works any more on a job that has not ended; undefined where something does. Absent: the runner writes it down itself. */
+  /** Why no process works any more on a job that has not ended; undefined where one does. Absent: the runner writes down the end itself. */
   failure?(state: JobState): Promise<{ message: string; shard: number | null } | undefined>;
 }
 
@@ -40,7 +40,7 @@ export interface ServiceOptions {
   onEnd?(id: string): void;
 }
 
-/** Who asks: the prefix of an API key; null: somebody on this machine, or a service without keys. */
+/** Who asks: the prefix of an API key; null: a caller on this machine, or of a service without keys. */
 export type Owner = string | null;
 
 export interface Asker {
@@ -69,7 +69,7 @@ export interface States {
   begin(begun: Begun): Promise<JobState>;
   /** Throws a CoreError where there is none of that kind that its asker may see. */
   find(id: string, owner: Owner, isKind: (state: JobState) => boolean): Promise<JobState>;
-  /** What a job is; that nothing works on it any more is written down, where that is so. */
+  /** The state of a job, after it was written down that the job failed, where that was not noticed before. */
   notice(id: string): Promise<JobState | undefined>;
   /** The newest first. Throws a CoreError where there is none of the id `after`. */
   page(kind: Begun['kind'], owner: Owner, asked: PageQuery): Promise<Paged<JobState>>;
@@ -90,7 +90,7 @@ export function createStates({ store, runner, onEnd }: ServiceOptions): States {
     if (folders.size > FOLDERS && oldest !== undefined) folders.delete(oldest);
     return folder;
   };
-  /** What is no id, and nothing else that goes wrong, is the id of nothing. */
+  /** Undefined where there is no job of that id, or it is not an id; whatever else goes wrong is thrown. */
   const stateOf = async (id: string): Promise<JobState | undefined> =>
     BulkJobId.safeParse(id).success ? readState(open(id)) : undefined;
   /** The same state where nothing has ended. */
@@ -102,7 +102,7 @@ export function createStates({ store, runner, onEnd }: ServiceOptions): States {
     return required(await stateOf(id));
   };
   const isOpen = (state: JobState): boolean => !isFinal(statusOf(state, Date.now()));
-  /** Before anything runs: whoever asks learns what it takes, and all of it is held against a quota. What cannot be planned has failed. */
+  /** Before anything runs, so that the caller learns what the job takes and all of it is held against a quota. A job that cannot be planned has failed. */
   const plan = async (job: BulkJob): Promise<void> => {
     try {
       await planJob(open(job.id), job, runner.planning);
@@ -111,7 +111,7 @@ export function createStates({ store, runner, onEnd }: ServiceOptions): States {
       if (!(error instanceof UserError) && !isBeyondBudget) throw error;
       await open(job.id).stop(stopOf(job.id, 'failed', { message: error.message, shard: null }));
       onEnd?.(job.id);
-      // Whoever asked is still there.
+      // The caller is still waiting, and is told.
       if (isBeyondBudget) throw error;
     }
   };
@@ -145,7 +145,7 @@ export function createStates({ store, runner, onEnd }: ServiceOptions): States {
         const message = 'The Idempotency-Key was used for another request before: send a new one, or the same request.';
         throw new CoreError('invalid_request', message);
       }
-      // Also one that was there: whoever began it may have been stopped before it was submitted.
+      // Also a job that was there: the process that began it may have been stopped before it submitted it.
       if (!isOpen(state)) return state;
       try {
         await plan(state.job);
@@ -220,7 +220,7 @@ export interface PageOptions<T> {
   keyOf(value: T): string;
 }
 
-/** A page of an owner's list. An entry of what was never there, or came to be at another time, is passed over. */
+/** A page of an owner's list. Entries whose job was never written, or was written at another time, are passed over. */
 export async function pageOf<T>(
   store: Pick<ObjectStore, 'list'>,
   prefix: string,

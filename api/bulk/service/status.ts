@@ -78,7 +78,7 @@ export const outputId = (job: string, kind: 'answers' | 'errors'): string => `fi
 
 export function batchOf(state: JobState, now: number): OpenAiBatch {
   const { job, stop } = state;
-  if (!('endpoint' in job.output)) throw new Error(`${job.id} is no batch`);
+  if (!('endpoint' in job.output)) throw new Error(`${job.id} is not a batch`);
   const { endpoint, file, metadata } = job.output;
   const status = statusOf(state, now);
   const { total, completed, failed } = countsOf(state, status);

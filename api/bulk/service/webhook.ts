@@ -1,4 +1,4 @@
-// Whoever asked for it is told of the end of a job, signed as Standard Webhooks have it (standard-webhooks/standard-webhooks, spec).
+// Tells the address that a job names of its end, signed as Standard Webhooks have it (standard-webhooks/standard-webhooks, spec).
 
 import { BulkTold, BulkWebhook } from '../../../contracts/src/bulk/job.ts';
 import { FILES, toTellPrefix } from '../../../contracts/src/keys.ts';
@@ -17,7 +17,7 @@ export interface TellOptions {
   send: Send;
   /** Between two attempts at first (default 2 s, 10 s, 60 s): one more attempt than there are pauses. */
   pausesMs?: readonly number[];
-  /** Leaves alone what has ended since: whoever ended it may be telling (default 0, and three minutes for who looks later). */
+  /** Leaves alone jobs that ended within this time: the process that ended them may be telling (default 0; three minutes for `tellOverdue`). */
   quietMs?: number;
   /** The clock, in milliseconds (default the machine's). */
   now?: () => number;
@@ -29,7 +29,7 @@ export type OverdueOptions = Pick<TellOptions, 'send' | 'quietMs' | 'now'>;
 
 const PAUSES_MS = [2_000, 10_000, 60_000] as const;
 const ATTEMPT_MS = 15_000;
-/** Later attempts come after as long a wait as there was before, at least this; none after a day. */
+/** A later attempt waits as long again as it is since the end, and at least this; after a day there is none. */
 const LATER_MS = 5 * 60_000;
 /** Longer than the first attempts take, with their pauses. */
 const QUIET_MS = 3 * 60_000;
@@ -37,7 +37,7 @@ const DAY_MS = 24 * 3_600_000;
 
 /**
  * Does nothing where a job has not ended, or the next attempt is not due. A process that is stopped while it tells leaves no mark, so that
- * the next one tells again: `webhook-id` is then the same, by which a receiver knows it. Answers whether nobody has to be told any more.
+ * the next one tells again: `webhook-id` is then the same, by which a receiver knows it. Answers whether telling is over.
  */
 export async function tellOfEnd(
   folder: JobFolder,
@@ -78,12 +78,12 @@ export async function tellOfEnd(
   return told.told;
 }
 
-/** Of jobs that are looked at in one go: a Worker has 1,000 calls for it. */
+/** The most jobs of one call of `tellOverdue`: a Worker may make 1,000 calls in it. */
 const AT_ONCE = 100;
 /** A job ends within a day, and is told for one more after that. */
 const DAYS = 4;
 
-/** Looks at the jobs of the last days of which somebody is to be told, some at a time and others the next time: each is tried once. */
+/** Tries once to tell of each job of the last days that is still to be told of; where there are many, some at each call. */
 export async function tellOverdue(
   { store, states }: { store: ObjectStore; states: Pick<States, 'open' | 'notice'> },
   { send, quietMs = QUIET_MS, now = Date.now }: OverdueOptions,
@@ -113,7 +113,7 @@ export async function tellOverdue(
 async function attempt({ job, url, secret }: BulkWebhook, body: string, send: Send): Promise<string | null> {
   const headers = await signatureOf({ id: `msg_${serialOf(job)}`, secret, body });
   try {
-    // The blob's type is said with it. Nobody is led elsewhere by an answer.
+    // The blob says its type. A redirection is not followed: the signature is for this address.
     const content = new Blob([body], { type: 'application/json' });
     const signal = AbortSignal.timeout(ATTEMPT_MS);
     const response = await send(url, { method: 'POST', headers, body: content, redirect: 'manual', signal });

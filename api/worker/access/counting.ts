@@ -16,13 +16,13 @@ export interface Month {
 }
 
 export interface Allowance {
-  /** Null: as much as it likes. */
+  /** Null: unlimited. */
   limit: number | null;
   used: number;
-  /** Milliseconds until it begins anew. */
+  /** Milliseconds until `used` begins at zero again. */
   resetMs: number;
 }
-/** Where a key stands, the request that asks included. */
+/** What a key has used, the request that asks included, and whether that request may go on. */
 export interface Standing {
   isAllowed: boolean;
   requests: Allowance;
@@ -32,7 +32,7 @@ export interface Standing {
 
 const MINUTE_MS = 60_000;
 
-/** A refused request is not counted: whoever waits as long as it was told is answered. */
+/** A refused request is not counted, so that a client that waits as long as it was told is answered. */
 export function reserve(
   { minute, month }: { minute: Minute; month: Month },
   { rate, quota }: Terms,
@@ -60,7 +60,7 @@ export function reserve(
   };
 }
 
-/** What was used counts in the month in which it is noted; below zero it was given back, and no more than there is. */
+/** Adds to the month of `now`. Negative amounts are given back, down to zero at most. */
 export function settle(month: Month, used: { tokens: number; images: number }, now: number): Month {
   const current = monthOf(now);
   const before = month.month === current ? month : { tokens: 0, images: 0 };

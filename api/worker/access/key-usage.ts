@@ -4,7 +4,7 @@ import { type Minute, type Month, reserve, type Standing, settle, type Terms } f
 
 const NONE: Minute & Month = { started: 0, requests: 0, month: '', tokens: 0, images: 0 };
 
-/** Its memory goes ten seconds after the last request, in the middle of a window: both counts are in its database. */
+/** The platform drops it from memory ten seconds after its last request, in the middle of a window: both counts are in its database. */
 export class KeyUsage extends DurableObject {
   #counts: Minute & Month;
 

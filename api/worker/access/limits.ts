@@ -34,7 +34,7 @@ export interface Grant {
   terms: KeyTerms;
   /** What of the quota is not used; absent: nothing is counted. */
   left?: Left;
-  /** Throws where so many images are more than the quota leaves; those that are stored count like others. */
+  /** Throws where that many images are more than the quota leaves; those that the cache has count like others. */
   checkImages(count: number): void;
   /** After the answer: counts what was used, less what is given back, and answers the headers that say what is left. */
   finish(used: Used & { returned?: Used }): Record<string, string>;
@@ -58,8 +58,8 @@ export function createLimits({ counterOf, flood, background }: LimitsOptions): L
       }
       const terms = { ...rate, ...quota };
       const counter = counterOf(digest);
-      const standing = await counter.reserve({ rate, quota }).catch(notCounted);
-      // Who has a key is not turned away because counting fails.
+      const standing = await counter.reserve({ rate, quota }).catch(logNotCounted);
+      // A caller with a key is not turned away because counting fails.
       if (standing === undefined) return { terms, checkImages: () => {}, finish: () => ({}) };
       Object.assign(headers, headersOf(standing));
       if (!standing.isAllowed) throw tooFast(prefix, standing.requests);
@@ -74,7 +74,7 @@ export function createLimits({ counterOf, flood, background }: LimitsOptions): L
         },
         finish({ returned = NOTHING, ...asked }) {
           const used = { tokens: asked.tokens - returned.tokens, images: asked.images - returned.images };
-          if (used.tokens !== 0 || used.images !== 0) background(counter.settle(used).catch(notCounted));
+          if (used.tokens !== 0 || used.images !== 0) background(counter.settle(used).catch(logNotCounted));
           return headersOf({ ...standing, tokens: { ...tokens, used: Math.max(0, tokens.used + used.tokens) } });
         },
       };
@@ -82,19 +82,19 @@ export function createLimits({ counterOf, flood, background }: LimitsOptions): L
   };
 }
 
-/** Null: as much as it likes. */
+/** Null: unlimited. */
 const leftOf = (allowance: Allowance): number | null => (allowance.limit === null ? null : remaining(allowance));
 
 async function isWithin(flood: NonNullable<LimitsOptions['flood']>, key: string): Promise<boolean> {
   try {
     return (await flood.limit({ key })).success;
   } catch (error) {
-    notCounted(error);
+    logNotCounted(error);
     return true;
   }
 }
 
-function notCounted(error: unknown): undefined {
+function logNotCounted(error: unknown): undefined {
   const reason = reasonOf(error);
   console.error(JSON.stringify({ event: 'usage_not_counted', reason }));
 }
@@ -105,7 +105,7 @@ function tooFast(prefix: string, { limit, used, resetMs }: Allowance): CoreError
   return new CoreError('rate_limited', message, { retryAfterSeconds });
 }
 
-/** `what` is spent: tokens, or images of which the request has some. */
+/** `what`: tokens, or images with how many of them the request has. */
 function spent(prefix: string, what: string, { limit, used, resetMs }: Allowance): CoreError {
   const next = new Date(Date.now() + resetMs).toISOString().slice(0, 10);
   const message = `The API key ${prefix}… has used ${used} of ${limit} ${what} of this month: the next begins on ${next} (UTC).`;

@@ -27,9 +27,9 @@ export interface Issuer {
 }
 
 /**
- * `url`: where this Worker answers, without a slash at the end. `keys`: a private key as JSON, or a list of them, of which the first one
- * signs and the public halves of all are shown, so that a key can be replaced while tokens of the one before are still good. Throws where
- * `keys` is none of these.
+ * `url`: where this Worker answers, without a slash at the end. `keys`: a private key as JSON, or a list of them. The first one signs;
+ * the public halves of all are shown, so that a key can be replaced while tokens of the one before are still good. Throws where `keys`
+ * is neither.
  */
 export function createIssuer({ url, keys }: { url: string; keys: string }): Issuer {
   const privates = parseKeys(keys);
@@ -81,7 +81,7 @@ function parseKeys(keys: string): [PrivateKey, ...PrivateKey[]] {
   const [first, ...others] = parsed.data ?? [];
   if (first === undefined)
     throw new TypeError(
-      'WORKER_IDENTITY is no private key on P-256 as a JSON Web Key, and no list of them (infra/README.md)',
+      'WORKER_IDENTITY is neither a private key on P-256 as a JSON Web Key nor a list of them (infra/README.md)',
     );
   return [first, ...others];
 }

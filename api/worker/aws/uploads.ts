@@ -11,10 +11,11 @@ export interface Uploads {
   put(digest: string, file: Uint8Array, signal: AbortSignal): Promise<void>;
   /** Undefined where no such file was put. */
   read(digest: string): Promise<Uint8Array<ArrayBuffer> | undefined>;
-  /** Where whoever has the answer may put that file and no other, for a quarter of an hour. */
+  /** An address to which that file and no other can be put, for a quarter of an hour. */
   presign(file: UploadRequest): Promise<UploadResponse>;
 }
 
+/** How long an address to put a file to is good. */
 const SECONDS = 900;
 
 export function openUploads(options: BucketOptions): Uploads {
@@ -25,7 +26,7 @@ export function openUploads(options: BucketOptions): Uploads {
     async put(digest, file, signal) {
       // S3 compares what arrives with the signed digest, and keeps nothing else.
       const headers = { 'x-amz-content-sha256': hexOf(digest) };
-      // Files of requests are no shared memory, which is all that the type leaves open.
+      // The type would also allow shared memory, which files of requests never are.
       const body = file as Uint8Array<ArrayBuffer>;
       const response = await send(urlOf(digest), { method: 'PUT', headers, body, signal });
       await response.body?.cancel();

@@ -1,8 +1,8 @@
-// The immutable objects of a registry in the platform's cache, which the isolates of one data centre share: a model that one of
-// them followed is not fetched from the bucket again by the next.
+// The immutable objects of a registry in the platform's cache, which the isolates of one data centre share: the next isolate does
+// not fetch the files of a model from the bucket again.
 import type { PlatformCache } from './edge.ts';
 
-/** Objects never change; a model that nobody opens any more makes room. */
+/** Objects never change; those of a model that is no longer opened make room. */
 const SECONDS = 30 * 24 * 3600;
 
 export interface ObjectCacheOptions {
@@ -36,7 +36,7 @@ export function createObjectCache({ cache, background }: ObjectCacheOptions) {
 
 type ObjectCache = ReturnType<typeof createObjectCache>;
 
-/** Notes of what was verified, beside the copies. `by`: what verifies, such as a version of this Worker; another one looks again. */
+/** Notes of what was verified, beside the copies. `by`: what verifies, such as a version of this Worker; another version verifies again. */
 export function createProofs(cache: ObjectCache, by: string) {
   const keyOf = (digest: string): string => `verified/${by}/${digest}`;
   return {

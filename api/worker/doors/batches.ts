@@ -1,4 +1,4 @@
-// OpenAI's files and batches: forms are read here, everything else is the service's of bulk jobs.
+// OpenAI's files and batches: forms are read here, everything else is done by the service of bulk jobs.
 import type { BATCH_OPERATIONS } from '../../../contracts/src/api/doors/batches.ts';
 import type { UPLOAD_OPERATIONS } from '../../../contracts/src/api/doors/uploads.ts';
 import type { Scope } from '../../../contracts/src/api/operation.ts';
@@ -15,7 +15,7 @@ const FIELDS = ['file', 'purpose'];
 
 async function createFile(call: Call): Promise<Reply> {
   const fields = await readForm(call.request);
-  // What SDKs may send besides says when a file expires: here all do alike.
+  // SDKs may also send when a file expires, which is the same for all files here.
   const unknown = fields.find(({ name }) => !FIELDS.includes(name) && !name.startsWith('expires_after'));
   if (unknown)
     throw new CoreError('unknown_key', `A file has the fields file and purpose, not ${unknown.name}.`, {
@@ -51,19 +51,19 @@ function bytesOf({ value }: FormField): Uint8Array<ArrayBuffer> {
   return Uint8Array.from(typeof value === 'string' ? new TextEncoder().encode(value) : value);
 }
 
-/** A body with none of the keys of our own uploads. */
+/** Whether a body on the path of uploads is OpenAI's and not our own. */
 export function isUploadOfParts(body: unknown): boolean {
   return fieldOf(body, 'filename') !== undefined && fieldOf(body, 'digest') === undefined;
 }
 
-/** The file of a key that is good for jobs. */
+/** Begins OpenAI's upload of a file in parts, which needs a key that is good for jobs. */
 export async function beginUpload(call: Call, body: unknown): Promise<Reply> {
   call.record.door = 'openai';
   refuseScope(call, 'jobs');
   return passOn(call, '/v1/uploads', JSON.stringify(body));
 }
 
-/** Of a path whose bodies need different ones. */
+/** Throws where the caller may not `scope`: one path takes bodies of several scopes, so that the path alone does not decide. */
 export function refuseScope({ record }: Call, scope: Scope): void {
   if (record.scopes?.includes(scope) ?? true) return;
   throw new CoreError('forbidden', `This needs an API key that is good for ${scope}.`);

@@ -14,7 +14,7 @@ import type { Reply } from '../http/reply.ts';
 import { noteRoute } from '../with-model.ts';
 import { askJobs } from './pass-on.ts';
 
-/** Of the request, in its own names; what a job does not have is refused by them. */
+/** What the request asks for, in its own names, by which options that a job does not have are refused. */
 export interface AskedOfJob {
   input: Item[];
   model?: string | undefined;
@@ -23,7 +23,7 @@ export interface AskedOfJob {
   truncate?: Truncate | undefined;
 }
 
-/** How a job writes what a request calls otherwise; the other types follow from these. */
+/** What a job calls the types of a request; types that are absent can be computed from these. */
 const TYPES: Partial<Record<EmbeddingType, JobRequest['type']>> = {
   float: 'float32',
   base64: 'float32',
@@ -31,7 +31,7 @@ const TYPES: Partial<Record<EmbeddingType, JobRequest['type']>> = {
   ubinary: 'binary',
 };
 
-/** Of items that only name a file. Asked where there is a job to begin. */
+/** How items that only name a file are found, where a job is begun. */
 export interface Naming {
   /** Where the job itself reads the one image of an item; undefined: nowhere. */
   uriOf(item: Item): string | undefined;
@@ -41,7 +41,7 @@ export interface Naming {
 
 const NO_NAMES: Naming = { uriOf: () => undefined, resolve: async (items) => items };
 
-/** Undefined: it is answered while it waits, or refused for another reason. */
+/** Begins a job where one is to answer the request; undefined where vectors are to, or an error. */
 export async function jobInstead(
   call: Call,
   asked: AskedOfJob,
@@ -75,7 +75,7 @@ export async function jobInstead(
   return { status: 202, json, headers: { Location: `/v1/jobs/${encodeURIComponent(report.id)}` } };
 }
 
-/** Images count when a job is begun, and once for what is asked again under an Idempotency-Key. */
+/** Images are counted when a job is begun; a repetition under the same Idempotency-Key begins none. */
 export async function beginJob(call: Call, asked: unknown): Promise<JobReport> {
   // The service looks at the body's form; what is inside of it counts here.
   const { input } = (asked ?? {}) as { input?: { items?: unknown } | null };
@@ -88,7 +88,7 @@ export async function beginJob(call: Call, asked: unknown): Promise<JobReport> {
   return response.json<JobReport>();
 }
 
-/** Nearly, where it is base64. */
+/** Bytes of the file; of base64 nearly. */
 function sizeOf(image: string | Uint8Array): number {
   return typeof image === 'string' ? Math.floor((image.length * 3) / 4) : image.length;
 }

@@ -77,7 +77,7 @@ async function openAiEmbeddings(call: Call, body: unknown): Promise<Reply> {
   const asked = parseRequest(OpenAIEmbeddingsRequest, body);
   const { model, dimensions, encoding_format: type = 'float' } = asked;
   const input = Array.isArray(asked.input) ? asked.input.map(toItem) : toItem(asked.input);
-  // OpenAI's clients know no other answer than vectors, unless whoever calls them says so.
+  // OpenAI's clients know no other answer than vectors, unless the caller says by Prefer that another one will do.
   const mayBegin = readPrefer(call.request.headers).job !== undefined;
   const job = mayBegin ? await jobInstead(call, { model, dimensions, input: [input].flat() }) : undefined;
   if (job) return job;

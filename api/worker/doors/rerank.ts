@@ -108,7 +108,7 @@ function resultsOf({ documents, rank_fields, return_documents }: Asked, { ranked
   });
 }
 
-/** Nothing tells Cohere's, Jina's and Voyage's shortest bodies apart: each finds its own list. */
+/** Cohere's, Jina's and Voyage's shortest bodies are the same: the answer has the lists of all three. */
 function sharedAnswer(call: Call, asked: RerankRequest, output: RerankOutput): RerankResponse {
   return { ...voyageAnswer(asked, output), results: resultsOf(asked, output), ...envelope(call, output, '1') };
 }

@@ -89,7 +89,7 @@ async function zeroShot(call: Call, body: unknown): Promise<Reply> {
 const SHORTEST_IMAGE = 40;
 const LONGEST_WORD = 300;
 
-/** The clients of both tasks send a string. What begins as an image file does is no text, nor is long base64. */
+/** Clients send images and texts as a string alike. Text does not begin as an image file does, and is not long base64. */
 function looksLikeImage(text: string): boolean {
   if (/^data:image\//i.test(text)) return true;
   if (text.length < SHORTEST_IMAGE || !isBase64(text)) return false;

@@ -4,7 +4,7 @@ import { CoreError } from '../../core/errors.ts';
 
 /** Between two chunks. */
 const IDLE_MS = 10_000;
-/** For the whole body, and longer as long as it comes at this pace at least. */
+/** For the whole body; a body that comes at this pace or faster may take longer. */
 const TOTAL_MS = 30_000;
 const LEAST_BYTES_PER_MS = 32;
 /** How long the rest of a refused body is waited for. */
@@ -78,7 +78,7 @@ function arriving(request: Request, declared: number): AsyncIterable<Uint8Array>
   return { [Symbol.asyncIterator]: () => ({ next, return: stop }) };
 }
 
-/** While a read is outstanding workerd refuses to release the lock: it stays, and nobody waits for this body again. */
+/** While a read is outstanding workerd refuses to release the lock: it stays, and this body is not read again. */
 function giveUp(reader: ReadableStreamDefaultReader<Uint8Array>): void {
   reader.cancel().catch(() => {});
 }

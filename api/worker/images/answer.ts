@@ -49,7 +49,10 @@ function readResult(result: EncodeResult, embedDim: number): EncodedFile | CoreE
   const vector = isBase64(embedding) ? fromFloat32Bytes(fromBase64(embedding)) : undefined;
   if (vector?.length !== embedDim) throw wrong(`answered ${vector?.length ?? 'no'} numbers instead of ${embedDim}`);
   if (!isUnit(vector)) {
-    throw new CoreError('non_finite_embedding', 'The image encoder answered a vector that is no finite unit vector.');
+    throw new CoreError(
+      'non_finite_embedding',
+      'The image encoder answered a vector that is not a finite unit vector.',
+    );
   }
   return { vector, width, height, type, warnings };
 }

@@ -4,7 +4,7 @@
 const FAILURES = 5;
 const OPEN_MS = 5_000;
 const MOST_OPEN_MS = 60_000;
-/** A try that was dropped with its request never reports. */
+/** A call that was dropped with its request never reports: another one may try after this time. */
 const PROBE_MS = 35_000;
 
 export interface Breaker {
@@ -51,7 +51,7 @@ export function createBreaker(): Breaker {
   };
 }
 
-/** Of ten requests one may be tried again, so that an encoder in trouble does not get twice the work. */
+/** One request in ten may be tried again, so that an encoder in trouble does not get twice the work. */
 export interface RetryBudget {
   earn(): void;
   /** Whether there was one left. */

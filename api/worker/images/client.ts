@@ -208,7 +208,7 @@ async function bodyOf({ client, space, signal }: Errand, files: Uint8Array[], di
 /** Another call of the same request has failed, whose error is the one that is told. */
 class Stopped extends Error {}
 
-/** One try, and a second one of the whole request where the first met nobody or somebody in between. */
+/** One try, and at most one more for the whole request, where the encoder did not answer or something before it did. */
 async function ask(errand: Errand, body: Body): Promise<Answer> {
   const first = await send(errand, body);
   const isWorthIt =

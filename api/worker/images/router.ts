@@ -15,7 +15,7 @@ import { createImageBackend, type ImageBackend, type ImageClientOptions } from '
 
 /** For all that a request asks of the encoders. */
 const DEADLINE_MS = 30_000;
-/** What an image is taken to cost before any was measured: several times what one takes. */
+/** What an image is expected to take before any was measured: several times what one takes. */
 const FIRST_MS = 500;
 /** Weight of the newest request in what an image is expected to cost. */
 const NEWEST = 0.2;

@@ -21,7 +21,7 @@ export interface FairQueueOptions {
 }
 
 export interface FairQueue {
-  /** Milliseconds until a request with that work is taken, if no other comes; 0: at once. */
+  /** Milliseconds until a request with that work is admitted, if no other comes; 0: at once. */
   wait(work: number): number;
   /** `signal` aborts when the request's client has gone. */
   enter(work: number, signal: AbortSignal): Member;
@@ -41,31 +41,32 @@ interface Entry {
   left: number;
   charged: number;
   isWaiting: boolean;
-  /** When it was last seen alive. */
+  /** When it last read the clock, which shows that it was not dropped. */
   seen: number;
-  /** The first true reading of the clock, by whoever, since it has been waiting. */
+  /** The first reading of the clock at a timer, by any request, since this one has been waiting. */
   waitsSince: number | undefined;
 }
 
-/** Others that may be coming in are let in after so much work at the latest, whoever does it. */
+/** The most work between two timers, whichever requests do it: requests that wait in the runtime come in at a timer only. */
 const BREATH = 15;
-/** What the shortest requests come to until a timer behind an answer has fired. */
-const TIMER = 4;
-/** By a request that has begun, while others are here, or were within the last SHARED_FOR, after so much. */
+/** The same for a request that has begun, while the isolate is shared: others are here, or were within the last SHARED_FOR of work. */
 const SHORT_BREATH = 2;
 const SHARED_FOR = 1000;
-/** A request that waits looks every millisecond. One that did not for so long, while others did, was dropped. */
+/** The most work that the shortest requests do until a timer that was set behind an answer has fired. */
+const TIMER = 4;
+/** A request that waits polls every millisecond. One that missed this many polls of others, over at least this time, was dropped. */
 const MISSED_MS = 50;
-const MISSED_LOOKS = 5;
-/** A request that does not wait may be opening a model. It is not counted any longer than this. */
+const MISSED_POLLS = 5;
+/** A request that neither waits nor computes may be opening a model. It is not counted for longer than this. */
 const LEASE_MS = 5_000;
-/** Over this much work the measured pace forgets. */
+/** The measured pace is a mean over about this much work. */
 const PACE_MEMORY = 300;
+/** Bounds of the measured pace: a clock that jumps must not stop the queue. */
 const PACE_LIMITS = [0.2, 20] as const;
 
 export function createFairQueue({ waitMs, patience, background }: FairQueueOptions): FairQueue {
   const entries = new Set<Entry>();
-  /** What a request would have been charged that was here all the time. */
+  /** What a request that was here all the time would have been charged. */
   let fairCharge = 0;
   let done = 0;
   let pace = 1;
@@ -76,7 +77,7 @@ export function createFairQueue({ waitMs, patience, background }: FairQueueOptio
     for (const entry of entries) if (now - entry.seen > LEASE_MS) entries.delete(entry);
   }
 
-  /** Work of others that goes before the end of a request with that work, once everybody was given `served`. */
+  /** Work of others that comes before the end of a request with that work, once every request was given `served`. */
   function ahead(work: number, served = 0): number {
     let sum = 0;
     for (const { left } of entries) sum += Math.min(Math.max(left - served, 0), work);
@@ -110,7 +111,7 @@ export function createFairQueue({ waitMs, patience, background }: FairQueueOptio
       if (entries.size > 0) othersSeen = done;
       entries.add(mine);
       function leave(): void {
-        // What it took beside its blocks.
+        // Work that was announced and not charged was done beside the blocks: reading, say.
         if (entries.delete(mine)) breath.spend(mine.left);
       }
       // workerd drops a cancelled request as it stands, so that no `finally` is reached; its listeners are called.
@@ -120,7 +121,7 @@ export function createFairQueue({ waitMs, patience, background }: FairQueueOptio
       let sinceBreath = 0;
 
       function grant(block: number): void {
-        // A request that was taken for dropped and was not.
+        // Others may have taken it for dropped.
         entries.add(mine);
         mine.isWaiting = false;
         mine.charged += block;
@@ -132,14 +133,14 @@ export function createFairQueue({ waitMs, patience, background }: FairQueueOptio
         hasBegun = true;
       }
 
-      /** How much may be computed before others are let in: those who wait in the runtime come in then, and can be counted. */
+      /** Work that may be computed before the next timer, at which requests that wait in the runtime come in and can be counted. */
       function room(): number {
-        // A timer takes longer than the static tier does for a text: who comes alone begins without one.
+        // A timer takes longer than the static tier does for a text: a request that comes alone begins without one.
         if (!hasBegun) return entries.size === 1 ? BREATH - breath.spent() : 0;
         return (done - othersSeen < SHARED_FOR ? SHORT_BREATH : BREATH) - sinceBreath;
       }
 
-      function look(): void {
+      function readClock(): void {
         signal.throwIfAborted();
         mine.seen = Date.now();
         breath.taken();
@@ -148,14 +149,14 @@ export function createFairQueue({ waitMs, patience, background }: FairQueueOptio
         for (const entry of entries) if (entry.isWaiting) entry.waitsSince ??= mine.seen;
       }
 
-      /** A timer's look at who goes next; whoever was next and has not looked for long was dropped. */
-      let missed: { entry: Entry; seen: number; looks: number } | undefined;
+      /** Whether this request is next, asked at every timer. A request that was next and has not polled for long was dropped. */
+      let missed: { entry: Entry; seen: number; polls: number } | undefined;
       function isMyTurn(): boolean {
         const best = firstOf(entries);
         if (!best || best === mine) return true;
-        if (missed?.entry !== best || missed.seen !== best.seen) missed = { entry: best, seen: best.seen, looks: 0 };
-        missed.looks++;
-        if (missed.looks > MISSED_LOOKS && mine.seen - best.seen > MISSED_MS) entries.delete(best);
+        if (missed?.entry !== best || missed.seen !== best.seen) missed = { entry: best, seen: best.seen, polls: 0 };
+        missed.polls++;
+        if (missed.polls > MISSED_POLLS && mine.seen - best.seen > MISSED_MS) entries.delete(best);
         return false;
       }
 
@@ -177,7 +178,7 @@ export function createFairQueue({ waitMs, patience, background }: FairQueueOptio
           sinceBreath = 0;
           do {
             await sleep(0);
-            look();
+            readClock();
           } while (!isMyTurn());
           grant(block);
           return mine.seen - (mine.waitsSince ?? mine.seen);
@@ -188,8 +189,8 @@ export function createFairQueue({ waitMs, patience, background }: FairQueueOptio
 }
 
 /**
- * Others that wait in the runtime come in when a timer fires. A request that waits for one waits a millisecond; one that
- * runs while an answer is under way costs nobody any.
+ * Counts work since the last timer. A request that waits for a timer waits a millisecond; a timer that fires while an
+ * answer is on its way delays no request.
  */
 function createBreath(background: FairQueueOptions['background']) {
   let spent = 0;
@@ -205,7 +206,7 @@ function createBreath(background: FairQueueOptions['background']) {
       spent += work;
     },
     taken,
-    /** Behind the last request here, of so much work: early enough that no request of such work waits for a timer. */
+    /** Sets a timer behind the answer of the last request here, early enough that the next one of as much work need not wait for one. */
     takeBehind(work: number): void {
       if (!background || isComing || work > BREATH || spent + Math.max(2 * work, TIMER) <= BREATH) return;
       isComing = true;

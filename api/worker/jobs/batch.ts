@@ -27,7 +27,7 @@ export interface BatchJob {
   status: string;
   /** Why it is in that state; undefined where Batch does not say. */
   reason: string | undefined;
-  /** Of an array job; 0 where it is none. */
+  /** Of an array job; 0 where it is not one. */
   children: number;
 }
 
@@ -41,7 +41,7 @@ export interface FailedChild {
 export interface BatchClient {
   /** Those that jobs can be submitted to. */
   kinds: readonly BulkMachineKind[];
-  /** An array job of so many children, which is no array where it is one. Answers its id. */
+  /** An array job with that many children; with one child, a job that is not an array. Answers its id. */
   submit(job: { name: string; uri: string; children: number; machine: BulkMachineKind }): Promise<string>;
   /** Id of the newest one of that name on that kind of machine. */
   find(name: string, machine: BulkMachineKind): Promise<string | undefined>;
@@ -113,7 +113,7 @@ export function createBatchClient({ places, endpoint, keys }: BatchOptions): Bat
     const { [machine]: place } = places;
     if (place !== undefined) return place;
     const message =
-      'The job was planned for machines with a GPU, which this deployment has for jobs no more: ask for it under another Idempotency-Key.';
+      'The job was planned for machines with a GPU, which this deployment no longer has for jobs: ask for it under another Idempotency-Key.';
     throw new CoreError('not_configured', message);
   }
 
@@ -126,7 +126,7 @@ export function createBatchClient({ places, endpoint, keys }: BatchOptions): Bat
         jobQueue: queue,
         jobDefinition: definition,
         parameters: { job: uri },
-        // An array has two children at least. A job that is none does all shards.
+        // An array has at least two children. A job that is not an array does all shards.
         ...(children > 1 ? { arrayProperties: { size: children } } : {}),
       };
       return (await call('submitjob', asked, Submitted)).jobId;

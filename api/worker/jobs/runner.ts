@@ -26,7 +26,7 @@ export interface BatchRunnerOptions {
 
 type Placed = Pick<BulkPlan, 'machine'> & { children: number };
 
-/** Longer than a submission takes: whoever holds a claim longer was stopped. */
+/** Longer than a submission takes: a claim that is older was left behind by a Worker that was stopped. */
 const CLAIM_MS = 60_000;
 /** A Worker has 128 MB, 30 s of CPU and 1,000 calls for a request: a shard is in memory twice while it is written. */
 const PLANNING = { reads: { files: 100_000, bytes: 256 * 2 ** 20 }, shardBytes: 8 * 2 ** 20 };
@@ -42,8 +42,8 @@ export function createBatchRunner({ open, openPlace, batch }: BatchRunnerOptions
   }
 
   /**
-   * Batch has no token by which it would know a second submission of the same job. Whoever writes the claim submits, and nobody else
-   * does while it is good; a claim that was left behind may have led to a job, which is then found by its name.
+   * Batch has no token by which it would know a second submission of the same job. The Worker that writes the claim submits, and no
+   * other one does until the claim has run out. A claim that was left behind may have led to a job, which is then found by its name.
    */
   async function submitOnce(folder: JobFolder, id: string, { machine, children }: Placed): Promise<void> {
     const before = await known(folder);
@@ -101,7 +101,7 @@ const hasEnded = ({ status }: BatchJob): boolean => status === 'FAILED' || statu
 
 function whyOf({ reason, children }: BatchJob, ended: FailedChild[], { plan, done }: JobState) {
   const finished = new Set(done.map(({ shard }) => shard));
-  // A child does its shards in their order, and every so manieth is its own: it stopped at the first that has no mark.
+  // Of N children, child K does the shards K, K + N, K + 2 N and so on, in order: it stopped at its first shard without a mark.
   const failed = ended.flatMap((child) => {
     for (let shard = child.child; shard < (plan?.shards ?? 0); shard += children)
       if (!finished.has(shard)) return [{ shard, reason: child.reason }];

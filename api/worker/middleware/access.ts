@@ -12,7 +12,7 @@ export interface AccessOptions {
   policy: Policy;
   /** Undefined: there are no keys. */
   keys?: KeyCache | undefined;
-  /** What each key may ask for; undefined: as much as it likes. */
+  /** What each key may ask for; undefined: unlimited. */
   limits?: Limits | undefined;
   /** Pages of these origins may ask without a key where this machine may. */
   origins?: readonly string[];
@@ -34,7 +34,7 @@ export type Access = (
   asker: Asker,
 ) => Promise<Grant | undefined>;
 
-/** The process is alive without anybody being let in, and starting it again would not configure it. */
+/** Answered also where access is not configured: the process is alive, and starting it again would not configure it. */
 const ALWAYS = '/health/live';
 
 export function createAccess({ policy, keys, limits, origins = [] }: AccessOptions): Access {
@@ -46,13 +46,13 @@ export function createAccess({ policy, keys, limits, origins = [] }: AccessOptio
     if (scope === null) return undefined;
     const credential = credentialOf(request);
     const open = isOpen(policy, scope);
-    // Clients that insist on a key are given any, where there is none to be had.
+    // Some clients insist on sending a key. Where no keys exist and none is needed, any key is ignored.
     if (credential !== undefined && keys && !(open && !(await keys.hasAny()))) {
       const key = await find(credential, keys);
       asker.key = key.prefix;
       check(key, scope, orScope);
       asker.scopes = key.scopes;
-      // What ends a batch costs nothing, and may bring something back; who asks first may have nothing left.
+      // Cancelling a batch costs nothing, and may give something back; a dry run may be asked with nothing left to spend.
       const isCostly = method === 'POST' && !path.endsWith('/cancel') && !/[?&]dry_run=/.test(request.url);
       return limits?.enter(key, { isCostly, headers: asker.headers });
     }

@@ -6,9 +6,9 @@ import { createFairQueue, type FairQueueOptions } from '../isolate/fair-queue.ts
 
 /** Milliseconds that one unit takes; see docs/results.md. */
 const UNIT_MS: Record<WorkKind, number> = { student: 0.75, tiny: 0.3, static: 0.001, tokenizer: 0.0001 };
-/** What every request takes beside. */
+/** What every request takes in addition. */
 const REQUEST_MS = 1;
-/** Some words for the student. */
+/** The cheapest request that is worth a check: a few words for the student. */
 const SHORTEST_MS = 6;
 
 export interface Admission {

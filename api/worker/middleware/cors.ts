@@ -88,12 +88,12 @@ function headersOf(request: Request, methods: readonly string[]): string[] {
   return [...new Set([...taken, ...asked.filter((name) => OF_CLIENTS.test(name))])];
 }
 
-/** The list of the variable CORS_ORIGINS; what is no origin is the deployment's `problem`. */
+/** The list of the variable CORS_ORIGINS; what is not an origin is the deployment's `problem`. */
 export function readOrigins(text = ''): { origins: string[] } | { problem: string } {
   const origins = text.split(/[\s,]+/).filter((origin) => origin !== '');
   const wrong = origins.find(
     (origin) => origin !== '*' && !(URL.canParse(origin) && new URL(origin).origin === origin),
   );
   if (wrong === undefined) return { origins };
-  return { problem: `CORS_ORIGINS has "${wrong}", which is no origin: write https://name or https://name:port.` };
+  return { problem: `CORS_ORIGINS has "${wrong}", which is not an origin: write https://name or https://name:port.` };
 }

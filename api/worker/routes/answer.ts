@@ -82,7 +82,7 @@ export function isTeiBody(body: unknown): boolean {
   return has('inputs') && !['input', 'a', 'b'].some(has);
 }
 
-/** Of a body of another service on the same path, which has no such question: it would be answered and charged. */
+/** Throws where a dry run is asked of another service's body on the same path: that has none, and would be answered and charged. */
 export function refuseDryRun({ request }: Call): void {
   if (!asksFirst(request)) return;
   const message = 'dry_run is for bodies of this service (input, or a and b), not for those with inputs.';

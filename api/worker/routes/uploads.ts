@@ -20,7 +20,7 @@ export async function uploadRoute(call: Call): Promise<Reply> {
   return { json: await uploads.presign(file) };
 }
 
-/** Of an item of one image that names an upload, where a bulk job reads it by itself; undefined: it does not. */
+/** Where a bulk job itself reads an item that is one image and names an upload; undefined: the Worker has to read it. */
 export function jobUriOf({ deps: { uploads } }: Call, item: Item): string | undefined {
   if (!uploads?.jobUri || typeof item === 'string' || !('image' in item) || 'text' in item) return undefined;
   const digest = Digest.safeParse(nameIn(item.image));
@@ -34,12 +34,12 @@ function nameIn(image: string | Uint8Array | undefined): string | undefined {
 }
 
 /**
- * Items with the bytes of the files that they name, which together may be as large as a body. `isLeft`: the item stays as it is.
+ * Items with the bytes of the files that they name, which together may be as large as a body. `isKept`: whether an item stays as it is.
  */
 export async function withUploads(
   { deps: { uploads } }: Call,
   items: Item[],
-  isLeft: (item: Item) => boolean = () => false,
+  isKept: (item: Item) => boolean = () => false,
 ): Promise<Item[]> {
   let room: number = LIMITS.body_bytes;
   const read = async <T extends object>(part: T, param: string): Promise<T> => {
@@ -62,7 +62,7 @@ export async function withUploads(
   const found: Item[] = [];
   for (const [index, item] of items.entries()) {
     const param = `input.${index}`;
-    if (typeof item === 'string' || isLeft(item)) found.push(item);
+    if (typeof item === 'string' || isKept(item)) found.push(item);
     else if (!('content' in item)) found.push(await read(item, param));
     else {
       const content: Part[] = [];

@@ -3,15 +3,10 @@
 import json
 import subprocess
 
-import numpy as np
 import pytest
-from PIL import Image
 
-from support import ROOT, STAGE_ENV, warm_python, write_tiered_model
+from support import ROOT, STAGE_ENV, warm_python, write_captioned_noise, write_tiered_model
 from towers.exported_files import artefacts_in
-
-COLOURS = ["red", "green", "blue", "black", "white", "yellow", "pink", "brown", "grey", "orange", "purple"]
-THINGS = ["dog", "boat", "girl", "rock"]
 
 
 @pytest.fixture(scope="module")
@@ -26,19 +21,8 @@ def model(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
-    """132 pictures, three of each of 44 things with two captions."""
     folder = tmp_path_factory.mktemp("photos")
-    rng = np.random.default_rng(0)
-    rows = []
-    for number in range(132):
-        colour, thing = COLOURS[number % 11], THINGS[number % 4]
-        pixels = rng.integers(0, 255, (24, 24, 3)).astype(np.uint8)
-        Image.fromarray(pixels).save(folder / f"{number}.png")
-        long = f"a {colour} {thing} is standing there in front of the old house by the sea"
-        rows.append(
-            {"file_name": f"{number}.png", "captions": [long, f"there is the {colour} {thing} on its way to us now"]}
-        )
-    (folder / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    write_captioned_noise(folder / "metadata.jsonl", folder)
     return folder
 
 
