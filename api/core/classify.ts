@@ -1,4 +1,4 @@
-// Which of the given labels an item is, without training: a label is the mean of the vectors of sentences about it.
+// Classifies items by labels given in the request, without training: a label is the mean of the vectors of sentences about it.
 
 import type { Truncate } from '../../contracts/src/api/embed.ts';
 import type { LabelScore } from '../../contracts/src/api/tasks/classify.ts';

@@ -1,4 +1,4 @@
-// What one request may hold, and the refusals of what it may not.
+// The limits of one request, and the refusals of what is beyond them.
 import type { KeyTerms, LimitsReport, PlanLimits } from '../../contracts/src/api/limits.ts';
 import { CoreError } from './errors.ts';
 import { choices, type Model, type Tier } from './model.ts';

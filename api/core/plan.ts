@@ -1,4 +1,4 @@
-// What a request would read, use and cost: everything of an answer that needs no vector.
+// Plans a request: what it would read, use and cost, which is everything of an answer that needs no vector.
 import type { Modality, OnError, TruncationReceipt, Usage } from '../../contracts/src/api/embed.ts';
 import type { DryRunResponse } from '../../contracts/src/api/tasks/dry-run.ts';
 import {

@@ -1,4 +1,4 @@
-// What `npm start` runs: the Worker and the image encoder, both following a registry folder.
+// Starts the parts of `npm start`: the Worker and the image encoder, both following a registry folder.
 
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';

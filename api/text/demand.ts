@@ -1,4 +1,4 @@
-// Which parts of a table's file are still to be read. A text has few of the table's rows: a new isolate that read all of them before its
+// Keeps track of the parts of a table's file that are still to be read. A text has few of the table's rows: a new isolate that read all before its
 // first vector spent a fifth of its time on rows of other languages.
 import type { FilePart } from '../../contracts/src/model/artefact.ts';
 import type { QuantizedTable } from '../../contracts/src/model/manifest.ts';

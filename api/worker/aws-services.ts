@@ -1,4 +1,4 @@
-// What a Worker reaches in AWS or beside it, by its bindings: signatures, an identity, uploads, and where bulk jobs are kept.
+// Opens what a Worker reaches in AWS or beside it, by its bindings: signatures, an identity, uploads, and where bulk jobs are kept.
 
 import { uploadKey } from '../../contracts/src/keys.ts';
 import { reasonOf } from '../../contracts/src/user-error.ts';

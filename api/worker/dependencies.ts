@@ -1,4 +1,4 @@
-// What the HTTP application is put together from, what a handler is given, and what is noted about a request.
+// The parts that the HTTP application is put together from, what a handler is given, and what is noted about a request.
 import type { RoutingReceipt } from '../../contracts/src/api/encode.ts';
 import type { ErrorCode } from '../../contracts/src/api/error.ts';
 import type { KeyTerms } from '../../contracts/src/api/limits.ts';

@@ -1,4 +1,4 @@
-// Which file answers which operation. Each is read with the first request for it, so that an isolate builds the schemas of the doors
+// The table of handlers by operation. Each file is read with the first request for it, so that an isolate builds the schemas of the doors
 // and routes that it is asked for, and no others.
 import type { OperationId } from '../../contracts/src/api/operations.ts';
 import type { Handler } from './dependencies.ts';

@@ -1,4 +1,4 @@
-// What the bundler's rules in wrangler.toml make of files that are not code.
+// Types of imported files that are not code, as the bundler's rules in wrangler.toml make modules of them.
 declare module '*.wasm' {
   const module: WebAssembly.Module;
   export default module;

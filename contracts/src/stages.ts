@@ -1,4 +1,4 @@
-// What is asked of the table of stages: their names, what one reads, how much it has to do, where it runs.
+// Answers questions about the table of stages: their names, what one reads, how much it has to do, where it runs.
 import * as z from 'zod';
 import type { JobClass } from './job-classes.ts';
 import type { LocalFolder } from './training/local-folders.ts';

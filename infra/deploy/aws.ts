@@ -1,4 +1,4 @@
-// What a deployment asks of AWS, one function per question. Nothing is decided here.
+// The questions that a deployment asks of AWS, one function each. Nothing is decided here.
 import {
   CloudFormationClient,
   DescribeStacksCommand,

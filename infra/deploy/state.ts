@@ -1,4 +1,4 @@
-// What a deployment has done so far, in a file: an interrupted one goes on with the step after the last that was finished.
+// Records in a file what a deployment has done: an interrupted one goes on with the step after the last that was finished.
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { z } from 'zod';

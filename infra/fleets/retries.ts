@@ -1,4 +1,4 @@
-// Which attempts of a job are followed by another one: those that ended for a reason outside of the program.
+// Rules by which an attempt of a job is followed by another one: where it ended for a reason outside of the program.
 import * as batch from 'aws-cdk-lib/aws-batch';
 import { EXIT } from '../../contracts/src/exit-codes.ts';
 

@@ -1,4 +1,4 @@
-// What a training machine does when it starts: settings of its ECS agent, and its own disks as one volume.
+// The start of a training machine: settings of its ECS agent, and its own disks as one volume.
 import * as ec2 from 'aws-cdk-lib/aws-ec2';
 
 /** Off by default. With it the two minutes of warning reach the container as SIGTERM, and it has 110 s to save. */

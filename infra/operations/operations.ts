@@ -1,4 +1,4 @@
-// What tells somebody, and what stops spending: alarms, a dashboard, the budget with its switch, and who is told.
+// Alarms, a dashboard, the budget with its switch that stops spending, and who is told.
 import { CfnCondition, Fn, Stack } from 'aws-cdk-lib';
 import * as budgets from 'aws-cdk-lib/aws-budgets';
 import * as cloudwatch from 'aws-cdk-lib/aws-cloudwatch';

@@ -1,4 +1,4 @@
-// What the first vector of a new isolate costs: CPU of workerd from the first request until its answer, with all that is opened for
+// Measures the first vector of a new isolate: CPU of workerd from the first request until its answer, with all that is opened for
 // it. Our Worker alone: what Miniflare puts before it and before its static files is another's work.
 import { startAlone } from '../soak/alone.ts';
 import { cpuMs, firstThreadMs, median } from './process.ts';

@@ -1,4 +1,4 @@
-// What this machine does at most of relaxed SIMD's product of bytes: sums in registers, nothing stored, in two forms.
+// Measures the most that this machine does of relaxed SIMD's product of bytes: sums in registers, nothing stored, in two forms.
 import { ownCpuMs } from './process.ts';
 
 /** Multiplications and additions of one such product. */

@@ -1,4 +1,4 @@
-// What the Worker costs before its first request: CPU of workerd while it loads and runs the modules' top level.
+// Measures the Worker before its first request: CPU of workerd while it loads and runs the modules' top level.
 import { convertV4MiniflareOptions, Miniflare } from 'miniflare';
 import { bundleWorker, type WorkerModule } from '../../api/dev/bundle.ts';
 import { COMPATIBILITY_DATE } from '../../api/dev/local-worker.ts';

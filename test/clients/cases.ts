@@ -1,4 +1,4 @@
-// What every client is asked to do, and how its answer is checked against the own interface's vectors.
+// The cases that every client is asked, and how its answer is checked against the own interface's vectors.
 import type { Exchange } from './proxy.ts';
 
 export const CASES = {

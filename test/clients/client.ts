@@ -1,4 +1,4 @@
-// What is known of a client: how it is started, what its user types, and what it cannot do.
+// A client as a test knows it: how it is started, what its user types, and what it cannot do.
 import type { CaseName } from './cases.ts';
 
 export interface Client {

@@ -1,4 +1,4 @@
-// What a service must refuse and how it must say so, over HTTP: the local one, or a deployed one by
+// Refusals that the specification asks of a service, over HTTP: the local one, or a deployed one by
 // `EDGE_CLIP_URL=https://… EDGE_CLIP_KEY=ec_… npx vitest run test/conformance`.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { EmbedResponse } from '../../contracts/src/api/embed.ts';

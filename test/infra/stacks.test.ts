@@ -1,4 +1,4 @@
-// What holds across all stacks: names, tags, outputs, which data a deployment must never replace, and that settings can be changed.
+// Rules across all stacks: names, tags, outputs, data that a deployment must never replace, and that settings can be changed.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';

@@ -1,4 +1,4 @@
-// What the Worker does not serve, and what moving from model to model costs it: straight from the simulated bucket.
+// Models that the Worker does not serve, and what moving from model to model costs it: straight from the simulated bucket.
 import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

@@ -1,4 +1,4 @@
-// What the committed model does not know is said, and what is not there looks unsure: the real model through its doors.
+// Words that the committed model does not know are said, and what is not there looks unsure: the real model through its doors.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';

@@ -1,4 +1,4 @@
-// What is deployed and trained: a checkout with a recipe and its data, of our own stages or of small programs in their place.
+// A checkout that is deployed and trained: a recipe and its data, of our own stages or of small programs in their place.
 import { execFile } from 'node:child_process';
 import { cpSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,4 +1,4 @@
-// What the loop comes to: whether it is closed, in sentences, and its timeline in infra/README.md.
+// Reports the loop: whether it is closed, in sentences, and its timeline in infra/README.md.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { LEAST_APART } from './reference.ts';

@@ -1,4 +1,4 @@
-// What starts the pipeline and its jobs again, as it is deployed: the rule that new data meets, the schedule, and retries; out of the templates.
+// Starts the pipeline and its jobs as they are deployed: the rule that new data meets, the schedule, and retries; out of the templates.
 import type { ObjectStore } from '../../api/registry/store.ts';
 import { FILES } from '../../contracts/src/keys.ts';
 import { afterAttempt, RetryStrategy } from '../support/batch-exit.ts';

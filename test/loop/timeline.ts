@@ -1,4 +1,4 @@
-// What happened when: a row for every step of the loop, told as soon as the step has ended.
+// The timeline of the loop: a row for every step, told as soon as the step has ended.
 
 export interface Row {
   event: 'step';

@@ -1,4 +1,4 @@
-// What `npm run soak` tries: each scenario puts one kind of load on the server and holds the answers against a limit.
+// The scenarios of `npm run soak`: each puts one kind of load on the server and holds the answers against a limit.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { LIMITS } from '../../contracts/src/api/limits.ts';
 import { startAlone } from './alone.ts';

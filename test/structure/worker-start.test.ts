@@ -1,4 +1,4 @@
-// What the Worker evaluates before its first request: what its entry imports, not what it imports when somebody asks for it.
+// The Worker before its first request evaluates what its entry imports, and not what it imports when a request asks for it.
 import { join } from 'node:path';
 import { build } from 'esbuild';
 import { expect, it } from 'vitest';

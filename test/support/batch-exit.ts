@@ -1,4 +1,4 @@
-// What AWS Batch does when an attempt has failed, as its user guide describes it: evaluateOnExit, attempts, terminations.
+// AWS Batch after a failed attempt, as its user guide describes it: evaluateOnExit, attempts, terminations.
 import { z } from 'zod';
 
 export const RetryStrategy = z.object({

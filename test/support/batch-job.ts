@@ -1,4 +1,4 @@
-// What Step Functions does with `batch:submitJob.sync`: submits a job, waits for it, and fails where the job does.
+// Step Functions' `batch:submitJob.sync`: submits a job, waits for it, and fails where the job does.
 import { z } from 'zod';
 import { openBatch } from '../../trainer/control/aws/batch.ts';
 

@@ -1,4 +1,4 @@
-// What a deployment meets in a test: an account that is ready for it, a small checkout, and cdk, wrangler and docker as they would answer.
+// The surroundings of a deployment in a test: an account that is ready for it, a small checkout, and cdk, wrangler and docker as they would answer.
 import { appendFileSync, cpSync, mkdirSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import type { ProgramName, RunProgram } from '../../infra/deploy/programs.ts';

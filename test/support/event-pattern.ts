@@ -1,4 +1,4 @@
-// Which events a rule of EventBridge takes, by the operators that this repository uses.
+// Matches events with a rule of EventBridge, by the operators that this repository uses.
 // https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-create-pattern-operators.html
 
 type Values = Record<string, unknown>;

@@ -1,4 +1,4 @@
-// What `npm start` opens, for tests: the Worker in workerd and the image encoder beside it, on free ports.
+// Starts what `npm start` starts, for tests: the Worker in workerd and the image encoder beside it, on free ports.
 import { EMBEDDED_MODEL } from '../../api/dev/bundle.ts';
 import { type Local, type LocalOptions, startLocal } from '../../api/dev/local.ts';
 

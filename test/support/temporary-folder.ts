@@ -1,4 +1,4 @@
-// What tests and the processes that they start put into the temporary folder goes with the run, also after a test failed.
+// Removes with the run what tests and their processes put into the temporary folder, also after a test failed.
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

@@ -1,4 +1,4 @@
-// What came of every column of every system, as a table for the terminal and as docs/systems.md.
+// Reports every column of every system, as a table for the terminal and as docs/systems.md.
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 

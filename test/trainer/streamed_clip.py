@@ -1,4 +1,4 @@
-"""What a streamed `clip` reads, in small: shards of images, features of their captions, and what the stages before have left."""
+"""The inputs of a streamed `clip`, in small: shards of images, features of their captions, and what the stages before have left."""
 
 import json
 from pathlib import Path

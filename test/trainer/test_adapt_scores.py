@@ -1,4 +1,4 @@
-"""What scores mean after fine-tuning: fitted on own or general images as `calibrate` fits them, kept, or left out with a sentence."""
+"""Scores after fine-tuning: fitted on own or general images as `calibrate` fits them, kept, or left out with a sentence."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""What clip keeps of the frozen tower's classes: losses in closed form, classes by name, what is drawn, towers frozen whole."""
+"""Terms of clip that keep the frozen tower's classes: losses in closed form, classes by name, what is drawn, towers frozen whole."""
 
 import math
 from typing import Any, cast

@@ -1,4 +1,4 @@
-"""What a container leaves in the store because the stage copies it when it comes to it, or never reads it."""
+"""Files that a container leaves in the store: the stage copies them when it comes to them, or never reads them."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""How the container's entry moves files: in which order, how often it tries, and what it refuses."""
+"""The container's entry moves files: in which order, how often it tries, and what it refuses."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""How well a model understands languages, of vectors whose neighbours are known."""
+"""Measures of how well a model understands languages, on vectors whose neighbours are known."""
 
 import torch
 

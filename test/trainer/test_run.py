@@ -1,4 +1,4 @@
-"""What a stage may read: the parts of earlier stages' folders that its job names, and no others."""
+"""Reading in a stage: the parts of earlier stages' folders that its job names, and no others."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-// What can be loaded with the vectors of a bulk job, each behind the same door.
+// The seam of vector databases: what each is asked, so that the vectors of a bulk job can be loaded into it.
 import { UserError } from '../../../contracts/src/user-error.ts';
 import type { Kind, NamedVector } from './vectors.ts';
 

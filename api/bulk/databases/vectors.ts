@@ -1,4 +1,4 @@
-// What a bulk job left, read back: the vectors of its shards with their names, for whatever they are loaded into.
+// Reads back what a bulk job left: the vectors of its shards with their names, for any database.
 import { type BulkJob, BulkOutput } from '../../../contracts/src/bulk/job.ts';
 import { BulkResult } from '../../../contracts/src/bulk/lines.ts';
 import { bulkFiles } from '../../../contracts/src/keys.ts';

@@ -1,4 +1,4 @@
-// What every host of bulk jobs opens by its environment and options: stores, and the model that a job names.
+// Opens what every host of bulk jobs needs by its environment and options: stores, and the model that a job names.
 import { mkdir } from 'node:fs/promises';
 import { availableParallelism, tmpdir, totalmem } from 'node:os';
 import { join, resolve } from 'node:path';

@@ -1,4 +1,4 @@
-// How the commands of bulk work tell a person how far they are.
+// Tells a person how far a command of bulk work is.
 
 /** One line that is written over, or, where nobody watches, a line now and then and the last. */
 export function lineOfProgress(): (text: string, isLast: boolean) => void {

@@ -1,4 +1,4 @@
-// What jobs and batches have in common: they are begun once under a key, found by their owner, cancelled, given up.
+// Jobs and batches as what they have in common: begun once under a key, found by their owner, cancelled, given up.
 
 import { PAGE_ITEMS, type PageQuery } from '../../../contracts/src/api/tasks/pages.ts';
 import { BULK_LIMITS, type BulkJob, type BulkStop, CANCELLED } from '../../../contracts/src/bulk/job.ts';

@@ -1,4 +1,4 @@
-// How far a bulk job is, by what is in its folder: a pure function of documents and the time.
+// The status of a bulk job by what is in its folder: a pure function of documents and the time.
 import type { OpenAiBatch } from '../../../contracts/src/api/doors/batches.ts';
 import type { JobReport, JobStatus } from '../../../contracts/src/api/tasks/jobs.ts';
 import {

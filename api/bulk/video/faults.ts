@@ -1,4 +1,4 @@
-// What was wrong with a video, in words of ours: those of ffmpeg hold addresses in memory, which are others in every run.
+// Errors of videos in our own words: ffmpeg's hold addresses in memory, which differ in every run.
 import { LIMITS } from '../../../contracts/src/api/limits.ts';
 import { CoreError } from '../../core/errors.ts';
 import { MISSING } from './program.ts';

@@ -1,4 +1,4 @@
-// What a video file is, by its packets: neither what its header says of its length nor of its frames is believed.
+// Reads size and length of a video from its packets: its header is believed neither about its length nor about its frames.
 import { createInterface } from 'node:readline';
 import { LIMITS } from '../../../contracts/src/api/limits.ts';
 import { VIDEO_LIMITS } from '../../../contracts/src/bulk/video.ts';

@@ -1,4 +1,4 @@
-// Which frames of a video are taken, and when each of them is shown. Pure.
+// Chooses the frames of a video that are embedded, and says when each of them is shown. Pure.
 import { VIDEO_LIMITS, type VideoSampling } from '../../../contracts/src/bulk/video.ts';
 import { CoreError } from '../../core/errors.ts';
 import type { VideoFacts } from './probe.ts';

@@ -1,4 +1,4 @@
-// Which encoder the images of a request go to, or that they become a job, and why. Pure: everything that decides is an argument.
+// Chooses the encoder for the images of a request, or a job in its place, and says why. Pure: everything that decides is an argument.
 import type { ImageRoute, RouteReason, RoutingReceipt } from '../../../contracts/src/api/encode.ts';
 import { LIMITS } from '../../../contracts/src/api/limits.ts';
 

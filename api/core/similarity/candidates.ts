@@ -1,4 +1,4 @@
-// What a cosine says where many things were searched: how probable a match is, and how few random pairs come as near.
+// Probabilities of a cosine among many candidates: that it is a match, and that a random pair comes as near.
 import type { Modality } from '../../../contracts/src/api/embed.ts';
 import type { ScoreDistribution, ScoreDistributions } from '../../../contracts/src/model/manifest.ts';
 import { CoreError } from '../errors.ts';

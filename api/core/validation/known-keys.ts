@@ -1,4 +1,4 @@
-// Which known key an unknown one stands for: a slip of the pen, or what another service calls it.
+// Guesses the known key that an unknown one stands for: a slip of the pen, or another service's name for it.
 import { editDistance } from '../../../contracts/src/user-error.ts';
 
 /** What services call one thing; the first known name of a group is suggested for the others. */

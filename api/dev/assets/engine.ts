@@ -1,4 +1,4 @@
-// Which text engine the deployed Workers run, as wrangler reads their settings.
+// Reads which text engine the deployed Workers run, from their settings for wrangler.
 
 /**
  * Whether some environment of that wrangler.toml runs the embedded model on onnxruntime-web. The folder of static files is one for all of

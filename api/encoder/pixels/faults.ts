@@ -1,4 +1,4 @@
-// What is wrong with a picture, in our own sentences: what a decoder says of it stays inside.
+// Errors of pictures in our own sentences: a decoder's message stays inside.
 import type { ImageType } from '../../../contracts/src/api/encode.ts';
 import { little } from '../../core/images/bytes.ts';
 

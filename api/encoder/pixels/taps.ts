@@ -1,4 +1,4 @@
-// Which samples of an axis make a pixel of the resized image, and their weights: Pillow's filters in its fixed-point numbers.
+// Samples of an axis, with their weights, that make each pixel of the resized image: Pillow's filters in its fixed-point numbers.
 import type { PreprocessRecipe } from '../../../contracts/src/model/preprocess.ts';
 
 export type Interpolation = PreprocessRecipe['interpolation'];

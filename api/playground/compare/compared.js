@@ -1,4 +1,4 @@
-// Which photos the heat map is of: a few, the first ones until somebody chooses.
+// Chooses the photos of the heat map: a few, the first ones until the user chooses.
 import { store } from '../photos/store.js';
 import { entriesOfWall } from '../photos/wall.js';
 

@@ -1,4 +1,4 @@
-// What is seen of photos on their way in: how far they are, how long it takes, what was not read and why.
+// Shows photos on their way in: how many are read, how long the rest takes, what was not read and why.
 import { button, counted, element, make, say, soon } from '../dom.js';
 import { intake } from './intake.js';
 import { store } from './store.js';

@@ -1,4 +1,4 @@
-// What a search may say of its hits: whether anything matches, and how probable each is, in words before figures.
+// Judges a search: whether anything matches, and how probable each hit is, in words before figures.
 import { counted } from '../dom.js';
 import { store } from '../photos/store.js';
 import { judge } from '../service/judging.js';

@@ -1,4 +1,4 @@
-// What the service answers with and what one request may hold: read from it, never assumed.
+// The models that the service answers with and the limits of one request: read from it, never assumed.
 import { element, make } from '../dom.js';
 import { request } from './requests.js';
 

@@ -1,4 +1,4 @@
-// Which of both builds of the module a runtime gets.
+// Chooses the build of the module that a runtime can run, with relaxed SIMD or without.
 
 /** The smallest module with an instruction of relaxed SIMD: a function that returns `f32x4.relaxed_madd` of its parameters. */
 const PROBE = Uint8Array.of(

@@ -1,4 +1,4 @@
-// What this engine reads from a graph of `export` or `import`: the sizes of the text tower, and its weights by name.
+// Reads from a graph of `export` or `import` what this engine needs: the sizes of the text tower, and its weights by name.
 import type { OnnxFile, OnnxTensor } from './onnx-file.ts';
 
 export interface TowerShape {

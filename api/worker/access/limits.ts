@@ -1,4 +1,4 @@
-// What a key may still ask for: refusals that say when it may ask again, and the headers that say where it stands.
+// Holds requests against the rate and the quota of their key: refusals that say when to ask again, and headers that say what is left.
 
 import type { ApiKey } from '../../../contracts/src/api/api-key.ts';
 import type { KeyTerms } from '../../../contracts/src/api/limits.ts';

@@ -1,4 +1,4 @@
-// What is stored of a text or an image: its unit vector, and of an image what its file turned out to be.
+// An entry of the vector cache: the unit vector of a text or an image, and of an image what its file turned out to be.
 import type { Computed, Outcome } from '../../core/encode/cache.ts';
 import { CoreError } from '../../core/errors.ts';
 import { isUnit } from '../../core/vectors/vectors.ts';

@@ -1,4 +1,4 @@
-// What requests compute once: stored vectors first, and of equal requests at a time one computes and the others wait.
+// Computes once what several requests ask for: stored vectors first; of equal requests at a time one computes and the others wait.
 //
 // They share plain values only (see isolate/lease.ts): a claim says who computes what until when. Whoever waits looks
 // again on a timer of its own, and computes itself where the claim ran out or ended without a vector.

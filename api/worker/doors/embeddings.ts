@@ -1,4 +1,4 @@
-// What the doors share that answer with OpenAI's list (api/core/encode/list.ts): errors that name the fields of the request.
+// Shared by the doors that answer with OpenAI's list (api/core/encode/list.ts): errors that name the fields of the request.
 import type { EmbeddingType } from '../../../contracts/src/api/embed.ts';
 import { type EmbedInput, type EmbedOutput, embed } from '../../core/embed.ts';
 import { ofOnlyItem } from '../../core/encode/list.ts';

@@ -1,4 +1,4 @@
-// How a caller wants to be answered: the header `Prefer` (RFC 7240) with `respond-async`, `wait` and our own `encoder`.
+// Reads how a caller wants to be answered: the header `Prefer` (RFC 7240) with `respond-async`, `wait` and our own `encoder`.
 import type { Preference } from '../../core/encode/routing.ts';
 
 const ENCODERS = { cpu: 'lambda_cpu', gpu: 'lambda_gpu' } as const;

@@ -1,4 +1,4 @@
-// What a route answers with: JSON or a stream, and where needed a status and headers of its own.
+// The reply of a route: JSON, text or a stream, and where needed a status and headers of its own.
 
 export interface ReplyOptions {
   /** Default: 200. */

@@ -1,4 +1,4 @@
-// What a request waited for, as `Server-Timing` tells it. On the platform the clock moves with input, output and timers
+// Waits of a request, as `Server-Timing` tells them. On the platform the clock moves with input, output and timers
 // only: what is computed cannot be measured there, and is no leg. https://www.w3.org/TR/server-timing/
 
 /** For its turns on the thread; for the platform's cache; for another request that computes the same; for the image encoder. */

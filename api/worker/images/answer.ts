@@ -1,4 +1,4 @@
-// What the image encoder answers, read and distrusted: results are of the files that were sent, in their order, unit vectors.
+// Reads the image encoder's answer and trusts none of it: results are of the files that were sent, in their order, unit vectors.
 import { EncodeResponse, type EncodeResult } from '../../../contracts/src/api/encode.ts';
 import { ErrorBody } from '../../../contracts/src/api/error.ts';
 import type { EncodedFile, Space } from '../../core/embed.ts';

@@ -1,4 +1,4 @@
-// What an isolate remembers of the image encoder between requests: whether it answers, and how many second tries are left.
+// Remembers the state of the image encoder between requests of an isolate: whether it answers, and how many second tries are left.
 
 /** After so many failures in a row nothing is sent for a while. */
 const FAILURES = 5;

@@ -1,4 +1,4 @@
-// What is asked of AWS Batch about bulk jobs, by signed calls: submitted, found again, looked at, ended.
+// Client of AWS Batch for bulk jobs, by signed calls: submits jobs, finds, describes and ends them.
 
 import * as z from 'zod';
 import type { BulkMachineKind } from '../../../contracts/src/bulk/job.ts';

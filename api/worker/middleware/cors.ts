@@ -1,5 +1,5 @@
-// Which pages of other origins may read answers (CORS): those that the deployment lists, and where only this machine is answered,
-// its own pages. Without either, none.
+// Lets pages of other origins read answers (CORS): those that the deployment lists, and where only this machine is answered, its own
+// pages. Without either, none.
 import type { Operation } from '../../../contracts/src/api/operation.ts';
 import { isLoopbackOrigin } from '../access/policy.ts';
 

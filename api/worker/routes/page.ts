@@ -1,4 +1,4 @@
-// What the static files beside the Worker answer: GET / is the playground, GET /openapi.json the description of the service.
+// Answers with the static files beside the Worker: GET / is the playground, GET /openapi.json the description of the service.
 import { CoreError } from '../../core/errors.ts';
 import type { Call } from '../dependencies.ts';
 import type { Reply } from '../http/reply.ts';

@@ -1,4 +1,4 @@
-// What the Worker asks of the image encoder: image files in, full-length unit vectors out, one result per image.
+// The image encoder's interface, which the Worker calls: image files in, full-length unit vectors out, one result per image.
 import * as z from 'zod';
 import { Digest } from '../model/artefact.ts';
 import { ErrorCode } from './error.ts';

@@ -1,4 +1,4 @@
-// What one item of a request may be: a text, an image, or several of them that become one vector.
+// An item of a request: a text, an image, or several of them that become one vector.
 import * as z from 'zod';
 import { LIMITS } from './limits.ts';
 

@@ -1,4 +1,4 @@
-// What the quota of an API key has to do with bulk jobs: what was left when one was asked for, what it was charged, and what came back.
+// Quotas of API keys in bulk jobs: what was left when one was asked for, what it was charged, and what was given back.
 import * as z from 'zod';
 import { BulkJobId } from '../names.ts';
 import { SchemaVersion } from '../schema-version.ts';

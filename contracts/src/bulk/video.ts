@@ -1,4 +1,4 @@
-// How a bulk job reads videos: which of their frames, and how long the segments are that have a vector each.
+// Settings by which a bulk job reads videos: frames that are embedded, and the length of segments that have a vector each.
 import * as z from 'zod';
 
 /** What a video may be; beyond it the video is refused, and the others of its job are not. */

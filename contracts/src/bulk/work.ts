@@ -1,4 +1,4 @@
-// How much there is to embed in what somebody asks for, before anything of it is read in full: images, and about how many tokens.
+// Counts the work in what is asked for, before anything of it is read in full: images, and about how many tokens.
 import type { BulkWork } from '../cloud/bulk-estimate.ts';
 import { CHARS_A_TOKEN } from '../cloud/rates.ts';
 

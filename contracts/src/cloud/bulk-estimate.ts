@@ -1,4 +1,4 @@
-// What embedding in bulk takes: hours of a machine and dollars, from what there is to embed and how fast a machine does it. Pure.
+// Estimates embedding in bulk: hours of a machine and dollars, from what there is to embed and how fast a machine does it. Pure.
 import { BULK_LIMITS, type BulkEstimate, type BulkMachineKind } from '../bulk/job.ts';
 import { VIDEO_LIMITS, type VideoSampling } from '../bulk/video.ts';
 import type { Tier } from '../model/tier.ts';

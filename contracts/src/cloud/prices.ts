@@ -1,4 +1,4 @@
-// What AWS asks for: one dated table of list prices, which every estimate of what something costs is made from.
+// List prices of AWS, in one dated table that every estimate of costs is made from.
 
 /** US dollars on demand, Linux, as published by that day in that region; check them before a large run. Spot costs less. */
 export const PRICE_TABLE = {

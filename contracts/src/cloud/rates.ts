@@ -1,4 +1,4 @@
-// How fast the embedded model encodes: figures of docs/results.md, which every estimate of how long something takes is made from.
+// Speeds of the embedded model: figures of docs/results.md that every estimate of time is made from.
 
 /**
  * Seconds of one processor core, measured on a Xeon. Other models and other processors differ; larger pictures take longer to decode.

@@ -1,4 +1,4 @@
-// What a manifest says of text models: their transformers and tables, what is packed of them, and the files that each engine reads.
+// Answers questions about a manifest's text models: their transformers and tables, what is packed of them, the files that each engine reads.
 import { type Artefact, artefactsIn } from './artefact.ts';
 import type { ModelManifest, QuantizedTable, TextTower } from './manifest.ts';
 import type { Tier } from './tier.ts';

@@ -1,4 +1,4 @@
-// What crosses from the control plane to a training stage and back: one stage's job, its report, its progress lines.
+// Documents between the control plane and a training stage: one stage's job, its report, its progress lines.
 import * as z from 'zod';
 import { Artefact, Digest } from '../model/artefact.ts';
 import { JobId } from '../names.ts';

@@ -1,4 +1,4 @@
-// Which attempt is at work in a run's folder: two must not write there.
+// The lease of the attempt that works in a run's folder: two must not write there.
 import * as z from 'zod';
 import { SchemaVersion } from '../schema-version.ts';
 

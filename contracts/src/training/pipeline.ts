@@ -1,4 +1,4 @@
-// What starts the training state machine and what its states hand to each other; field names are paths in its definition.
+// Inputs of the training state machine, and what its states hand to each other; field names are paths in its definition.
 import * as z from 'zod';
 import { Digest } from '../model/artefact.ts';
 import { BatchJobName } from '../names.ts';

@@ -1,4 +1,4 @@
-// What one request may hold, by plan: tokens of all its texts together, and which tier answers at all.
+// Limits of one request, by plan: tokens of all its texts together, and which tier answers at all.
 import { describe, expect, test } from 'vitest';
 import { embed } from '../../../api/core/embed.ts';
 import { reportLimits } from '../../../api/core/limits.ts';

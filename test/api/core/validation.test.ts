@@ -1,4 +1,4 @@
-// What is said of a body that does not keep its schema: the news first, the place, and what was meant.
+// Sentences for a body that does not keep its schema: the news first, the place, and what was meant.
 import { describe, expect, test } from 'vitest';
 import { z } from 'zod';
 import { CoreError } from '../../../api/core/errors.ts';

@@ -1,4 +1,4 @@
-// What holds for every input, tried on many: encodings, truncation receipts, order and similarity.
+// Properties that hold for every input, tried on many: encodings, truncation receipts, order and similarity.
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { CoreError } from '../../../api/core/errors.ts';

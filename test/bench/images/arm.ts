@@ -1,4 +1,4 @@
-// What encodes photographs in `npm run bench:images`: a process that is asked for a round, and says what it took.
+// One arm of `npm run bench:images`: a process that encodes photographs when it is asked for a round, and says what it took.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 

@@ -1,4 +1,4 @@
-// What one core does with photos: decode and preprocess, then the image tower, in images a second.
+// Measures one core at work on photos: decode and preprocess, then the image tower, in images a second.
 import { availableParallelism } from 'node:os';
 import sharp from 'sharp';
 import { decode } from '../../../api/encoder/pixels/decode.ts';

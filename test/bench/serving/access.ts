@@ -1,4 +1,4 @@
-// What asking for a key costs a request: with a key and its limits against without, in turns, over HTTP.
+// Measures the cost of asking for a key: requests with a key and its limits against without, in turns, over HTTP.
 import { newKey } from '../../../api/keys/new-key.ts';
 import { apiKeyKey } from '../../../contracts/src/keys.ts';
 import { cpuMs } from '../process.ts';

@@ -1,4 +1,4 @@
-// What the application takes of a request, the runtime's own HTTP not among it: requests made and answered inside the isolate.
+// Measures the application without the runtime's own HTTP: requests made and answered inside the isolate.
 import { cpuMs } from '../process.ts';
 import { inRounds, medians } from '../rounds.ts';
 import type { Server } from './server.ts';

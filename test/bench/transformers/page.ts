@@ -1,4 +1,4 @@
-// What the page of `npm run bench:engines -- --transformers` computes: texts of a model by transformers.js and by our own engine.
+// The page of `npm run bench:engines -- --transformers`: texts of a model by transformers.js and by our own engine.
 import { dot } from '../../../api/core/vectors/vectors.ts';
 import type { Encode } from '../../../api/text/engine.ts';
 import { openTable } from '../../../api/text/table.ts';

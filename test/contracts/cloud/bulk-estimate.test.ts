@@ -1,4 +1,4 @@
-// What bulk work is estimated to take: hours and dollars by hand, for a machine of one's own and for shards on AWS.
+// Estimates of bulk work: hours and dollars by hand, for a machine of one's own and for shards on AWS.
 import { describe, expect, it } from 'vitest';
 import {
   type BulkMachine,

@@ -1,4 +1,4 @@
-// What tells somebody, and what stops spending: alarms with their runbook, blocked queues, the budget and its switch.
+// Operations: alarms with their runbook, blocked queues, the budget and the switch that stops spending.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';

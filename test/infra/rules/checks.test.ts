@@ -1,4 +1,4 @@
-// What is checked: permissions of every policy, cdk-nag's rules with what is acknowledged, and our own rules on good and bad.
+// Checks of every synthesis: permissions of every policy, cdk-nag's rules with what is acknowledged, our own rules on good and bad.
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

@@ -1,4 +1,4 @@
-// What holds data: private, encrypted, versioned, and brought back where it must be.
+// Storage: private, encrypted, versioned, and brought back where it must be.
 import { describe, expect, it } from 'vitest';
 import { one, propertiesOf, statements, synthesis } from '../../support/synthesis.ts';
 

@@ -1,4 +1,4 @@
-// What a job of each class is given, and what comes of it when it ends, however it ends.
+// Job definitions: what a job of each class is given, and what comes of it when it ends, however it ends.
 import { describe, expect, it } from 'vitest';
 import { CAPACITY_HOURS, JobClassName, secondsAtMost } from '../../../contracts/src/job-classes.ts';
 import { afterAttempt, type Exit, RetryStrategy } from '../../support/batch-exit.ts';

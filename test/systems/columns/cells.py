@@ -1,4 +1,4 @@
-"""How each column of a system is run: functions that return what they found in a few words, and raise where it is not as it should be."""
+"""Runs each column of a system: functions that return what they found in a few words, and raise where it is not as it should be."""
 
 import json
 import shutil

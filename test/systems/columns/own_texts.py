@@ -1,4 +1,4 @@
-"""What a system is held to in which the text encoder of the tower's own checkpoint reads every text behind a language model.
+"""Checks of a system in which the text encoder of the tower's own checkpoint reads every text behind a language model.
 
 Shapes: N texts, D width of the language model, E dimensions of the joint space.
 """

@@ -1,4 +1,4 @@
-"""What a row of the table is: a system, what it is made of, and what its columns need."""
+"""A row of the table: a system, what it is made of, and what its columns need."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field

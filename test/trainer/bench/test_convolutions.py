@@ -1,4 +1,4 @@
-"""What the plan knows of convolutional towers: counted anew on the towers themselves."""
+"""Convolutional towers in the plan: counted anew on the towers themselves."""
 
 import json
 

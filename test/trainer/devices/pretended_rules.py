@@ -1,4 +1,4 @@
-"""What happens on the pretended GPU, as JSON on standard output: `python pretended_rules.py`."""
+"""Tries rules of the pretended GPU, as JSON on standard output: `python pretended_rules.py`."""
 
 import json
 from collections.abc import Callable

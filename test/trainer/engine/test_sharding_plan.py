@@ -1,4 +1,4 @@
-"""How the largest tower that is trained here lies on eight ranks, on the meta device: nothing is allocated, no rank is started."""
+"""The largest tower that is trained here on eight ranks, on the meta device: nothing is allocated, no rank is started."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""What the check of a GPU finds: a stage that ends otherwise, or leaves other weights, after a stop."""
+"""The check of a GPU finds a stage that ends otherwise, or leaves other weights, after a stop."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What an image tower does with its blocks, in every family: cutting, freezing, rates, recomputing, patches left out."""
+"""Blocks of an image tower, in every family: cutting, freezing, rates, recomputing, patches left out."""
 
 import copy
 import re

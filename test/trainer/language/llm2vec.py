@@ -1,4 +1,4 @@
-"""What LLM2Vec's authors do, from their source: their `encode`, and LoRA adapters as they publish them. The judge of tests."""
+"""LLM2Vec's own way, from its authors' source: their `encode`, and LoRA adapters as they publish them. The judge of tests."""
 
 import torch
 from peft import LoraConfig, get_peft_model

@@ -1,4 +1,4 @@
-"""How a text reaches a language model: template, first token, padding token, cut; and LLM2CLIP's released teacher."""
+"""Texts on their way into a language model: template, first token, padding token, cut; and LLM2CLIP's released teacher."""
 
 import json
 from itertools import chain

@@ -1,4 +1,4 @@
-"""What towers of every family make of places and of boxes: of a picture that is alike everywhere they make what they make of it."""
+"""Places and boxes in towers of every family: of a picture that is alike everywhere they make what they make of all of it."""
 
 import pytest
 import torch

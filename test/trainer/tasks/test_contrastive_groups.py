@@ -1,4 +1,4 @@
-"""What `contrastive` draws from: groups of two texts or more, and a sentence where there are none."""
+"""Groups that `contrastive` draws from: of two texts or more, and a sentence where there are none."""
 
 from typing import Any, cast
 

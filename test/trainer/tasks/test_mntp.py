@@ -1,4 +1,4 @@
-"""Which texts masked next-token prediction sees in a step."""
+"""The texts that masked next-token prediction sees in a step."""
 
 from types import SimpleNamespace
 from typing import Any, cast

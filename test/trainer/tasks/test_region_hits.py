@@ -1,4 +1,4 @@
-"""How well regions of dev pictures find their phrases: vectors of texts that are made so that it is known who finds what."""
+"""Regions of dev pictures find their phrases: vectors of texts that are made so that it is known who finds what."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-// How many containers share the elements of a stage on AWS: from the bytes of its sources, or as the recipe says. Pure.
+// Number of containers that share the elements of a stage on AWS: from the bytes of its sources, or as the recipe says. Pure.
 import type { StageName } from '../../../contracts/src/stages.ts';
 import type { Recipe } from '../../../contracts/src/training/recipe.ts';
 import type { PairTars } from '../recipe/data-index.ts';

@@ -1,4 +1,4 @@
-// What each job of a plan takes of its job class: GPU memory, RAM, disk, hours, dollars; and what cannot fit, with what would. Pure.
+// Holds each job of a plan against its job class: GPU memory, RAM, disk, hours, dollars; and names what cannot fit, with what would. Pure.
 import {
   JOB_CLASS_NAMES,
   type JobClass,

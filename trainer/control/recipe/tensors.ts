@@ -1,4 +1,4 @@
-// Which tensors a language model has, read from the headers of its files alone: safetensors and GGUF.
+// Lists the tensors of a language model by the headers of its files alone: safetensors and GGUF.
 import { closeSync, existsSync, openSync, readdirSync, readSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { UserError } from '../../../contracts/src/user-error.ts';

@@ -1,4 +1,4 @@
-// What SigLIP's tokenizers do to a text before SentencePiece sees it.
+// Cleans texts as SigLIP's tokenizers do before SentencePiece sees them.
 import type { SentencePieceTokenizer } from '../../../../contracts/src/model/tokenizer.ts';
 import { lowerCased } from '../lower-case.ts';
 import { createPlaced, type Placed } from './places.ts';

@@ -1,4 +1,4 @@
-// How a bulk job is cut into shards: by items, tars alone, nothing lost, and refused above the limit.
+// A bulk job is cut into shards: by items, tars alone, nothing lost, and refused above the limit.
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';

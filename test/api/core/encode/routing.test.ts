@@ -1,4 +1,4 @@
-// Which encoder images go to: a decision table in which every combination of what is known has exactly one row.
+// The choice of an encoder: a decision table in which every combination of what is known has exactly one row.
 import { expect, it } from 'vitest';
 import { chooseRoute, LARGE, type Question, type Standing } from '../../../../api/core/encode/routing.ts';
 import { LIMITS } from '../../../../contracts/src/api/limits.ts';

@@ -1,4 +1,4 @@
-// What the application makes of turns: a refusal with its seconds, units of work by kind, a place that is given back.
+// Turns as the application uses them: a refusal with its seconds, units of work by kind, a place that is given back.
 import { expect, test } from 'vitest';
 import type { WorkKind } from '../../../../api/core/work.ts';
 import { createAdmission } from '../../../../api/worker/middleware/admission.ts';

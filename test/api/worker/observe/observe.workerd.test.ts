@@ -1,4 +1,4 @@
-// What is told of requests once they are answered: one line each, counters, and data points; never what was sent.
+// Requests are told of once they are answered: one line each, counters, and data points; never what was sent.
 import { beforeEach, expect, it } from 'vitest';
 import type { FinishedRequest } from '../../../../api/worker/dependencies.ts';
 import { eventOf, pointsTo } from '../../../../api/worker/observe/finished.ts';

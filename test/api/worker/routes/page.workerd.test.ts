@@ -1,4 +1,4 @@
-// What static files answer through the Worker: the description with its own headers alone, and a reason where there is none.
+// Static files through the Worker: the description with its own headers alone, and a reason where there is none.
 import { expect, test } from 'vitest';
 import { appOf, tableModel } from '../table-model.ts';
 

@@ -1,4 +1,4 @@
-// What images are built from: every file that a Dockerfile copies is in the source, and nothing that would not change the image.
+// Sources of images: every file that a Dockerfile copies is in them, and nothing that would not change the image.
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

@@ -1,4 +1,4 @@
-// Which deployment a command is about: the file that is named, the only one there is, or a question.
+// The deployment that a command is about: the file that is named, the only one there is, or a question.
 import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

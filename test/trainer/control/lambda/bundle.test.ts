@@ -1,4 +1,4 @@
-// What each function of the training state machine bundles: what it needs, and nothing of the command lines.
+// Bundles of the functions of the training state machine: what each needs, and nothing of the command lines.
 import { join } from 'node:path';
 import { build } from 'esbuild';
 import { expect, it } from 'vitest';

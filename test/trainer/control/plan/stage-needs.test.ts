@@ -1,4 +1,4 @@
-// What jobs take of their class: against measured activations, docs/towers.md and bytes counted by hand; what cannot fit is refused.
+// Needs of jobs: against measured activations, docs/towers.md and bytes counted by hand; what cannot fit is refused.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';

@@ -1,4 +1,4 @@
-// What a person reads when a recipe is wrong: where, what, and what is allowed.
+// Sentences for a wrong recipe: where, what, and what is allowed.
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

@@ -1,4 +1,4 @@
-// What is left of `npm run claims`: the questions without figures by the command that makes them, and how long it takes.
+// Plans the rest of `npm run claims`: the questions without figures by the command that makes them, and how long it takes.
 import { join, relative } from 'node:path';
 import { z } from 'zod';
 import { EXIT } from '../../../../contracts/src/exit-codes.ts';

@@ -1,4 +1,4 @@
-// What `npm run model` may be told: its help, its options, and which of its commands takes which.
+// The options of `npm run model`: its help, and which of its commands takes which.
 import { readCommandLine } from '../../../../contracts/command/command-line.ts';
 import { ENVARS } from '../../../../contracts/src/envars.ts';
 import { UserError } from '../../../../contracts/src/user-error.ts';

@@ -1,4 +1,4 @@
-// What a fine-tuning has changed: figures before and after, of the control, and what was lost on the general dev sets.
+// Compares a fine-tuning with its start: figures before and after, of the control, and what was lost on the general dev sets.
 import { z } from 'zod';
 
 export interface Figure {

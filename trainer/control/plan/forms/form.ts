@@ -1,4 +1,4 @@
-// What a stage takes, whatever the machine: a closed form over the recipe, and the seconds and bytes that follow of it. Pure.
+// The need of a stage, whatever the machine: a closed form over the recipe, and the seconds and bytes that follow from it. Pure.
 import type { TrainingReport } from '../../../../contracts/src/training/job.ts';
 
 /** What is known besides the recipe. */

@@ -1,4 +1,4 @@
-// How fast the machines of a plan compute and read, which its hours are made of, and where each figure comes from.
+// Speeds of the machines of a plan at computing and reading, which its hours are made of, and where each figure comes from.
 
 /** FLOP per second that training reaches on a GPU: a third of the dense bfloat16 peak of its data sheet, two fifths for the H100. */
 export const GPU_RATES = { A10G: 22e12, L4: 39e12, L40S: 115e12, H100: 400e12 } as const;

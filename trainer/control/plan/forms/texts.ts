@@ -1,4 +1,4 @@
-// How many texts stage `embed_captions` embeds, from its settings and what `prepare` has counted. Pure.
+// Number of texts that stage `embed_captions` embeds, from its settings and what `prepare` has counted. Pure.
 import type { Recipe } from '../../../../contracts/src/training/recipe.ts';
 import { type Counted, sum } from './form.ts';
 

@@ -1,4 +1,4 @@
-// What image towers compute and keep, part by part: what the plan's closed forms are made of. Tests hold it against docs/towers.md and PyTorch.
+// Work and memory of image towers, part by part, from which the plan's closed forms are made. Tests hold it against docs/towers.md and PyTorch.
 import convolutions from './convolutions.json' with { type: 'json' };
 import { sum, WEIGHT } from './form.ts';
 import { CORE } from './rates.ts';

@@ -1,4 +1,4 @@
-// What a check of a recipe is made of. Pure.
+// The parts of a check of a recipe. Pure.
 import type { StageName } from '../../../../contracts/src/stages.ts';
 import type { Recipe } from '../../../../contracts/src/training/recipe.ts';
 

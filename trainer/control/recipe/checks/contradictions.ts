@@ -1,4 +1,4 @@
-// What a recipe must keep beyond its contract: values that are each allowed but not together. One table. Pure.
+// Checks of a recipe beyond its contract: values that are each allowed but not together. One table. Pure.
 import { ranksOf, resourcesOf } from '../../../../contracts/src/job-classes.ts';
 import { RANKED_STAGES, StageName, spansMachines } from '../../../../contracts/src/stages.ts';
 import { Schedule } from '../../../../contracts/src/training/blocks.ts';

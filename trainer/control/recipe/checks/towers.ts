@@ -1,4 +1,4 @@
-// What a recipe must keep about its two towers: what they start from, and what is trained of them. Pure.
+// Checks of a recipe's two towers: what they start from, and what is trained of them. Pure.
 import { type Check, unless, where } from './check.ts';
 
 /** Part of the table in contradictions.ts. */

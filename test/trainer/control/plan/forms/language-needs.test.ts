@@ -1,4 +1,4 @@
-// What a language model needs: against peft's own count, a measured layer, and times that were computed by hand.
+// Needs of a language model: against peft's own count, a measured layer, and times that were computed by hand.
 import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
