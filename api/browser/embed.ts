@@ -63,7 +63,7 @@ function render({ embedding, truncation }: Embedded): EmbeddedText {
   return { embedding, truncation };
 }
 
-/** A tab has nobody to share its thread with but the page, which is drawn between two blocks. */
+/** A tab shares its thread with the page alone, which is drawn between two blocks. */
 const engines = {
   images: () => Promise.reject(new Error('images go to the server')),
   admit: <T>(_: unknown, run: (turn: { next(): Promise<void> }) => Promise<T>) => run({ next: drawn }),

@@ -1,4 +1,4 @@
-// A model for work that nobody waits for: texts and images through the core that answers requests, with its limits.
+// A model for work that no client waits for: texts and images through the core that answers requests, with its limits.
 import { readFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';

@@ -68,7 +68,7 @@ export async function* outcomesOf(work: OutcomeWork, items: AsyncIterable<BulkIt
   for (const outcomes of running) yield await outcomes;
 }
 
-/** A video is no part of a chunk. */
+/** Chunks of items, and videos each by itself. */
 async function* chunksOf(items: AsyncIterable<BulkItem>): AsyncGenerator<Still[] | Video> {
   let chunk: Still[] = [];
   let bytes = 0;

@@ -63,7 +63,7 @@ export function createRunner(options: RunnerOptions): LocalRunner {
     }
   }
 
-  /** Beside the next job: whoever is told may be slow. */
+  /** Beside the next job: the address that is told may be slow to answer. */
   function tell(id: string): void {
     if (isStopping) return;
     tellOfEnd(options.open(id), { send: options.send }).catch((error: unknown) =>
@@ -88,7 +88,7 @@ export function createRunner(options: RunnerOptions): LocalRunner {
     async resume() {
       const ids = await jobsIn(options.store);
       const states = await Promise.all(ids.map((id) => readState(options.open(id))));
-      // What ended while nobody was here to tell it, or while it was told.
+      // Jobs that ended while no process was here to tell of it, or while it was told.
       for (const state of states) if (state && isFinal(statusOf(state, Date.now()))) tell(state.job.id);
       const open = states.flatMap((state) => (state && !isFinal(statusOf(state, Date.now())) ? [state.job] : []));
       for (const { id } of open.sort((a, b) => (a.created_at < b.created_at ? -1 : 1))) runner.submit(id);

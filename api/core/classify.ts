@@ -125,7 +125,7 @@ function scoreLabels(
 interface Judging {
   kind: Kind;
   verdicts: SearchVerdicts | undefined;
-  /** Of the item and of the longest sentence of each label; undefined of what is no text. */
+  /** Of the item and of the longest sentence of each label; undefined where it is not a text. */
   tokens: number | undefined;
   labelTokens: number[];
 }
@@ -133,7 +133,7 @@ interface Judging {
 /**
  * That any of the labels fits, where in half of the searches one does. A photo with its labels is judged as one among captions,
  * though they are names: a label says what all of it is, as captions do, where names say what is somewhere in it. On 387 photos
- * that nobody trained on, with 5 labels each, the calibration error is 0.02 so and 0.15 with names' verdict (trainer/LOG.md).
+ * that were not trained on, with 5 labels each, the calibration error is 0.02 so and 0.15 with names' verdict (trainer/LOG.md).
  */
 function probabilityOfAny(cosines: number[], { kind, verdicts, tokens, labelTokens }: Judging): number | undefined {
   if (!verdicts) return undefined;

@@ -103,7 +103,7 @@ function offsetsOf(text: string, units: OffsetUnits): (index: number) => number 
   let index = 0;
   for (const character of text) {
     offsets[index] = at;
-    // The second half of a pair is no place of its own.
+    // The second half of a surrogate pair does not count as a place.
     if (character.length === 2) offsets[index + 1] = at;
     at += units === 'bytes' ? utf8Length(character.codePointAt(0) ?? 0) : 1;
     index += character.length;

@@ -51,7 +51,7 @@ export interface WorkerOptions {
   /** Between two polls of the pointer in the simulated bucket; undefined: there is no bucket. */
   pollMs?: number | undefined;
   onEvent?: (event: WorkerEvent) => void;
-  /** Told of every request; absent: nobody is. */
+  /** Told of every request. */
   onRequest?: (event: RequestEvent) => void;
   /** Every request needs an API key; without this, what is sent to a name of this machine needs none. */
   requireKeys?: boolean | undefined;
@@ -106,7 +106,7 @@ export async function startWorker({
   };
   const settings = convertV4MiniflareOptions({
     host: HOST,
-    // Miniflare's own front, which answers what it cannot read with a stack, and which nobody is told of.
+    // Miniflare's own front, which answers what it cannot read with a stack, and tells of nothing.
     port: 0,
     workers: [service],
     handleStructuredLogs({ level, message }) {

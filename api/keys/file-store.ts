@@ -46,7 +46,7 @@ export async function readKeyFile(file: string): Promise<ApiKey[] | undefined> {
   const parsed = ApiKeyFile.safeParse(parseJson(text));
   if (parsed.success) return parsed.data.keys;
   const [issue] = parsed.error.issues;
-  throw new UserError(`${file} is no list of keys: ${issue?.path.join('.') || 'the file'}: ${issue?.message}`);
+  throw new UserError(`${file} is not a list of keys: ${issue?.path.join('.') || 'the file'}: ${issue?.message}`);
 }
 
 /** A reader finds the file before or the file after, never a part; it is its owner's alone from the first byte on. */

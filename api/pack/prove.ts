@@ -32,5 +32,5 @@ export async function provePacked(manifest: ModelManifest, { read }: Pick<ModelS
   }
 }
 
-/** What is no number is worse than any. */
+/** NaN is worse than any cosine. */
 const orLeast = (cosine: number): number => (Number.isNaN(cosine) ? Number.NEGATIVE_INFINITY : cosine);

@@ -42,7 +42,7 @@ export async function readCandidate(
   return { run, base, bytes, digest: found.digest, manifest, exported, evaluated, dev_data };
 }
 
-/** A file that the manifest names, verified: its content is read once for that, and once more by whoever takes it. */
+/** A file that the manifest names, verified: its content is read once for that, and once more by the caller. */
 export async function openArtefact(
   { run, base }: Pick<ExportedModel, 'run' | 'base'>,
   artefact: Artefact,

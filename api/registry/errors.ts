@@ -1,7 +1,7 @@
 // The error of a model registry: an object that is missing, altered or not what its contract says.
 import { UserError } from '../../contracts/src/user-error.ts';
 
-/** The message is a sentence for whoever runs the registry. Command lines print it and exit with 2. */
+/** The message is a sentence for the operator of the registry. Command lines print it and exit with 2. */
 export class RegistryError extends UserError {
   override readonly name: string = 'RegistryError';
   /** The same may succeed a moment later: the store did not answer. */

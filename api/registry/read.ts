@@ -12,14 +12,14 @@ import type { ObjectReader, StoredObject } from './store.ts';
 
 /** Where the files of one model come from: the bundle of a Worker, a folder, a registry. */
 export interface ModelSource {
-  /** The manifest as JSON; whoever opens the model checks it against the contract, unless `isDeployed`. */
+  /** The manifest as JSON; opening the model checks it against the contract, unless `isDeployed`. */
   manifest(): Promise<unknown>;
   /** A file as it is stored, for `readVerified`. The buffer is the caller's, who may detach it. */
   read(artefact: Artefact): Promise<ArrayBuffer>;
   /** Whether `read` itself compares digests, and refuses what is not the file that is named. */
   isProven?: true;
   /**
-   * Whether manifest and files came with the program that opens them, checked by whoever put all of it together: a deployment as
+   * Whether manifest and files came with the program that opens them, checked when all of it was put together: a deployment as
    * a whole is right or wrong (docs/decisions/0018). Then `read` answers for place and length, and `readVerified` is for those who doubt.
    */
   isDeployed?: true;
@@ -72,7 +72,7 @@ export async function readRelease(registry: ObjectReader, digest: string): Promi
   return parseDocument(ModelRelease, toText(bytes), `release ${digest}`);
 }
 
-/** `bytes`: the manifest file itself, for whoever keeps a copy. */
+/** `bytes`: the manifest file itself, for callers that keep a copy. */
 export async function readManifest(
   registry: ObjectReader,
   digest: string,
@@ -82,7 +82,7 @@ export async function readManifest(
   return { manifest: parseDocument(ModelManifest, toText(bytes), `manifest ${digest}`), bytes };
 }
 
-/** An object that must be there, for whoever verifies it while it streams. */
+/** An object that must be there, for callers that verify it while it streams. */
 export async function find(registry: ObjectReader, key: string): Promise<StoredObject> {
   const object = await registry.get(key);
   if (object === undefined) throw new RegistryError(`${registry.uri}/${key} is missing: the registry is incomplete`);

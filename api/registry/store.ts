@@ -27,11 +27,11 @@ export interface ObjectReader {
   readonly uri: string;
   /** Undefined where there is no such object. */
   get(key: string): Promise<StoredObject | undefined>;
-  /** Where copies of immutable objects may be, nearer to whoever reads; absent: nowhere. */
+  /** Where copies of immutable objects may be, nearer to the reader; absent: nowhere. */
   readonly near?: NearStore | undefined;
 }
 
-/** Copies of immutable objects by key. They may go at any time, and whoever reads one compares its digest. */
+/** Copies of immutable objects by key. They may go at any time, and each reader compares the digest. */
 export interface NearStore {
   /** Undefined where there is no copy, or none that can be read. */
   get(key: string): Promise<Uint8Array<ArrayBuffer> | undefined>;

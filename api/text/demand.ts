@@ -52,7 +52,7 @@ export function createDemand(
       const missing = new Set<number>();
       for (const ids of texts) {
         for (const id of ids) {
-          // Of what is no row nothing is known, and nothing is needed.
+          // Its row is here, or it is outside the table and needs none.
           if (known[id] !== 0) continue;
           const lacking = lackingOf(id);
           if (lacking.length === 0) known[id] = 1;

@@ -33,7 +33,7 @@ export interface Tokenizer {
 export interface Turn {
   /**
    * Resolves when the next block may be computed, which is the work of so many tokens; a part of a text counts in part.
-   * Others may go first. Rejects once this is for nobody any more, so that nothing further is computed. It is cheap where
+   * Others may go first. Rejects once the client has gone, so that nothing further is computed. It is cheap where
    * no other request is there: ask often, every few milliseconds.
    */
   next(tokens: number): Promise<void>;

@@ -49,7 +49,7 @@ export function createService(onnxruntime: (alone: Alone) => TextEngine = () => 
   };
   return {
     fetch: (request, env, context) => assembled(env).app.fetch(request, env, context),
-    // Every few minutes (wrangler.toml): ends of bulk jobs that nobody could be told of, or that nobody has noticed.
+    // Every few minutes (wrangler.toml): ends of bulk jobs that could not be told of before, or were not noticed.
     async scheduled(_, env) {
       const { ownJobs } = assembled(env);
       if (!ownJobs) return;

@@ -52,7 +52,7 @@ export async function runMain(main: () => number | undefined | Promise<number | 
 
 let isUnread = false;
 
-/** Whoever reads the output has seen enough (`| head`): the command stops as by SIGTERM, or ends where it does not listen for that. */
+/** The reader of the output has seen enough (`| head`): the command stops as by SIGTERM, or ends where it does not listen for that. */
 function stopUnread(error: NodeJS.ErrnoException): void {
   if (error.code !== 'EPIPE') throw error;
   if (isUnread) return;

@@ -6,7 +6,7 @@ import type { ListeningLine } from '../src/events.ts';
 import { reasonOf, UserError } from '../src/user-error.ts';
 import { whenOrphaned } from './lifetime.ts';
 
-/** Nobody on another machine reaches these servers. */
+/** No other machine reaches these servers. */
 export const HOST = '127.0.0.1';
 
 /** Asks for the port itself: workerd's own message names neither the port nor what to do. 0: any that is free. */

@@ -25,7 +25,7 @@ export function createLogGroup(
 
 /**
  * A name for the log of a state machine. Groups outside of this prefix are added to one policy of the account one by one, which is
- * full after some dozens. With the stack's own id in it a kept group is in nobody's way when the stack is made again.
+ * full after some dozens. With the stack's own id in it a kept group is not in the way when the stack is made again.
  */
 export const statesLogName = (): string =>
   `/aws/vendedlogs/states/${Aws.STACK_NAME}-${Fn.select(2, Fn.split('/', Aws.STACK_ID))}`;

@@ -174,7 +174,7 @@ async function checkWrangler(run: RunProgram, account: string | undefined): Prom
   try {
     const { accounts } = WhoAmI.parse(JSON.parse(await run('wrangler', ['whoami', '--json'])));
     const names = accounts.map((account) => account.name).join(', ');
-    // Nobody is asked in the middle of a deployment.
+    // A deployment asks no questions in the middle.
     if (accounts.length < 2 || account !== undefined)
       return { name, verdict: 'ok', sentence: `logged in at Cloudflare: ${account ?? names}` };
     return { name, verdict: 'problem', sentence: `there are several accounts (${names}): set CLOUDFLARE_ACCOUNT_ID` };

@@ -18,7 +18,7 @@ export interface ProgramOptions {
   env?: Readonly<Record<string, string>>;
   /** Written to the program's standard input, such as a password: it appears in no list of processes. */
   input?: string;
-  /** It prints what nobody else may read: the log does not get it. */
+  /** It prints a secret: the log does not get it. */
   secret?: boolean;
 }
 

@@ -43,7 +43,7 @@ export async function deployStacks(options: CdkOptions, parameters: StackParamet
       : ['--parameters', `${stackName(environment, part)}:${name}=${value}`];
   });
   const stacks = only === undefined ? ['--all'] : [stackName(environment, only), '--exclusively'];
-  // Whoever deploys has read the settings; a question in the middle of a script would be answered by nobody.
+  // The settings were read before; a question in the middle of a script would not be answered.
   await run('cdk', ['deploy', ...stacks, ...common(options), '--require-approval', 'never', ...given]);
 }
 

@@ -146,7 +146,7 @@ export class GpuFleet extends Construct {
   }
 }
 
-/** Batch may go beyond the limit by one machine, so that one which is larger than the limit is no choice. */
+/** Batch may exceed the limit by one machine: one that is larger than the limit by itself must not be offered. */
 function upTo({ types }: Machines, maxvCpus: number): { maxvCpus: number; instanceTypes: ec2.InstanceType[] } {
   const instanceTypes = types.filter(({ vcpus }) => vcpus <= maxvCpus).map(({ type }) => new ec2.InstanceType(type));
   return { maxvCpus, instanceTypes };

@@ -1,4 +1,4 @@
-// The alarms, one row each: what is watched, from when on it is too much, and what it says to whoever is told.
+// The alarms, one row each: what is watched, from when on it is too much, and what it says to the person who is told.
 import { Duration } from 'aws-cdk-lib';
 import * as cloudwatch from 'aws-cdk-lib/aws-cloudwatch';
 import type * as lambda from 'aws-cdk-lib/aws-lambda';
@@ -114,7 +114,7 @@ const capital = (sentence: string): string => sentence.charAt(0).toUpperCase() +
 /** Of a function's calls, in per cent. */
 function failedShare(encoder: lambda.Function): cloudwatch.MathExpression {
   return new cloudwatch.MathExpression({
-    // A single failed call at night is no share of anything.
+    // A single failed call at night would be a large share of few calls.
     expression: 'IF(calls >= 20, 100 * errors / calls, 0)',
     label: 'failed calls, percent',
     usingMetrics: { errors: encoder.metricErrors(SUM), calls: encoder.metricInvocations(SUM) },

@@ -77,7 +77,7 @@ export class Operations extends Construct {
       threshold: above,
       comparisonOperator: cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD,
       evaluationPeriods: periods,
-      // Nothing happened: nothing was started, nobody called.
+      // Nothing happened: nothing was started, there were no calls.
       treatMissingData: cloudwatch.TreatMissingData.NOT_BREACHING,
     });
     const action = { bind: () => ({ alarmActionArn: topic.topicArn }) };

@@ -26,7 +26,7 @@ export interface SwitchProps {
 }
 
 export class Switch extends Construct {
-  /** Whoever may publish here stops everything. */
+  /** A message that is published here stops everything. */
   readonly topic: sns.Topic;
   readonly function: lambda.Function;
 

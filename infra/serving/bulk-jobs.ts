@@ -144,7 +144,7 @@ export class BulkJobs extends Construct {
 
   /**
    * Batch counts nothing for CloudWatch. Its events of children that failed go into a queue, whose length is a metric, and whose messages
-   * say which children they were; a job that is no array is one as well.
+   * say which children they were; a job that is not an array is one as well.
    */
   private collectFailures(): sqs.Queue {
     const failures = new sqs.Queue(this, 'FailedShards', {

@@ -1,4 +1,4 @@
-// Builds container images from uploaded source: nobody needs Docker, and gigabytes of layers never leave AWS.
+// Builds container images from uploaded source: no machine needs Docker, and gigabytes of layers never leave AWS.
 import { Stack } from 'aws-cdk-lib';
 import * as codebuild from 'aws-cdk-lib/aws-codebuild';
 import type * as ecr from 'aws-cdk-lib/aws-ecr';

@@ -102,7 +102,7 @@ export class Storage extends Construct {
     const expiring = (prefix: 'uploads' | 'jobs' | 'jobInputs', days: number) => ({
       prefix: listPrefix(prefix),
       expiration: Duration.days(days),
-      // What has expired or was deleted is nobody's to restore: people's own pictures among it.
+      // What has expired or was deleted must not come back: people's own pictures are among it.
       noncurrentVersionExpiration: Duration.days(1),
     });
     this.jobsBucket = bucket('JobsBucket', [

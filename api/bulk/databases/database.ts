@@ -35,7 +35,7 @@ export interface Database {
 export function refusePartialBytes({ type, dimensions }: Kind): void {
   if (type === 'binary' && dimensions % 8 !== 0) {
     throw new UserError(
-      `bits are held by eights there, and ${dimensions} is no multiple of 8: encode with other --dimensions`,
+      `bits are held by eights there, and ${dimensions} is not a multiple of 8: encode with other --dimensions`,
     );
   }
 }

@@ -4,7 +4,7 @@ import { fromFloat32Bytes } from '../../core/vectors/vectors.ts';
 import { type Database, otherSpace } from './database.ts';
 import type { Kind, NamedVector } from './vectors.ts';
 
-/** Its library has 200 MB of native code, and whoever keeps vectors elsewhere need not have it. */
+/** Its library has 200 MB of native code, which users of other databases need not install. */
 const PACKAGE = '@lancedb/lancedb';
 const VERSION = '0.39.0';
 

@@ -30,7 +30,7 @@ export interface JobVectors {
 /** Refuses a job that is not finished, and one whose files are not what its shards left. */
 export async function readJobVectors(folder: JobFolder): Promise<JobVectors> {
   const [job, plan] = await Promise.all([folder.job(), folder.plan()]);
-  if (!job || !plan) throw new UserError(`${folder.uri} is no folder that npm run encode or a job wrote`);
+  if (!job || !plan) throw new UserError(`${folder.uri} is not a folder that npm run encode or a job wrote`);
   const output = BulkOutput.safeParse(job.output).data;
   if (output === undefined) {
     throw new UserError(`${folder.uri} holds answers to requests of a batch, and no files of vectors`);

@@ -1,6 +1,6 @@
 // Tells a person how far a command of bulk work is.
 
-/** One line that is written over, or, where nobody watches, a line now and then and the last. */
+/** One line that is written over, or, where the output is not a terminal, a line now and then and the last. */
 export function lineOfProgress(): (text: string, isLast: boolean) => void {
   let last = Number.NEGATIVE_INFINITY;
   const everyMs = process.stdout.isTTY ? 250 : 10_000;

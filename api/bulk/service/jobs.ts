@@ -1,4 +1,4 @@
-// Bulk jobs as a service: asked for, listed, followed and cancelled by whoever owns them.
+// Bulk jobs as a service: asked for, listed, followed and cancelled by their owners.
 import { type JobDryRun, type JobList, type JobReport, JobRequest } from '../../../contracts/src/api/tasks/jobs.ts';
 import type { PageQuery } from '../../../contracts/src/api/tasks/pages.ts';
 import type { BulkInput, BulkWebhook } from '../../../contracts/src/bulk/job.ts';
@@ -118,7 +118,7 @@ function refuseInput(error: unknown): Promise<Cut> {
   throw new CoreError('invalid_request', `${error.message}.`, { param: 'input' });
 }
 
-/** Over HTTP nobody may name a place that the service was not told of: it reads what its caller may not. */
+/** Over HTTP only places that the service was started with may be named: it can read what its caller may not. */
 function checkPlaces(input: BulkInput, known: string[]): void {
   const outside = placesOf(input).find((place) => !known.some((each) => isBelow(place, each)));
   if (outside === undefined) return;

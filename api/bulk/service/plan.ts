@@ -125,7 +125,7 @@ export async function planJob(folder: JobFolder, job: BulkJob, options: PlanOpti
   });
   const refusal = budget && refusalOf(budget, cut);
   if (refusal) throw refusal;
-  // A job of a command is charged to nobody.
+  // A job of a command is not charged.
   if (job.asked !== null) await noteCharge(folder, job.id, cut.shards);
   const plan: BulkPlan = {
     schema_version: SCHEMA_VERSION,

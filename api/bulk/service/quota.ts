@@ -31,7 +31,7 @@ export function excessOf(left: Left, work: BulkWork): CoreError | undefined {
   return undefined;
 }
 
-/** Why a job may not be begun; undefined where it may. `isOpen`: there are tars or videos, and nobody has counted what is in them. */
+/** Why a job may not be begun; undefined where it may. `isOpen`: there are tars or videos, whose contents are not counted. */
 export function refusalOf(left: Left, { work, isOpen }: { work: BulkWork; isOpen: boolean }): CoreError | undefined {
   const excess = excessOf(left, work);
   if (excess || !isOpen || left.images === null) return excess;
@@ -40,7 +40,7 @@ export function refusalOf(left: Left, { work, isOpen }: { work: BulkWork; isOpen
   return new CoreError('quota_exceeded', message);
 }
 
-/** Written before the job: a plan is held against it, whoever makes it. */
+/** Written before the job: every plan of the job is held against it. */
 export async function keepBudget(folder: JobFolder, job: string, left: Left): Promise<void> {
   const budget: BulkBudget = { schema_version: SCHEMA_VERSION, job, ...left };
   await folder.put(FILES.budget, encodeDocument(budget));

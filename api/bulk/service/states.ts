@@ -151,7 +151,7 @@ export function createStates({ store, runner, onEnd }: ServiceOptions): States {
         await plan(state.job);
         await runner.submit(id);
       } catch (error) {
-        // Nobody could ask for it a second time.
+        // Without a key it cannot be asked for a second time.
         if (idempotencyKey === null)
           await open(id).stop(stopOf(id, 'failed', { message: reasonOf(error), shard: null }));
         throw error;

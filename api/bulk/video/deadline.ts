@@ -1,4 +1,4 @@
-// A limit on how long a program may keep silent while somebody waits for it, and how one has ended that had such a limit.
+// A limit on how long a program may keep silent while it is waited for, and how one has ended that had such a limit.
 import { CoreError } from '../../core/errors.ts';
 import type { Ended, Running, Start } from './program.ts';
 
@@ -31,8 +31,8 @@ export function deadlineOf(running: Pick<Running, 'kill'>, seconds: number): Dea
 }
 
 /**
- * How a program has ended whose output was read to its end. Throws what ended it where that was not the program itself: whoever asked, or its
- * silence, which `late` says.
+ * How a program has ended whose output was read to its end. Throws what ended it where that was not the program itself: the caller's
+ * signal, or its silence, which `late` says.
  */
 export async function endOf(
   { ended }: Pick<Running, 'ended'>,

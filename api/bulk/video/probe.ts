@@ -28,7 +28,7 @@ const ENTRIES = [
   'stream=width,height,sample_aspect_ratio',
   'stream_side_data=rotation',
 ].join(':');
-/** The first video that is no cover of a piece of music. */
+/** The first video that is not the cover of a piece of music. */
 const SELECTED = ['-select_streams', 'V:0', '-show_entries', ENTRIES, '-of', 'compact'];
 
 /** Reads all packets and decodes none. Throws a CoreError where the file is no video that is read here. */

@@ -1,8 +1,8 @@
-// The list that OpenAI and others answer with, and errors of a request whose input is no list.
+// The list that OpenAI and others answer with, and errors of a request whose input is one item instead of a list.
 import type { Embedded, EmbedOutput } from '../embed.ts';
 import { CoreError } from '../errors.ts';
 
-/** The same error, naming the field itself where its input is one item and no list. */
+/** The same error, naming the field itself where its input is one item instead of a list. */
 export function ofOnlyItem(error: unknown): unknown {
   if (!(error instanceof CoreError) || error.details.param === undefined) return error;
   const param = error.details.param.replace(/^(\w+)\.0(?=\.|$)/, '$1');

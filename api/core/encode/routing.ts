@@ -41,7 +41,7 @@ export interface Question {
 /** What a request says of itself before its images are encoded. `jobs`: whether its caller may begin one. */
 export type RouteQuestion = Pick<Question, 'images' | 'bytes' | 'prefer'> & { jobs: Standing };
 
-/** Nobody encodes the images. `all_pause`: each encoder failed several times in a row; `too_many`: for a request, where no job can be begun. */
+/** The images are not encoded. `all_pause`: each encoder failed several times in a row; `too_many`: for a request, where no job can be begun. */
 export interface Refusal {
   route: null;
   reason: 'over_budget' | 'too_many' | 'no_encoder' | 'all_pause';

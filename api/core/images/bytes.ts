@@ -17,7 +17,7 @@ export function little(bytes: Uint8Array, at: number, count: number): number {
   return value;
 }
 
-/** Major and compatible brands of an ISO base media file (AVIF, HEIC, MP4); none where it is no such file. */
+/** Major and compatible brands of an ISO base media file (AVIF, HEIC, MP4); none where it is another file. */
 export function brandsOf(bytes: Uint8Array): string[] {
   if (bytes.length < 12 || !ascii(bytes, 4, 'ftyp')) return [];
   const end = Math.min(big(bytes, 0, 4), bytes.length, 256);

@@ -3,7 +3,7 @@
 /** A number where the wire type is a varint, else the bytes of the field, also where it has 4 or 8 of them. */
 export type Value = number | Uint8Array;
 
-/** `file`: what it is, for whoever reads what is wrong with it. */
+/** `file`: what messages call the file. */
 export function protobufReader(file: string) {
   /** Bytes are views of `bytes`. */
   function* fieldsOf(bytes: Uint8Array): Generator<[field: number, value: Value]> {

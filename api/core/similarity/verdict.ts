@@ -9,7 +9,7 @@ export interface Found {
   score: number;
   /** What searched and what was found; undefined where that is not known or the cosine is an estimate. */
   modalities: [Modality, Modality] | undefined;
-  /** Of the text that was found, as its receipt counts them; undefined where that is not known or it is no text. */
+  /** Of the text that was found, as its receipt counts them; undefined where that is not known, or it is not a text. */
   tokens?: number | undefined;
 }
 
@@ -18,7 +18,7 @@ export interface Search {
   found: Found[];
   /** How many things were searched. */
   count: number;
-  /** Of the text that searched, as its receipt counts them; undefined where that is not known or it is no text. */
+  /** Of the text that searched, as its receipt counts them; undefined where that is not known, or it is not a text. */
   tokens: number | undefined;
 }
 

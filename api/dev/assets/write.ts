@@ -25,7 +25,7 @@ import { digestOfFile } from '../../registry/stores/hash.ts';
 const API = fileURLToPath(new URL('../..', import.meta.url));
 const PAGE = join(API, 'playground');
 const DESCRIPTION = join(API, '../contracts/schema/openapi.json');
-/** In the page's folder for whoever changes it, and of no use to a browser. */
+/** In the page's folder for its developers, and of no use to a browser. */
 const NOT_SERVED = new Set(['tsconfig.json', 'make.py']);
 
 export interface StaticFolder {
@@ -52,7 +52,7 @@ export async function writeStaticFiles(
   const sizes: number[] = [];
   for (const path of pageFiles()) {
     const to = await placeIn(folder, path);
-    // Whoever edits the page sees it with the next request.
+    // An edit of the page shows with the next request.
     await symlink(join(PAGE, path), to);
     sizes.push((await stat(to)).size);
   }
@@ -106,7 +106,7 @@ function pageFiles(): string[] {
     .map(({ parentPath, name }) => relative(PAGE, join(parentPath, name)));
 }
 
-/** What GET /openapi.json answers, without the spaces that it has for whoever reads its changes. */
+/** What GET /openapi.json answers, without the spaces that make its changes readable. */
 function description(): [string, Uint8Array] {
   const document: unknown = JSON.parse(readFileSync(DESCRIPTION, 'utf8'));
   return [OPERATIONS.describe.path, Buffer.from(JSON.stringify(document))];

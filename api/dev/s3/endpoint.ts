@@ -1,4 +1,4 @@
-// A bucket on this machine that speaks S3: PUT, GET and lists over any store, for whoever signs with its keys.
+// A bucket on this machine that speaks S3: PUT, GET and lists over any store, for requests that are signed with its keys.
 import { createHash } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';

@@ -13,7 +13,7 @@ import { singleTower, type Tower } from '../towers.ts';
 
 const EMBEDDED = fileURLToPath(new URL('../../model', import.meta.url));
 const REGISTRY_SECONDS = 60;
-/** A hundredth of a second is for tests; after a day nobody waits for a model any more. */
+/** A hundredth of a second is for tests; longer than a day is a mistake. */
 const SECONDS = { from: 0.01, to: 86_400 };
 
 export interface ServiceOptions {

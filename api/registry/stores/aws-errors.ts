@@ -1,7 +1,7 @@
 // Errors of the clients of AWS as sentences that say what to do, where there is something that a person can do.
 import { RegistryError } from '../errors.ts';
 
-/** Runs a call of a client; `what` names what was asked for. Errors that nobody can fix stay what they are. */
+/** Runs a call of a client; `what` names what was asked for. Errors that a user cannot fix stay what they are. */
 export async function explained<T>(what: string, call: Promise<T>): Promise<T> {
   try {
     return await call;
@@ -32,7 +32,7 @@ function sentenceFor(error: Error, what: string): string | undefined {
   return undefined;
 }
 
-/** Whether the same call may succeed a moment later: nobody answered, or the service had no room or a fault of its own. */
+/** Whether the same call may succeed a moment later: there was no answer, or the service had no room or a fault of its own. */
 export function isTransient(error: unknown): boolean {
   if (error instanceof RegistryError) return error.isTransient;
   const status = statusOf(error) ?? 0;

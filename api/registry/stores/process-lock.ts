@@ -162,7 +162,7 @@ function ageMs(file: string): number {
   return found === undefined ? 0 : Date.now() - found.mtimeMs;
 }
 
-/** The lock of whoever removes a stale lock. */
+/** The lock that is held while a stale lock is removed. */
 function guardOf(file: string): string {
   return `${file}.stale`;
 }

@@ -73,7 +73,7 @@ export function encodeIndex({ starts, begins, continues }: VocabularyIndex): Uin
   return new Uint8Array(whole.buffer);
 }
 
-/** Throws where so many bytes are no index. */
+/** Throws where an index cannot have that many bytes. */
 export function decodeIndex(bytes: ArrayBuffer): VocabularyIndex {
   const count = (bytes.byteLength / Int32Array.BYTES_PER_ELEMENT - 2 * GROUPS) / 3;
   if (!Number.isInteger(count) || count < 1) throw new Error(`no index of a vocabulary has ${bytes.byteLength} bytes`);

@@ -1,6 +1,6 @@
 // The API key that a request carries, whichever header its client puts it into.
 
-/** What clients send when nobody set a key: a JavaScript client stringifies the missing value. */
+/** What clients send where no key was set: a JavaScript client stringifies the missing value. */
 const NOTHING = new Set(['', 'undefined', 'null', 'none', 'Bearer', 'bearer']);
 
 /**

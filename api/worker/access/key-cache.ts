@@ -14,7 +14,7 @@ export interface KeyNamespace {
 export interface KeyCacheOptions {
   /** How long a key is used before it is read again: a revoked one goes on for as long. */
   seconds: number;
-  /** The same for a digest that is no key's. */
+  /** The same for a digest without a key. */
   secondsUnknown: number;
   /** The most of each that are remembered. */
   size: number;
@@ -43,7 +43,7 @@ export interface KeyCache {
 /** Each request reads for itself: a request must not await what another one resolves. */
 export function createKeyCache(namespace: KeyNamespace, options: Partial<KeyCacheOptions> = {}): KeyCache {
   const { seconds, secondsUnknown, size, now } = { ...DEFAULTS, ...options };
-  // Apart, so that somebody who guesses keys pushes no real one out.
+  // Apart, so that guessed keys push no real one out.
   const [known, unknown] = [new Map<string, Entry>(), new Map<string, Entry>()];
   let any: { has: boolean; until: number } | undefined;
 

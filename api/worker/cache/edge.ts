@@ -1,5 +1,5 @@
 // Vectors in the platform's cache, which the isolates of one data centre share. It takes GET requests only: a vector is
-// stored under an address that nobody can ask for.
+// stored under an address that no client can ask for.
 import { ImageReceipt } from '../../../contracts/src/api/embed.ts';
 import { fromFloat32Bytes } from '../../core/vectors/vectors.ts';
 import { type Stored, storable } from './stored.ts';
@@ -17,7 +17,7 @@ export interface EdgeStore {
   put(entries: [key: string, stored: Stored][]): void;
 }
 
-/** What of the platform's Cache is used; it answers on addresses of our own, which nobody can ask for. */
+/** What of the platform's Cache is used; it answers on addresses of our own, which no client can ask for. */
 export interface PlatformCache {
   match(address: string): Promise<Response | undefined>;
   put(address: string, response: Response): Promise<void>;

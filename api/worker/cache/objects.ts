@@ -27,7 +27,7 @@ export function createObjectCache({ cache, background }: ObjectCacheOptions) {
         'Cache-Control': `public, max-age=${SECONDS}, immutable`,
         'Content-Type': 'application/octet-stream',
       };
-      // A copy: whoever read the object may detach its bytes before they are stored.
+      // A copy: the reader of the object may detach its bytes before they are stored.
       const response = new Response(bytes.slice(), { headers });
       background(cache.put(addressOf(key), response).catch(() => {}));
     },

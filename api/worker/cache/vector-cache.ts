@@ -1,6 +1,6 @@
 // Computes once what several requests ask for: stored vectors first; of equal requests at a time one computes and the others wait.
 //
-// They share plain values only (see isolate/lease.ts): a claim says who computes what until when. Whoever waits looks
+// They share plain values only (see isolate/lease.ts): a claim says what is being computed, until when. A request that waits looks
 // again on a timer of its own, and computes itself where the claim ran out or ended without a vector.
 import type { CacheOptions, Outcome, VectorCache } from '../../core/encode/cache.ts';
 import { sleep } from '../isolate/lease.ts';

@@ -4,7 +4,7 @@ import { CoreError } from '../../core/errors.ts';
 
 export interface FormField {
   name: string;
-  /** Bytes of a part that has a file's name or says that it is no text. */
+  /** Bytes of a part that has a file's name or says that it is not text. */
   value: string | Uint8Array;
   /** Of a part that has one. */
   filename?: string;

@@ -95,7 +95,7 @@ function paramsOf(pattern: string[], parts: string[]): Record<string, string> | 
   return params;
 }
 
-/** What is no percent-encoding stays as it is. */
+/** A part that is not valid percent-encoding stays as it is. */
 function decoded(part: string): string {
   if (!part.includes('%')) return part;
   try {

@@ -6,7 +6,7 @@ type Encoder = keyof typeof ENCODERS;
 /** Longer than any deadline here. */
 const MOST_SECONDS = 3600;
 
-/** What is not understood is no preference: the RFC wants it ignored. The first of two of a name counts. */
+/** What is not understood is ignored, as the RFC wants it. Of two preferences of one name the first counts. */
 export function readPrefer(headers: Headers): Preference {
   const header = headers.get('prefer');
   if (header === null) return {};

@@ -1,5 +1,5 @@
 // Waits of a request, as `Server-Timing` tells them. On the platform the clock moves with input, output and timers
-// only: what is computed cannot be measured there, and is no leg. https://www.w3.org/TR/server-timing/
+// only: computing cannot be measured there, and is not listed. https://www.w3.org/TR/server-timing/
 
 /** For its turns on the thread; for the platform's cache; for another request that computes the same; for the image encoder. */
 export type Leg = 'queue' | 'cache' | 'shared' | 'encoder';

@@ -2,8 +2,8 @@
 //
 // The rule of workerd: a request must not await a promise that another request resolves. workerd cancels such a wait, and
 // kills a request that does nothing else. A request whose client goes away is dropped as it stands, so that its `finally`
-// may never run. Requests therefore share plain values only. Whoever works holds a lease, which runs out by itself, and
-// everybody else polls it on a timer of their own.
+// may never run. Requests therefore share plain values only. The request that works holds a lease, which runs out by itself, and
+// the others poll it, each on a timer of its own.
 
 const POLL_MS = 5;
 

@@ -22,7 +22,7 @@ export interface AccessOptions {
 export interface Asker {
   /** The first characters of the key, also of one that is refused for what it is. */
   key?: string;
-  /** What else may be asked for; absent: nobody has looked. */
+  /** What else may be asked for; absent: that was not looked up. */
   scopes?: readonly Scope[];
   headers: Record<string, string>;
 }

@@ -10,7 +10,7 @@ export interface Metrics {
   render(now: Now): string;
 }
 
-/** By its labels, which are written when somebody asks: that takes longer than counting does. */
+/** Counts by labels, which become text at a scrape only: that takes longer than counting. */
 function createCounter(name: string, help: string, labels: string[]) {
   const sums = new Map<string, number>();
   return {

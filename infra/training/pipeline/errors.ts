@@ -35,5 +35,5 @@ export const SERVICE_RETRY = {
   MaxAttempts: 4,
   BackoffRate: 2,
 };
-/** Whatever goes wrong after the lock was asked for. Unlocking afterwards is safe: nobody can release another's lock. */
+/** Whatever goes wrong after the lock was asked for. Unlocking afterwards is safe: an execution can release its own lock only. */
 export const ON_ERROR = [{ ErrorEquals: ['States.ALL'], ResultPath: '$.error', Next: 'NotifyFailure' }];

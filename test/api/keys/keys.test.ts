@@ -89,11 +89,11 @@ describe('a file', () => {
     expect(readdirSync(folder).filter((name) => /crowd\.json\./.test(name))).toEqual([]);
   });
 
-  test('is not overwritten where it is no list of keys', async () => {
+  test('is not overwritten where it is not a list of keys', async () => {
     writeFileSync(join(folder, 'other.json'), '{"name": "mine"}');
     expect(await create('other.json')).toMatchObject({
       code: 2,
-      stderr: expect.stringContaining('is no list of keys'),
+      stderr: expect.stringContaining('is not a list of keys'),
     });
     expect(contentOf('other.json')).toBe('{"name": "mine"}');
   });

@@ -56,7 +56,7 @@ export async function submitRecipe(
   { recipe, code, data, folder, folders = new Map(), arrays = {}, jobs }: Submission,
   { deployment, store, batch, emit }: Omit<AwsClients, 'logs'>,
 ): Promise<void> {
-  /** The id of the array job that a job has to wait for. Elements that are done are not done again, whoever did them. */
+  /** The id of the array job that a job has to wait for. Elements that are done are not done again, whichever job did them. */
   const submitArray = async (planned: PlannedJob, needs: readonly string[]): Promise<string[]> => {
     const [array] = arrayStage(planned, deployment);
     if (array === undefined) return [];

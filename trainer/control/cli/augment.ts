@@ -29,7 +29,7 @@ const HELP = `Usage: npm run augment -- INPUT --out captions.jsonl [options]
 A language model writes more captions for classes and for images that have captions, to learn from little data:
 \`npm run finetune -- … --augment captions.jsonl\` takes them. INPUT is a file of classes (JSON, CSV, a name a line) or
 images with classes or captions in any form that finetune reads. Only texts are asked about; images are never sent.
-What is no caption of its thing is dropped and counted by reason. Answers are kept: the same question is never asked
+What is not a caption of its thing is dropped and counted by reason. Answers are kept: the same question is never asked
 twice, so an interrupted or stopped command goes on where it was. Read what was written before you learn from it.
 
   --out FILE            JSON lines of {label or key, captions, by}; the report is in FILE.report.json

@@ -118,7 +118,7 @@ interface Naming {
 
 /**
  * What Python opens, which runs in another folder: whole paths, also that of a file behind open_clip's name of its model.
- * A word without a slash that is no folder is the name of a published model, whose files are fetched.
+ * A word without a slash that is not a folder is the name of a published model, whose files are fetched.
  */
 async function modelOf(word: string, { registry, context, scratch }: Naming): Promise<string> {
   const { cwd } = context;

@@ -27,7 +27,7 @@ export interface StageNeeds {
   id: string;
   stage: StageName;
   job_class: JobClass;
-  /** On each GPU, and what is free on one; null: nobody knows. */
+  /** On each GPU, and what is free on one; null: that is not known. */
   gpu_bytes: number | null;
   gpu_limit: number;
   host_bytes: number | null;

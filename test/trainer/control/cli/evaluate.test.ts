@@ -88,7 +88,7 @@ it.each<[string[], string]>([
   [['--suite', 'cra=.', '--tier', 'huge'], '--tier: there is no tier huge here, but base, '],
   [['--only', 'stbs'], '--only: there is no dev set stbs. There are: flickr,'],
   [['./nowhere'], 'nowhere holds no manifest.json and no clip.json: name the folder of an exported model'],
-  [['nowhere', '--registry', 'data'], 'nowhere is no folder with a manifest.json and no model in file://'],
+  [['nowhere', '--registry', 'data'], 'nowhere is neither a folder with a manifest.json nor a model in file://'],
   [['--data', 'elsewhere'], 'elsewhere does not exist; --data or CLIP_DATA names it'],
   [['--only', 'stsb', '--tier', 'huge'], '--tier: there is no tier huge here, but base, '],
 ])('refuses %j in a sentence', async (args, sentence) => {

@@ -116,7 +116,9 @@ async function find(
 function nameOf(given: string | undefined, missing: string): string {
   if (given === undefined) throw new UserError(missing);
   if (RecipeName.safeParse(given).success) return given;
-  throw new UserError(`${given} is no name of a dataset: lower-case letters, digits, ".", "_" and "-", 64 at most`);
+  throw new UserError(
+    `${given} is not the name of a dataset: lower-case letters, digits, ".", "_" and "-", 64 at most`,
+  );
 }
 
 if (import.meta.main) await runMain(() => data(process.argv.slice(2), processContext(process.env)));

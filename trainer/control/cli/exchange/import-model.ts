@@ -50,7 +50,9 @@ export async function importModel(
   const path = resolve(context.cwd, source);
   const name = options.name ?? basename(path, extname(path)).toLowerCase();
   if (!ModelName.safeParse(name).success)
-    throw new UserError(`${name} is no name for a model: give one with --name, of small letters, digits and hyphens`);
+    throw new UserError(
+      `${name} is not a name for a model: give one with --name, of small letters, digits and hyphens`,
+    );
   const lonely = FOR_STUDENTS.find((option) => options[option] !== undefined && options[option] !== false);
   if (!options.distil && lonely !== undefined) throw new UserError(`--${lonely} goes with import --distil`);
   const students = options.distil ? await trainStudents(path, name, { options, context }) : undefined;

@@ -31,7 +31,7 @@ export async function modelFolder(name: string, { registry, context, scratch }: 
   const names = (await registry.list(listPrefix('models'))).flatMap(({ key }) => modelOfPointer(key) ?? []);
   const known = [...new Set([...names, ...(own === undefined ? [] : [own])])];
   throw new UserError(
-    `${name} is no folder with a ${FILES.manifest} and no model in ${registry.uri}: ` +
+    `${name} is neither a folder with a ${FILES.manifest} nor a model in ${registry.uri}: ` +
       `${known.length === 0 ? 'there is none' : `there is ${known.join(', ')}`}`,
   );
 }

@@ -146,5 +146,5 @@ export function countedIn(report: TrainingReport | undefined): Counted | undefin
   };
 }
 
-/** Why there is no form: of this stage nobody knows what it takes. */
+/** Why there is no form: what this stage takes is not known. */
 export type NoForm = string;

@@ -46,7 +46,7 @@ export interface LanguageNeeds {
 /** What is known besides the recipe. */
 type Known = Pick<Facts, 'ranks' | 'counted'>;
 
-/** The tensors of a model; empty if nobody knows. */
+/** The tensors of a model; empty if they are not known. */
 export type TensorsOf = (weights: Weights) => Tensor[];
 
 /** The needs of every stage whose language model is a folder, on one GPU. */

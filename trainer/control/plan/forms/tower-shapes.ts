@@ -61,7 +61,7 @@ export const PATCH_TOWERS: readonly PatchTower[] = [
   plain('open_clip:ViT-SO400M-14-SigLIP2@webli', [427.7, 27, 1152, 224, 14]),
 ];
 
-/** A tower by its name in a recipe, whatever weights it starts from; undefined where nobody measured it. */
+/** A tower by its name in a recipe, whatever weights it starts from; undefined where it was not measured. */
 export function towerOf(backbone: string): Tower | undefined {
   const towers: readonly Tower[] = [...PATCH_TOWERS, ...convolutions];
   return towers.find((tower) => architectureIn(tower.backbone) === architectureIn(backbone));

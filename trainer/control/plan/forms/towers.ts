@@ -220,7 +220,7 @@ function keptOfAdapter({ blocks, expansion }: AdapterShape, width: number): numb
   return blocks * (2 + 2 * expansion) * width * WEIGHT;
 }
 
-/** FLOP of a whole tower on one picture; undefined of one that nobody measured. */
+/** FLOP of a whole tower on one picture; undefined where it was not measured. */
 export function flopOfPicture({ name, size }: { name: string; size: number }): number | undefined {
   const tower = towerOf(name);
   return tower === undefined ? undefined : flopOf(tower, { size, first: 0 });

@@ -112,7 +112,7 @@ const CHECKS: readonly Check[] = [
     return [
       ...unless(
         !isCheckpoint,
-        `inherit.target is "classifier_rows", but ${backbone.name} is no classifier: use "clip_text"`,
+        `inherit.target is "classifier_rows", but ${backbone.name} is not a classifier: use "clip_text"`,
       ),
       ...unless(
         prepare === undefined || prepare.classes !== null,

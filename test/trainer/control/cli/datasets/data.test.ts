@@ -32,7 +32,7 @@ it.each([
   [['push', 'nowhere'], 'there is no folder'],
   [['push', 'recipes/absent.json'], 'there is no recipe recipes/absent.json'],
   [['push', '.'], '--name says which recipe a folder is the data of'],
-  [['push', '.', '--name', 'My Shop'], 'My Shop is no name of a dataset'],
+  [['push', '.', '--name', 'My Shop'], 'My Shop is not the name of a dataset'],
   [['list', 'shop'], 'list takes no argument, not shop'],
   [['show'], 'show which dataset?'],
   [['show', 'shop', '--name', 'shop'], '--name goes with push, not with show'],
