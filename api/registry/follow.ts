@@ -62,34 +62,36 @@ export const RELEASES_TRIED = 3;
 /** Longer than reading and opening a model takes. A poll that was cancelled with its request never says that it ended. */
 const MAX_POLL_MS = 60_000;
 
-interface Held<M> extends Followed<M> {
+interface LoadedModel<M> extends Followed<M> {
   uses: Uses;
 }
-type Turn = Readonly<{ since: number }>;
+/** A poll that has begun. Compared by identity: one that took too long has lost its place to another. */
+type Poll = Readonly<{ since: number }>;
 
 export function createFollower<M>(options: FollowOptions<M>): Follower<M> {
   const { registry, name, pollMs, clock, log } = options;
   const backoff = createBackoff({ firstMs: pollMs, now: clock.now });
   const waiting = new Set<string>();
-  let current: Held<M> = hold(options.first);
-  let retired: Held<M> | undefined;
+  let current: LoadedModel<M> = loaded(options.first);
+  let retired: LoadedModel<M> | undefined;
   /** Whether the registry named the current model. Then no older one is tried because a newer one fails. */
   let isFollowed = false;
-  let turn: Turn | undefined;
-  let polledAt = Number.NEGATIVE_INFINITY;
+  /** The poll at work. */
+  let poll: Poll | undefined;
+  let lastPollAt = Number.NEGATIVE_INFINITY;
   let hasPolled = false;
   let isUnreadable = false;
 
   return {
     current: () => current,
     hasPolled: () => hasPolled,
-    isDue: () => clock.now() - polledAt >= pollMs && !isAtWork(),
+    isDue: () => clock.now() - lastPollAt >= pollMs && !isAtWork(),
     async use(work, { signal } = {}) {
       signal?.throwIfAborted();
-      const held = current;
-      const end = held.uses.begin(signal);
+      const used = current;
+      const end = used.uses.begin(signal);
       try {
-        return await work(held.model);
+        return await work(used.model);
       } finally {
         end();
         await closeRetired();
@@ -98,7 +100,7 @@ export function createFollower<M>(options: FollowOptions<M>): Follower<M> {
     async poll(then) {
       if (isAtWork()) return;
       const mine = { since: clock.now() };
-      turn = mine;
+      poll = mine;
       try {
         await pollOnce(mine, then);
         isUnreadable = false;
@@ -106,17 +108,17 @@ export function createFollower<M>(options: FollowOptions<M>): Follower<M> {
         if (!isUnreadable) log({ event: 'registry_unreadable', reason: reasonOf(error) });
         isUnreadable = true;
       }
-      polledAt = clock.now();
+      lastPollAt = clock.now();
       hasPolled = true;
-      if (turn === mine) turn = undefined;
+      if (poll === mine) poll = undefined;
     },
   };
 
   function isAtWork(): boolean {
-    return turn !== undefined && clock.now() - turn.since <= MAX_POLL_MS;
+    return poll !== undefined && clock.now() - poll.since <= MAX_POLL_MS;
   }
 
-  async function pollOnce(mine: Turn, then?: (pointer: ModelPointer | undefined) => Promise<void>): Promise<void> {
+  async function pollOnce(mine: Poll, then?: (pointer: ModelPointer | undefined) => Promise<void>): Promise<void> {
     const isOld = retired !== undefined;
     const pointer = (await readPointer(registry, name))?.pointer;
     if (pointer !== undefined) await followPointer(pointer, mine);
@@ -124,7 +126,7 @@ export function createFollower<M>(options: FollowOptions<M>): Follower<M> {
     if (isOld) await makeRoom();
   }
 
-  async function followPointer(pointer: ModelPointer, mine: Turn): Promise<void> {
+  async function followPointer(pointer: ModelPointer, mine: Poll): Promise<void> {
     if (await moveTo(pointer.manifest, mine)) return;
     let before: string | null = pointer.release;
     for (let tried = 1; tried < RELEASES_TRIED && !isFollowed && before !== null; tried++) {
@@ -134,9 +136,9 @@ export function createFollower<M>(options: FollowOptions<M>): Follower<M> {
   }
 
   /** True when that model is current, before or now. */
-  async function moveTo(digest: string, mine: Turn): Promise<boolean> {
-    // A poll that outlived its turn knows an old pointer.
-    if (turn !== mine) return false;
+  async function moveTo(digest: string, mine: Poll): Promise<boolean> {
+    // A poll that lost its place to another knows an old pointer.
+    if (poll !== mine) return false;
     if (current.digest === digest) {
       isFollowed = true;
       return true;
@@ -146,8 +148,8 @@ export function createFollower<M>(options: FollowOptions<M>): Follower<M> {
     if (retired?.digest === digest) return swap(retired, began);
     if (!backoff.isDue(digest) || !(await makeRoom())) return false;
     try {
-      const next = hold({ digest, model: await options.open(digest, current.model) });
-      if (turn === mine) return swap(next, began);
+      const next = loaded({ digest, model: await options.open(digest, current.model) });
+      if (poll === mine) return swap(next, began);
       await close(next);
     } catch (error) {
       const reason = reasonOf(error);
@@ -161,7 +163,7 @@ export function createFollower<M>(options: FollowOptions<M>): Follower<M> {
     return false;
   }
 
-  async function swap(next: Held<M>, began: number): Promise<true> {
+  async function swap(next: LoadedModel<M>, began: number): Promise<true> {
     const was = current;
     [current, retired, isFollowed] = [next, was, true];
     options.onCurrent(next, { was: was.model, milliseconds: clock.now() - began });
@@ -184,11 +186,11 @@ export function createFollower<M>(options: FollowOptions<M>): Follower<M> {
     await close(closing);
   }
 
-  async function close({ model }: Held<M>): Promise<void> {
+  async function close({ model }: LoadedModel<M>): Promise<void> {
     await options.close(model).catch((error: unknown) => log({ event: 'model_not_closed', reason: reasonOf(error) }));
   }
 
-  function hold({ digest, model }: Followed<M>): Held<M> {
+  function loaded({ digest, model }: Followed<M>): LoadedModel<M> {
     return { digest, model, uses: createUses(clock) };
   }
 }

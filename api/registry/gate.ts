@@ -132,11 +132,8 @@ export function decideAdapted(candidate: Candidate, incumbent: Incumbent | undef
       checks,
       checks.length === 0 ? ['it was not measured on own images'] : failed.map(sentence),
     );
-  const moved =
-    incumbent !== undefined && incumbent.manifest.space_id !== manifest.space_id
-      ? ['it has a new embedding space: vectors stored with the incumbent have to be made again']
-      : [];
-  const reasons = [`no figure on own images is below what it was before ${manifest.name} was adapted`, ...moved];
+  const kept = `no figure on own images is below what it was before ${manifest.name} was adapted`;
+  const reasons = [kept, ...newSpace(manifest, incumbent)];
   return { decision: 'publish', reasons, checks, incumbent: incumbent?.digest ?? null };
 }
 
@@ -186,9 +183,13 @@ function grounds(
     const from = before === undefined ? 'not measured' : shown(before);
     reasons.push(`${recall} is ${shown(now)}, the incumbent's is ${from}; nothing falls further than it may`);
   }
-  if (incumbent !== undefined && incumbent.manifest.space_id !== manifest.space_id)
-    reasons.push('it has a new embedding space: vectors stored with the incumbent have to be made again');
-  return reasons;
+  return [...reasons, ...newSpace(manifest, incumbent)];
+}
+
+/** What a publication means for vectors that were stored before; empty where they stay good. */
+function newSpace({ space_id }: ModelManifest, incumbent: Incumbent | undefined): string[] {
+  if (incumbent === undefined || incumbent.manifest.space_id === space_id) return [];
+  return ['it has a new embedding space: vectors stored with the incumbent have to be made again'];
 }
 
 function shown(value: number): string {
