@@ -8,6 +8,7 @@ import type { Artefact } from '../../contracts/src/model/artefact.ts';
 import { ModelManifest } from '../../contracts/src/model/manifest.ts';
 import { UserError } from '../../contracts/src/user-error.ts';
 import { CoreError } from '../core/errors.ts';
+import { parseDocument } from '../registry/read.ts';
 import { digestOfFile, sha256Of } from '../registry/stores/hash.ts';
 import { readIfPresent } from './files.ts';
 import { fixOnePicture } from './one-picture.ts';
@@ -27,9 +28,7 @@ export async function readManifest(folder: string): Promise<ModelManifest> {
   if (text === undefined) {
     throw new UserError(`there is no model at ${path}: train one, or name the folder of another`);
   }
-  const manifest = ModelManifest.safeParse(JSON.parse(text));
-  if (!manifest.success) throw new UserError(`${path} is not a model manifest: ${manifest.error.message}`);
-  return manifest.data;
+  return parseDocument(ModelManifest, text, path);
 }
 
 /** What runs the graph. */

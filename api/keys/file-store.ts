@@ -4,7 +4,7 @@ import { readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { type ApiKey, ApiKeyFile } from '../../contracts/src/api/api-key.ts';
 import { SCHEMA_VERSION } from '../../contracts/src/schema-version.ts';
-import { UserError } from '../../contracts/src/user-error.ts';
+import { codeOf, UserError } from '../../contracts/src/user-error.ts';
 import { waitForLock } from '../registry/stores/process-lock.ts';
 import type { KeyStore } from './store.ts';
 
@@ -40,7 +40,7 @@ export async function readKeyFile(file: string): Promise<ApiKey[] | undefined> {
   try {
     text = await readFile(file, 'utf8');
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
+    if (codeOf(error) === 'ENOENT') return undefined;
     throw error;
   }
   const parsed = ApiKeyFile.safeParse(parseJson(text));

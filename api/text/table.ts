@@ -79,14 +79,15 @@ function openParts(table: QuantizedTable, parts: FilePart[]): Rows {
   return { ...rowsOf(width, { parts: held, each: (parts[0]?.to ?? 0) / width, scales }), need };
 }
 
-interface Held {
+/** Values and scales of a table, as far as they were read. */
+interface ReadRows {
   /** Values of `each` rows and the next ones; undefined where they were not read. */
   parts: (Int8Array | undefined)[];
   each: number;
   scales: Float32Array;
 }
 
-function rowsOf(width: number, { parts, each, scales }: Held): Pick<Rows, 'addRow' | 'width'> {
+function rowsOf(width: number, { parts, each, scales }: ReadRows): Pick<Rows, 'addRow' | 'width'> {
   return {
     width,
     addRow(id, target, { at = 0 } = {}) {

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { type AddressInfo, createServer as createSocket, type Server as SocketServer } from 'node:net';
 import type { ListeningLine } from '../src/events.ts';
-import { reasonOf, UserError } from '../src/user-error.ts';
+import { codeOf, reasonOf, UserError } from '../src/user-error.ts';
 import { whenOrphaned } from './lifetime.ts';
 
 /** No other machine reaches these servers. */
@@ -23,7 +23,7 @@ async function listenAt(server: SocketServer, port: number): Promise<void> {
   try {
     await once(server, 'listening');
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
+    const code = codeOf(error);
     const reason = code === 'EADDRINUSE' ? 'is taken' : `cannot be used (${code})`;
     throw new UserError(`port ${port} ${reason}; choose another by the variable PORT, such as PORT=8788`);
   }

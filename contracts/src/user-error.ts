@@ -14,6 +14,11 @@ export function reasonOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
+/** The code of an error of the system or of Node, such as `ENOENT`; undefined where it has none. */
+export function codeOf(error: unknown): string | undefined {
+  return error instanceof Error && 'code' in error ? String(error.code) : undefined;
+}
+
 /**
  * Insertions, deletions, replacements and swaps of neighbours that lead from one to the other (optimal string alignment);
  * more than `limit` is one more.

@@ -1,6 +1,7 @@
 // Writes generated files that are not as they should be, or only names them.
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
+import { codeOf } from '../src/user-error.ts';
 
 const ROOT = resolve(import.meta.dirname, '..', '..');
 
@@ -28,7 +29,7 @@ function read(file: string): string | undefined {
   try {
     return readFileSync(file, 'utf8');
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
+    if (codeOf(error) === 'ENOENT') return undefined;
     throw error;
   }
 }

@@ -1,5 +1,5 @@
 // LanceDB as a folder or a place in S3: one table.
-import { UserError } from '../../../contracts/src/user-error.ts';
+import { codeOf, UserError } from '../../../contracts/src/user-error.ts';
 import { fromFloat32Bytes } from '../../core/vectors/vectors.ts';
 import { type Database, otherSpace } from './database.ts';
 import type { Kind, NamedVector } from './vectors.ts';
@@ -52,7 +52,7 @@ async function connect(place: string): Promise<Connection> {
   try {
     library = await import(PACKAGE);
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ERR_MODULE_NOT_FOUND') {
+    if (codeOf(error) === 'ERR_MODULE_NOT_FOUND') {
       throw new UserError(`LanceDB's library is not installed: npm install --no-save ${PACKAGE}@${VERSION}`);
     }
     throw error;

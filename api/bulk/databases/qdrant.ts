@@ -21,7 +21,8 @@ export function uuidOf(name: string): string {
 interface Collection {
   config: { params: { vectors: { size?: number; distance?: string } } };
 }
-interface Held {
+/** A page of what the collection holds. */
+interface Scrolled {
   points: { payload: { space_id?: string } }[];
 }
 
@@ -34,7 +35,7 @@ export const qdrant: Database = {
     if (there === undefined) await ask('PUT', '', { vectors: { size: kind.dimensions, distance: 'Cosine' } });
     else {
       const scroll = { limit: 1, with_payload: true };
-      refuseOther(there, await ask<Held>('POST', '/points/scroll', scroll), { table: at.table, kind });
+      refuseOther(there, await ask<Scrolled>('POST', '/points/scroll', scroll), { table: at.table, kind });
     }
     return {
       async write(vectors) {
@@ -69,7 +70,7 @@ function openCollection({ place, table, key }: TableAt) {
 
 function refuseOther(
   { config }: Collection,
-  held: Held | undefined,
+  found: Scrolled | undefined,
   { table, kind }: { table: string; kind: Kind },
 ): void {
   const { size, distance } = config.params.vectors;
@@ -78,7 +79,7 @@ function refuseOther(
       `collection ${table} has vectors of ${size} and ${distance}, not of ${kind.dimensions} and Cosine: choose --table`,
     );
   }
-  const space = held?.points[0]?.payload.space_id;
+  const space = found?.points[0]?.payload.space_id;
   if (space !== undefined && space !== kind.space_id) throw otherSpace(table, space, kind);
 }
 

@@ -3,7 +3,7 @@
 import { LIMITS } from '../../../contracts/src/api/limits.ts';
 import { BULK_LIMITS } from '../../../contracts/src/bulk/job.ts';
 import type { BulkLine } from '../../../contracts/src/bulk/lines.ts';
-import { reasonOf } from '../../../contracts/src/user-error.ts';
+import { codeOf, reasonOf } from '../../../contracts/src/user-error.ts';
 import { CoreError } from '../../core/errors.ts';
 import type { ImagePart, Part, TextPart } from '../../core/items/items.ts';
 import type { ObjectBody, StoredObject } from '../../registry/store.ts';
@@ -132,7 +132,7 @@ function inTar({ size, stream }: ObjectBody, tar: string): VideoFile['video'] {
 
 /** A tar that ends early keeps the items that came before. */
 function damaged(tar: string, error: unknown): CoreError {
-  const code = error instanceof Error && 'code' in error ? String(error.code) : undefined;
+  const code = codeOf(error);
   // Of the file system or the network, and not of the archive: a rerun may succeed.
   if (code !== undefined && /^E[A-Z]+$/.test(code)) throw error;
   const reason = reasonOf(error);

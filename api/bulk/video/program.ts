@@ -1,6 +1,7 @@
 // ffmpeg and ffprobe as programs of their own: a decoder that crashes or hangs costs its video alone, and it is given neither keys nor other files.
 import { type ChildProcess, spawn } from 'node:child_process';
 import type { Readable } from 'node:stream';
+import { codeOf } from '../../../contracts/src/user-error.ts';
 import { CoreError } from '../../core/errors.ts';
 
 export interface VideoPrograms {
@@ -77,7 +78,7 @@ function started(child: ChildProcess): Promise<void> {
   return new Promise((resolve, reject) => {
     child.once('spawn', resolve);
     child.on('error', (error) => {
-      const isMissing = 'code' in error && error.code === 'ENOENT';
+      const isMissing = codeOf(error) === 'ENOENT';
       reject(isMissing ? new CoreError('not_configured', MISSING) : error);
     });
   });

@@ -1,4 +1,5 @@
 // Errors of the clients of AWS as sentences that say what to do, where there is something that a person can do.
+import { codeOf } from '../../../contracts/src/user-error.ts';
 import { RegistryError } from '../errors.ts';
 
 /** Runs a call of a client; `what` names what was asked for. Errors that a user cannot fix stay what they are. */
@@ -15,7 +16,7 @@ const OFFLINE = ['ECONNREFUSED', 'ECONNRESET', 'ENOTFOUND', 'EAI_AGAIN', 'ETIMED
 
 function sentenceFor(error: Error, what: string): string | undefined {
   const { name, message } = error;
-  const code = 'code' in error ? String(error.code) : '';
+  const code = codeOf(error) ?? '';
   if (message === 'Region is missing') return 'no AWS region is set: set AWS_REGION, or a region in the profile';
   if (name === 'CredentialsProviderError')
     return `no AWS credentials were found: set AWS_PROFILE, or sign in first (${message})`;
@@ -40,7 +41,7 @@ export function isTransient(error: unknown): boolean {
 }
 
 function isUnreached(error: Error): boolean {
-  return error.name === 'TimeoutError' || ('code' in error && OFFLINE.includes(String(error.code)));
+  return error.name === 'TimeoutError' || OFFLINE.includes(codeOf(error) ?? '');
 }
 
 /** HTTP status of a service's answer; undefined where none came. */

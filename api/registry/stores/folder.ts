@@ -5,6 +5,7 @@ import { link, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'nod
 import { dirname, join, relative, sep } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import { codeOf } from '../../../contracts/src/user-error.ts';
 import { type ObjectBody, type ObjectStore, type StoredObject, storedObject } from '../store.ts';
 import { digestOfStream } from './hash.ts';
 import { waitForLock } from './process-lock.ts';
@@ -80,7 +81,7 @@ async function linkIfAbsent(temporary: string, file: string): Promise<boolean> {
     await link(temporary, file);
     return true;
   } catch (error) {
-    if (isCode(error, 'EEXIST')) return false;
+    if (codeOf(error) === 'EEXIST') return false;
     throw error;
   }
 }
@@ -109,11 +110,7 @@ async function statOf(path: string): Promise<Stats | undefined> {
   try {
     return await stat(path);
   } catch (error) {
-    if (isCode(error, 'ENOENT')) return undefined;
+    if (codeOf(error) === 'ENOENT') return undefined;
     throw error;
   }
-}
-
-function isCode(error: unknown, code: string): boolean {
-  return error instanceof Error && 'code' in error && error.code === code;
 }

@@ -4,6 +4,7 @@ import { linkSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } f
 import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import * as z from 'zod';
+import { codeOf } from '../../../contracts/src/user-error.ts';
 
 /** A process and when it started (clock ticks after boot, Linux): a number that was given out again does not match. */
 const ProcessMark = z.strictObject({ pid: z.int().positive(), started: z.string().nullable() });
@@ -35,7 +36,7 @@ export function tryLock(file: string, roles: Roles): ProcessLock | LockHolder {
   const marks = new Map(Object.entries(roles).map(([role, pid]) => [role, pid === undefined ? null : markOf(pid)]));
   const document = (): string => JSON.stringify({ host: hostname(), ...Object.fromEntries(marks) });
   while (!createFile(file, document())) {
-    const found = look(file);
+    const found = stateOf(file);
     const holder = found === 'stale' ? removeStale(file) : found;
     if (holder !== 'gone') return holder;
   }
@@ -85,7 +86,7 @@ function createFile(file: string, document: string): boolean {
     linkSync(temporary, file);
     return true;
   } catch (error) {
-    if (isCode(error, 'EEXIST')) return false;
+    if (codeOf(error) === 'EEXIST') return false;
     throw error;
   } finally {
     rmSync(temporary, { force: true });
@@ -93,15 +94,15 @@ function createFile(file: string, document: string): boolean {
 }
 
 /**
- * Removes the lock of processes that are gone, or tells who holds it. One process at a time does: what it finds stale nobody
- * else removes or replaces meanwhile, so that it never takes a lock away from a process that has just got it.
+ * Removes the lock of processes that are gone, or tells who holds it. One process at a time does: no other
+ * removes or replaces meanwhile what it finds stale, so that it never takes a lock away from a process that has just got it.
  */
 function removeStale(file: string): LockHolder | 'gone' {
   const guard = tryLock(guardOf(file), { owner: process.pid });
   // Another process is about to take the lock over.
   if (isHolder(guard)) return guard;
   try {
-    const found = look(file);
+    const found = stateOf(file);
     if (found !== 'stale') return found;
     rmSync(file, { recursive: true, force: true });
     return 'gone';
@@ -111,7 +112,7 @@ function removeStale(file: string): LockHolder | 'gone' {
 }
 
 /** Who holds the lock, or that every process named is gone or the file unreadable, or that there is none. */
-function look(file: string): LockHolder | 'stale' | 'gone' {
+function stateOf(file: string): LockHolder | 'stale' | 'gone' {
   const lock = readLock(file);
   if (typeof lock === 'string') return lock;
   const { host, ...marks } = lock;
@@ -126,9 +127,9 @@ function readLock(file: string): LockFile | 'stale' | 'gone' {
   try {
     return LockFile.safeParse(JSON.parse(readFileSync(file, 'utf8'))).data ?? 'stale';
   } catch (error) {
-    if (isCode(error, 'ENOENT')) return 'gone';
+    if (codeOf(error) === 'ENOENT') return 'gone';
     // A folder of that name is the lock of an earlier version.
-    if (error instanceof SyntaxError || isCode(error, 'EISDIR')) return 'stale';
+    if (error instanceof SyntaxError || codeOf(error) === 'EISDIR') return 'stale';
     throw error;
   }
 }
@@ -138,7 +139,7 @@ function isAlive(mark: ProcessMark): boolean {
     process.kill(mark.pid, 0);
   } catch (error) {
     // EPERM: it exists and belongs to another user.
-    if (!isCode(error, 'EPERM')) return false;
+    if (codeOf(error) !== 'EPERM') return false;
   }
   const { started } = markOf(mark.pid);
   return mark.started === null || started === null || started === mark.started;
@@ -169,8 +170,4 @@ function guardOf(file: string): string {
 
 function temporaryOf(file: string): string {
   return `${file}.${randomUUID()}.tmp`;
-}
-
-function isCode(error: unknown, code: string): boolean {
-  return error instanceof Error && 'code' in error && error.code === code;
 }

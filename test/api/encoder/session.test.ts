@@ -7,6 +7,7 @@ import { expect, test } from 'vitest';
 import { fixOnePicture } from '../../../api/encoder/one-picture.ts';
 import { openSession, readManifest } from '../../../api/encoder/session.ts';
 import { sha256Of } from '../../../api/registry/stores/hash.ts';
+import { UserError } from '../../../contracts/src/user-error.ts';
 import { trainerPython } from '../../support/python.ts';
 import { TINY_SIZE, writeTinyImageModel } from '../../support/tiny-image-model.ts';
 
@@ -92,3 +93,15 @@ test.skipIf(CUDA)(
     await expect(opening).rejects.toThrow(/Cuda/);
   },
 );
+
+test.each([
+  ['is cut off', '{"schema_version": 1, "na', /^.*manifest\.json is not JSON: /],
+  ['is of another document', '{"schema_version": 1}', /^.*manifest\.json breaks the contract at name: /],
+])('a manifest that %s is refused in a sentence that names it', async (_, text, sentence) => {
+  const { folder } = writeTinyImageModel();
+  writeFileSync(join(folder, 'manifest.json'), text);
+  const refused = await readManifest(folder).catch((error: unknown) => error);
+  expect(refused).toBeInstanceOf(UserError);
+  expect((refused as Error).message).toMatch(sentence);
+  expect((refused as Error).message).not.toContain('\n');
+});

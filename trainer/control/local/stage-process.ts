@@ -5,6 +5,7 @@ import { ENVARS } from '../../../contracts/src/envars.ts';
 import { EXIT } from '../../../contracts/src/exit-codes.ts';
 import type { StageName } from '../../../contracts/src/stages.ts';
 import type { ProgressLine } from '../../../contracts/src/training/job.ts';
+import { codeOf } from '../../../contracts/src/user-error.ts';
 import { parseProgress } from '../run/progress.ts';
 import { startModule } from './python-module.ts';
 
@@ -160,6 +161,6 @@ function killGroup(pid: number | undefined): void {
   try {
     process.kill(-pid, 'SIGKILL');
   } catch (error) {
-    if (!(error instanceof Error && 'code' in error && error.code === 'ESRCH')) throw error;
+    if (codeOf(error) !== 'ESRCH') throw error;
   }
 }

@@ -4,6 +4,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { basename, join, posix, resolve } from 'node:path';
 import { runCommand } from '../../../contracts/command/command-line.ts';
 import type { StageName } from '../../../contracts/src/stages.ts';
+import { codeOf } from '../../../contracts/src/user-error.ts';
 
 /** A source file by its path relative to `trainer/`, undefined where there is none. */
 export type ReadSource = (path: string) => string | undefined;
@@ -52,7 +53,7 @@ export function sourceReader(trainer: string): ReadSource {
     try {
       return readFileSync(join(trainer, path), 'utf8');
     } catch (error) {
-      if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
+      if (codeOf(error) === 'ENOENT') return undefined;
       throw error;
     }
   };

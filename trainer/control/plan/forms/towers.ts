@@ -92,7 +92,8 @@ function asksWhole(clip: NonNullable<Recipe['clip']>): boolean {
   return mixes || regularises || classifies;
 }
 
-interface Held {
+/** Weights in the memory of a machine that trains `clip`. */
+interface WeightsInMemory {
   /** Numbers of the image tower, those of them that train, and those of the text tower. */
   parameters: number;
   trained: number;
@@ -105,7 +106,7 @@ interface Held {
  * Of the machine: on each rank the weights as they are read, or the copy that a checkpoint is written from; where they are split,
  * on the first one also the whole tower that is written in the end.
  */
-function memoryOf({ parameters, trained, text, parts }: Held, { onMachine }: Facts): number {
+function memoryOf({ parameters, trained, text, parts }: WeightsInMemory, { onMachine }: Facts): number {
   const whole = parts > 1 ? WEIGHT * parameters : 0;
   return onMachine * (PROCESS + Math.max(WEIGHT * parameters, SAVED * (trained / parts + text))) + whole;
 }
