@@ -1,12 +1,13 @@
 // Lines that are requests, answered one by one as POST /v1/embeddings answers them: OpenAI's batches.
+
 import { BatchLine } from '../../contracts/src/api/doors/batches.ts';
 import type { BulkJob } from '../../contracts/src/bulk/job.ts';
+import { fieldOf } from '../../contracts/src/json.ts';
 import type { EmbedOutput } from '../core/embed.ts';
 import { listEmbeddings, ofOnlyItem, tokenUsage } from '../core/encode/list.ts';
 import { errorDocument } from '../core/error-document.ts';
 import { CoreError } from '../core/errors.ts';
 import { toItem } from '../core/items/content.ts';
-import { fieldOf } from '../core/validation/json.ts';
 import { parseRequest } from '../core/validation.ts';
 import { encodeEmbedding } from '../core/vectors/vectors.ts';
 import type { BulkEncoder } from './model.ts';

@@ -1,8 +1,10 @@
 // API keys in a file of this machine that only its owner may read; one writer at a time.
+
 import { randomUUID } from 'node:crypto';
 import { readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { type ApiKey, ApiKeyFile } from '../../contracts/src/api/api-key.ts';
+import { jsonIn } from '../../contracts/src/json.ts';
 import { SCHEMA_VERSION } from '../../contracts/src/schema-version.ts';
 import { codeOf, UserError } from '../../contracts/src/user-error.ts';
 import { waitForLock } from '../registry/stores/process-lock.ts';
@@ -43,7 +45,7 @@ export async function readKeyFile(file: string): Promise<ApiKey[] | undefined> {
     if (codeOf(error) === 'ENOENT') return undefined;
     throw error;
   }
-  const parsed = ApiKeyFile.safeParse(parseJson(text));
+  const parsed = ApiKeyFile.safeParse(jsonIn(text));
   if (parsed.success) return parsed.data.keys;
   const [issue] = parsed.error.issues;
   throw new UserError(`${file} is not a list of keys: ${issue?.path.join('.') || 'the file'}: ${issue?.message}`);
@@ -62,12 +64,4 @@ async function replace(file: string, document: ApiKeyFile): Promise<void> {
 
 export function inOrder(keys: readonly ApiKey[]): ApiKey[] {
   return [...keys].sort((one, other) => Date.parse(one.created_at) - Date.parse(other.created_at));
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }

@@ -1,8 +1,10 @@
 // Lines of JSON that one process prints and another one reads.
+
 import * as z from 'zod';
 import { ErrorCode } from './api/error.ts';
 import { DOORS } from './api/operation.ts';
 import { BulkDone, BulkEstimate } from './bulk/job.ts';
+import { jsonIn } from './json.ts';
 import { Digest } from './model/artefact.ts';
 
 const reason = z.string().describe('A sentence that says why.');
@@ -150,11 +152,5 @@ export type BulkEvent = z.infer<typeof BulkEvent>;
 
 /** The event of one line; undefined where the line is something else. */
 export function readEvent<T>(schema: z.ZodType<T>, line: string): T | undefined {
-  if (!line.startsWith('{')) return undefined;
-  try {
-    return schema.safeParse(JSON.parse(line)).data;
-  } catch (error) {
-    if (error instanceof SyntaxError) return undefined;
-    throw error;
-  }
+  return line.startsWith('{') ? schema.safeParse(jsonIn(line)).data : undefined;
 }

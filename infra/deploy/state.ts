@@ -1,7 +1,9 @@
 // Records in a file what a deployment has done: an interrupted one goes on with the step after the last that was finished.
+
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
+import { jsonIn } from '../../contracts/src/json.ts';
 import { UserError } from '../../contracts/src/user-error.ts';
 
 const Finished = z.strictObject({
@@ -32,7 +34,7 @@ const fileOf = (root: string, environment: string): string => join(stateFolder(r
 export function readState(root: string, environment: string): State | undefined {
   const file = fileOf(root, environment);
   if (!existsSync(file)) return undefined;
-  const parsed = State.safeParse(parseOrNothing(readFileSync(file, 'utf8')));
+  const parsed = State.safeParse(jsonIn(readFileSync(file, 'utf8')));
   if (parsed.success) return parsed.data;
   throw new UserError(`${file} is not a state of this version: delete it, and every step is looked at again`);
 }
@@ -46,12 +48,4 @@ export function writeState(root: string, state: State): void {
 
 export function removeState(root: string, environment: string): void {
   rmSync(fileOf(root, environment), { force: true });
-}
-
-function parseOrNothing(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }

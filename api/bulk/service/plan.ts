@@ -1,4 +1,5 @@
 // Cuts a bulk job into shards before anything is computed: lines of a size that is cheap to do again, each shard's in a file.
+
 import { BULK_LIMITS, type BulkJob, type BulkPlan } from '../../../contracts/src/bulk/job.ts';
 import { mostFrames } from '../../../contracts/src/bulk/video.ts';
 import { addWork, noWork, workIn } from '../../../contracts/src/bulk/work.ts';
@@ -8,12 +9,12 @@ import {
   chooseMachine,
   estimateBulk,
 } from '../../../contracts/src/cloud/bulk-estimate.ts';
+import { jsonIn } from '../../../contracts/src/json.ts';
 import { bulkFiles, FILES } from '../../../contracts/src/keys.ts';
 import { SCHEMA_VERSION } from '../../../contracts/src/schema-version.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
 import { CoreError } from '../../core/errors.ts';
 import { tierOfId } from '../../core/model.ts';
-import { jsonIn } from '../../core/validation/json.ts';
 import { encodeDocument, type ObjectStore } from '../../registry/store.ts';
 import type { JobFolder } from './folder.ts';
 import { isImageName, isVideoName } from './inputs.ts';

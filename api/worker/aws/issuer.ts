@@ -1,8 +1,9 @@
 // The Worker as an issuer of OpenID Connect: tokens that say who it is, signed with its own key, and the two documents by which AWS
 // checks them. https://openid.net/specs/openid-connect-discovery-1_0.html, RFC 7517 (keys), RFC 7519 (tokens)
+
 import * as z from 'zod';
+import { jsonIn } from '../../../contracts/src/json.ts';
 import { WORKER_TOKEN } from '../../../contracts/src/outputs.ts';
-import { jsonIn } from '../../core/validation/json.ts';
 import { once } from '../isolate/once.ts';
 
 const TOKEN_SECONDS = 300;

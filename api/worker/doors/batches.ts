@@ -1,10 +1,11 @@
 // OpenAI's files and batches: forms are read here, everything else is done by the service of bulk jobs.
+
 import type { BATCH_OPERATIONS } from '../../../contracts/src/api/doors/batches.ts';
 import type { UPLOAD_OPERATIONS } from '../../../contracts/src/api/doors/uploads.ts';
 import type { Scope } from '../../../contracts/src/api/operation.ts';
+import { fieldOf } from '../../../contracts/src/json.ts';
 import { FILES } from '../../../contracts/src/keys.ts';
 import { CoreError } from '../../core/errors.ts';
-import { fieldOf } from '../../core/validation/json.ts';
 import type { Call, Handler } from '../dependencies.ts';
 import { readForm, readJson } from '../http/body.ts';
 import type { FormField } from '../http/multipart.ts';

@@ -1,4 +1,5 @@
 // Reranking for clients of Cohere, Jina and Voyage, told apart by their own keys.
+
 import {
   CohereRerankRequest,
   type CohereRerankResponse,
@@ -7,10 +8,10 @@ import {
   type RerankResponse,
   type VoyageRerankResponse,
 } from '../../../contracts/src/api/doors/rerank.ts';
+import { fieldOf } from '../../../contracts/src/json.ts';
 import { CoreError } from '../../core/errors.ts';
 import type { Item } from '../../core/items/items.ts';
 import { type Ranked, type RerankOutput, rerank } from '../../core/rerank.ts';
-import { fieldOf } from '../../core/validation/json.ts';
 import { parseRequest } from '../../core/validation.ts';
 import type { Call, Handler } from '../dependencies.ts';
 import { readJson } from '../http/body.ts';

@@ -1,4 +1,5 @@
 // Text Embeddings Inference's and Hugging Face's bare bodies.
+
 import {
   type TEI_OPERATIONS,
   TeiEmbedRequest,
@@ -14,13 +15,13 @@ import {
   type ZeroShotResponse,
 } from '../../../contracts/src/api/doors/tei.ts';
 import type { Truncate } from '../../../contracts/src/api/embed.ts';
+import { fieldOf } from '../../../contracts/src/json.ts';
 import { classify } from '../../core/classify.ts';
 import { embed } from '../../core/embed.ts';
 import { readImageHeader } from '../../core/images/header.ts';
 import { choices, type Model, recommendedDimensions } from '../../core/model.ts';
 import { similarity } from '../../core/similarity/similarity.ts';
 import { tokenize } from '../../core/tokenize.ts';
-import { fieldOf } from '../../core/validation/json.ts';
 import { parseRequest } from '../../core/validation.ts';
 import { fromBase64, isBase64 } from '../../core/vectors/base64.ts';
 import { encodeEmbedding } from '../../core/vectors/vectors.ts';

@@ -1,9 +1,10 @@
 // Reads the image encoder's answer and trusts none of it: results are of the files that were sent, in their order, unit vectors.
+
 import { EncodeResponse, type EncodeResult } from '../../../contracts/src/api/encode.ts';
 import { ErrorBody } from '../../../contracts/src/api/error.ts';
+import { jsonIn } from '../../../contracts/src/json.ts';
 import type { EncodedFile, Space } from '../../core/embed.ts';
 import { CoreError } from '../../core/errors.ts';
-import { jsonIn } from '../../core/validation/json.ts';
 import { fromBase64, isBase64 } from '../../core/vectors/base64.ts';
 import { fromFloat32Bytes, isUnit } from '../../core/vectors/vectors.ts';
 

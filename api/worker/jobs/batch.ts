@@ -2,9 +2,9 @@
 
 import * as z from 'zod';
 import type { BulkMachineKind } from '../../../contracts/src/bulk/job.ts';
+import { jsonIn } from '../../../contracts/src/json.ts';
 import { reasonOf } from '../../../contracts/src/user-error.ts';
 import { CoreError } from '../../core/errors.ts';
-import { jsonIn } from '../../core/validation/json.ts';
 import { type AwsKeys, createSignedFetch } from '../aws/signed-fetch.ts';
 
 /** Where jobs for one kind of machine go. */

@@ -1,14 +1,15 @@
 // Answers a request of our own form: as a dry run where that is asked, as 304 where the client has the answer already,
 // and else by computing it.
+
 import type { Usage } from '../../../contracts/src/api/embed.ts';
 import type { OperationId } from '../../../contracts/src/api/operations.ts';
 import { DRY_RUN, type DryRunResponse } from '../../../contracts/src/api/tasks/dry-run.ts';
+import { fieldOf } from '../../../contracts/src/json.ts';
 import type { Engines } from '../../core/embed.ts';
 import { errorMember } from '../../core/error-document.ts';
 import { CoreError } from '../../core/errors.ts';
 import { chooseModel, type Model } from '../../core/model.ts';
 import { type Plan, type Planning, priceOf } from '../../core/plan.ts';
-import { fieldOf } from '../../core/validation/json.ts';
 import type { Call, Dependencies } from '../dependencies.ts';
 import { etagOf, isAny, isNamed } from '../http/etag.ts';
 import type { Reply } from '../http/reply.ts';

@@ -1,14 +1,15 @@
 // Pushes data under a recipe's name: files that are missing, then the index, and the pointer last. Lists what was pushed.
+
 import { encodeDocument, type ObjectStore } from '../../../api/registry/store.ts';
 import { DataIndex as DataIndexDocument } from '../../../contracts/src/data/data-index.ts';
 import type { DatasetPointer } from '../../../contracts/src/data/dataset.ts';
+import { jsonIn } from '../../../contracts/src/json.ts';
 import { dataPrefix, datasetKey, FILES, fileIn, listPrefix, recipeOfDataset } from '../../../contracts/src/keys.ts';
 import { SCHEMA_VERSION } from '../../../contracts/src/schema-version.ts';
 import type { TrainingRequest } from '../../../contracts/src/training/pipeline.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
 import type { DataIndex } from '../recipe/data-index.ts';
 import { newerData, readDataset, type StoredDataset } from '../run/dataset.ts';
-import { parseJson } from '../run/json.ts';
 import { findSubmitted } from '../run/stored-plan.ts';
 import { type Uploaded, type UploadProgress, uploadData } from './upload.ts';
 
@@ -95,7 +96,7 @@ export async function showDataset(name: string, store: ObjectStore): Promise<Sho
   }
   const { pointer } = dataset;
   const index = fileIn(dataPrefix(pointer.digest), FILES.dataIndex);
-  const { files } = DataIndexDocument.parse(parseJson((await (await store.get(index))?.text()) ?? ''));
+  const { files } = DataIndexDocument.parse(jsonIn((await (await store.get(index))?.text()) ?? ''));
   return { pointer, files, state: stateOf(dataset, await findSubmitted(name, store)) };
 }
 

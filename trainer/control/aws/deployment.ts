@@ -1,12 +1,13 @@
 // Reads the names of a deployment's queues, job definitions and buckets from the outputs that `npm run deploy` wrote.
+
 import { existsSync, globSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
 import { BASE_CLASSES, bySomeJobClasses, type JobClass } from '../../../contracts/src/job-classes.ts';
+import { jsonIn } from '../../../contracts/src/json.ts';
 import { CLOUD_OUTPUTS, jobDefinitionOutput, queueOutput } from '../../../contracts/src/outputs.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
 import type { Fleet } from '../plan/pipeline-plan.ts';
-import { parseJson } from '../run/json.ts';
 
 export interface Deployment extends Fleet {
   trainingBucket: string;
@@ -34,7 +35,7 @@ export function outputsFile(given: string | undefined, { root, cwd }: { root: st
 export function readDeployment(file: string): Deployment {
   const how = 'npm run deploy -- --environment NAME';
   if (!existsSync(file)) throw new UserError(`there is no ${file}: deploy first, with ${how}`);
-  const parsed = OutputsFile.safeParse(parseJson(readFileSync(file, 'utf8')));
+  const parsed = OutputsFile.safeParse(jsonIn(readFileSync(file, 'utf8')));
   if (!parsed.success) throw new UserError(`${file} is not an outputs file of cdk: write it again with ${how}`);
   const outputs = Object.assign({}, ...Object.values(parsed.data)) as Record<string, string>;
   const output = (name: string): string => {

@@ -131,7 +131,7 @@ function conclude({ job, folder, log }: LockedRun, end: StageEnd, emit: Emit): R
     return 'failed';
   }
   const after = readReport(folder);
-  const problem = after.status === 'finished' ? mismatch(job, after.report) : reasonOf(after);
+  const problem = after.status === 'finished' ? mismatch(job, after.report) : problemOf(after);
   if (after.status !== 'finished' || problem !== undefined) {
     const message = `exit 0, but ${problem}: a stage's last write has to be a report that keeps the contract`;
     emit({ event: 'failed', id, stage, exit_code: 0, signal: null, message, log, tail: end.tail });
@@ -147,6 +147,6 @@ function mismatch(job: TrainingJob, report: { id: string; stage: string }): stri
   return report.id === job.id ? undefined : `report.json is of job ${report.id}`;
 }
 
-function reasonOf(reading: Exclude<ReportReading, { status: 'finished' }>): string {
+function problemOf(reading: Exclude<ReportReading, { status: 'finished' }>): string {
   return reading.status === 'absent' ? 'there is no report.json' : reading.reason;
 }

@@ -1,10 +1,11 @@
 // The dataset of a recipe in the bucket: what its pointer names, and whether it is newer than the last submission.
+
 import type { ObjectStore } from '../../../api/registry/store.ts';
 import { DatasetPointer } from '../../../contracts/src/data/dataset.ts';
+import { jsonIn } from '../../../contracts/src/json.ts';
 import { datasetKey } from '../../../contracts/src/keys.ts';
 import type { TrainingRequest } from '../../../contracts/src/training/pipeline.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
-import { parseJson } from './json.ts';
 
 export interface StoredDataset {
   pointer: DatasetPointer;
@@ -16,7 +17,7 @@ export interface StoredDataset {
 export async function readDataset(name: string, store: ObjectStore): Promise<StoredDataset | undefined> {
   const object = await store.get(datasetKey(name));
   if (object === undefined) return undefined;
-  const parsed = DatasetPointer.safeParse(parseJson(await object.text()));
+  const parsed = DatasetPointer.safeParse(jsonIn(await object.text()));
   if (parsed.success) return { pointer: parsed.data, etag: object.etag };
   const [issue] = parsed.error.issues;
   throw new UserError(

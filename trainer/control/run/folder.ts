@@ -1,11 +1,12 @@
 // Reads run folders of this machine: whether a run is finished, and every finished one under a runs folder.
+
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { toFileUri } from '../../../api/registry/stores/file-uri.ts';
+import { jsonIn } from '../../../contracts/src/json.ts';
 import { FILES } from '../../../contracts/src/keys.ts';
 import { TrainingJob, type TrainingReport } from '../../../contracts/src/training/job.ts';
 import type { PastRun } from '../plan/estimate.ts';
-import { parseJson } from './json.ts';
 import { judgeReport, type ReportReading } from './report.ts';
 
 /** A report counts when it keeps the contract, says `succeeded`, and every artefact is there with the size it names. */
@@ -37,7 +38,7 @@ export function pastRuns(runs: string): PastRun[] {
       const folder = join(runs, recipe, name);
       const reading = readReport(folder);
       if (reading.status !== 'finished' || !existsSync(join(folder, FILES.job))) continue;
-      const job = TrainingJob.safeParse(parseJson(readFileSync(join(folder, FILES.job), 'utf8')));
+      const job = TrainingJob.safeParse(jsonIn(readFileSync(join(folder, FILES.job), 'utf8')));
       if (job.success) past.push({ job: job.data, report: reading.report });
     }
   }

@@ -1,6 +1,6 @@
 // Judges the report of a run, wherever the run is stored: finished, or the reason why not. Pure.
+import { jsonIn } from '../../../contracts/src/json.ts';
 import { TrainingReport } from '../../../contracts/src/training/job.ts';
-import { parseJson } from './json.ts';
 
 export type ReportReading =
   | { status: 'finished'; report: TrainingReport }
@@ -9,7 +9,7 @@ export type ReportReading =
 
 /** `sizeOf`: bytes of a file of the run by its relative path, wherever the run is stored. */
 export function judgeReport(text: string, sizeOf: (path: string) => number | undefined): ReportReading {
-  const document = parseJson(text);
+  const document = jsonIn(text);
   if (document === undefined) return { status: 'refused', reason: 'report.json is not JSON' };
   const result = TrainingReport.safeParse(document);
   if (!result.success) {

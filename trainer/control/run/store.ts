@@ -1,12 +1,12 @@
 // Reads and writes runs in an object store: which are finished, and what they took.
 
 import { encodeDocument, type ObjectStore } from '../../../api/registry/store.ts';
+import { jsonIn } from '../../../contracts/src/json.ts';
 import { FILES, fileIn, folderOf, jobKey, PREFIXES, recipeRuns } from '../../../contracts/src/keys.ts';
 import { SCHEMA_VERSION } from '../../../contracts/src/schema-version.ts';
 import { TrainingJob, type TrainingReport } from '../../../contracts/src/training/job.ts';
 import type { PastRun } from '../plan/estimate.ts';
 import type { PlannedJob } from '../plan/plan.ts';
-import { parseJson } from './json.ts';
 import { judgeReport } from './report.ts';
 
 /** Writes what a container has to do: its job in the bucket is all that it reads of the control plane. */
@@ -33,7 +33,7 @@ export async function readRuns(store: ObjectStore, recipe: string): Promise<Stor
       const report = await store.get(fileIn(folder, FILES.report));
       const reading = judgeReport((await report?.text()) ?? '', (path) => sizes.get(`${folder}/${path}`));
       if (reading.status !== 'finished') return undefined;
-      const job = TrainingJob.safeParse(parseJson((await (await store.get(fileIn(folder, FILES.job)))?.text()) ?? ''));
+      const job = TrainingJob.safeParse(jsonIn((await (await store.get(fileIn(folder, FILES.job)))?.text()) ?? ''));
       return { uri: `${store.uri}/${folder}`, report: reading.report, job: job.data };
     }),
   );

@@ -1,5 +1,7 @@
 // Plans a recipe against the runs of a bucket: the one plan of the submitting command, its status and the schedule.
+
 import type { ObjectStore } from '../../../api/registry/store.ts';
+import { jsonIn } from '../../../contracts/src/json.ts';
 import { dataPrefix, PREFIXES, requestKey } from '../../../contracts/src/keys.ts';
 import type { StageName } from '../../../contracts/src/stages.ts';
 import { TrainingRequest } from '../../../contracts/src/training/pipeline.ts';
@@ -8,7 +10,6 @@ import { UserError } from '../../../contracts/src/user-error.ts';
 import { type ArraySizes, arraySizes } from '../plan/array-size.ts';
 import { createPlan, type Plan } from '../plan/plan.ts';
 import { newerData, readDataset } from './dataset.ts';
-import { parseJson } from './json.ts';
 import type { StoredRuns } from './store.ts';
 
 export interface StoredPlanOptions {
@@ -72,7 +73,7 @@ export async function findRequest(name: string, store: ObjectStore): Promise<Tra
 export async function findSubmitted(name: string, store: ObjectStore): Promise<TrainingRequest | undefined> {
   const object = await store.get(requestKey(name));
   if (object === undefined) return undefined;
-  const parsed = TrainingRequest.safeParse(parseJson(await object.text()));
+  const parsed = TrainingRequest.safeParse(jsonIn(await object.text()));
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
   throw new UserError(
