@@ -123,7 +123,7 @@ const isLate = (picture: Read | CoreError | undefined): boolean =>
 /** Files of a call are decoded beside each other, and beside the runs of the call before. */
 function createImages(manifest: ModelManifest, { run, places, decode, batch }: Tower) {
   const preprocess = createPreprocess(manifest.image.preprocess);
-  // A decoded photo takes up to 64 MB: of all calls together only so many are held.
+  // A decoded photo takes up to 64 MB: of all calls together only `places` are held.
   const decoding = createGate(places);
   // Half a megabyte an image, taken again when its run is over: what waits to be collected would otherwise be most of the memory.
   const spare: Float32Array[] = [];

@@ -53,7 +53,7 @@ export type ImageEncoder = (
 
 export interface Engines {
   images: ImageEncoder;
-  /** Throws where the caller may not have so many images embedded, stored ones included. */
+  /** Throws where the caller may not have that many images embedded, stored ones included. */
   checkImages?: ((count: number) => void) | undefined;
   admit: Admit;
   /** Absent: everything is computed. */

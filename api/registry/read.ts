@@ -27,7 +27,7 @@ export interface ModelSource {
   packed?(): Promise<PackedModel>;
   /** `read` in chunks, of which each is good until the next is asked for; absent: it reads files as a whole. */
   chunks?(artefact: Artefact): AsyncIterable<Uint8Array>;
-  /** What a file consists of where it lies in parts that can be read by themselves, at least one; absent: it reads files as a whole. */
+  /** The parts of a file that is stored in parts which can be read by themselves, at least one; absent: it reads files as a whole. */
   parts?(artefact: Artefact): FilePart[];
   /** Releases what the source itself keeps in memory; nothing is read from it any more. */
   close?(): void;

@@ -32,7 +32,7 @@ export interface Tokenizer {
 /** A request's turn on the thread that it shares with others: its work is cut into blocks, and asks before each of them. */
 export interface Turn {
   /**
-   * Resolves when the next block may be computed, which is the work of so many tokens; a part of a text counts in part.
+   * Resolves when the next block may be computed, which is the work of that many tokens; a part of a text counts in part.
    * Others may go first. Rejects once the client has gone, so that nothing further is computed. It is cheap where
    * no other request is there: ask often, every few milliseconds.
    */

@@ -52,13 +52,13 @@ export function openTable(table: QuantizedTable, file: ArrayBuffer): Table {
   };
 }
 
-/** Rows of a table, each read with the first text that needs it where its file lies in parts of whole rows. */
+/** Rows of a table, each read with the first text that needs it where its file is stored in parts of whole rows. */
 export async function openRows(table: QuantizedTable, read: ReadArtefact): Promise<Rows> {
   const parts = partsOf(table, read);
   return parts ? openParts(table, parts) : openTable(table, await read(table.file));
 }
 
-/** Undefined where the file is one, or rows lie in two parts. */
+/** Undefined where the file is stored as one, or a row begins in one part and ends in the next. */
 export function partsOf({ file, width }: QuantizedTable, read: ReadArtefact): FilePart[] | undefined {
   const parts = read.parts?.(file) ?? [];
   return parts.length > 1 && parts.every(({ from }) => from % width === 0) ? parts : undefined;
@@ -102,7 +102,7 @@ function rowsOf(width: number, { parts, each, scales }: ReadRows): Pick<Rows, 'a
   };
 }
 
-/** Throws unless a file of so many bytes holds the table: its values, and behind them a scale for each row. */
+/** Throws unless a file of `found` bytes holds the table: its values, and behind them a scale for each row. */
 export function requireTableBytes({ rows, width }: QuantizedTable, found: number): void {
   const bytes = rows * width + rows * 4;
   if (found !== bytes) throw new Error(`a table of ${rows} x ${width} has ${bytes} bytes, not ${found}`);

@@ -103,7 +103,7 @@ export interface Call {
   params: Record<string, string>;
   deps: Dependencies;
   record: RequestRecord;
-  /** Throws where the caller may not have so many images embedded; absent: as many as a request may hold. */
+  /** Throws where the caller may not have that many images embedded; absent: as many as a request may hold. */
   checkImages?: ((count: number) => void) | undefined;
   /** What is left of the quota of the caller's key; absent: nothing is counted. */
   left?: Left | undefined;

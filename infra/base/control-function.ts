@@ -23,7 +23,7 @@ export interface ControlFunctionProps {
   memorySize?: number;
   /** @default - two minutes */
   timeout?: Duration;
-  /** Files of the repository that lie beside the bundle, which cannot hold them. */
+  /** Files of the repository that are put beside the bundle, which cannot hold them. */
   files?: readonly string[];
 }
 

@@ -10,7 +10,7 @@ echo ECS_CONTAINER_STOP_TIMEOUT=110s >> /etc/ecs/ecs.config
 /** Where the volume of a machine's own disks is, on the machine and in its containers. */
 export const SCRATCH = '/scratch';
 
-/** A machine whose disks cannot be joined uses the first one, and without any the folder lies on its root volume. */
+/** A machine whose disks cannot be joined uses the first one, and one without disks the folder on its root volume. */
 const SCRATCH_VOLUME = `#!/bin/bash
 mkdir -p ${SCRATCH}
 mapfile -t disks < <(lsblk --nodeps --noheadings --paths --output NAME,MODEL | awk '/Instance Storage/ {print $1}')

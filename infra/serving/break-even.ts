@@ -37,7 +37,7 @@ export interface BreakEven {
   gpu_usd_per_month: number;
   /** The most that its processors prepare for the GPU. */
   gpu_images_per_second: number;
-  /** From so many on the machine is cheaper; null: it cannot do that many, so that it never is. */
+  /** From this number on the machine is cheaper; null: it cannot do that many, so that it never is. */
   images_per_month: number | null;
   /** The same while it runs: what an hour of it has to do a second to be worth it. */
   images_per_second: number;

@@ -121,7 +121,7 @@ export class Storage extends Construct {
         removalPolicy,
       });
     this.trainerImages = images('TrainerImages', 1);
-    // The image for machines with a GPU lies beside the other: each deployment pushes both.
+    // The image for machines with a GPU is stored beside the other: each deployment pushes both.
     this.encoderImages = images('EncoderImages', hasGpuEncoder(settings) ? 2 : 1);
     this.imageBuilds = new ImageBuilds(this, 'ImageBuilds', {
       settings,

@@ -51,7 +51,7 @@ export function placeOptions(): PlaceOptions {
   return { r2: { endpoint, credentials } };
 }
 
-/** Where this machine has its programs; they may use so many threads (default all cores). */
+/** Where this machine has its programs, and how many threads they may use (default all cores). */
 export function videoPrograms(threads = availableParallelism()): VideoPrograms {
   return { path: process.env.PATH ?? '', threads };
 }

@@ -52,7 +52,7 @@ export function createJobs(options: ServiceOptions, files: FileService, states: 
         asked,
         async make(named) {
           checkMachine(asked.machine ?? null, options.runner.planning.machines);
-          // What is asked in full is refused at once; what lies in files is counted when the job is cut.
+          // What is asked in full is refused at once; what is in files is counted when the job is cut.
           const excess =
             asker.left && 'items' in asked.input ? excessOf(asker.left, workIn(asked.input.items)) : undefined;
           if (excess) throw excess;

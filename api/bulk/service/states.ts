@@ -31,7 +31,7 @@ export interface Runner {
 export interface ServiceOptions {
   store: ObjectStore;
   runner: Runner;
-  /** Places that an input of that owner may lie in. */
+  /** Places that an input of that owner may be in. */
   places(owner: Owner): string[];
   /** Places that its lines may name an image in, beside the folder of the lines. */
   sources(owner: Owner): string[];

@@ -11,7 +11,7 @@ export interface Deadline {
   pause(): void;
 }
 
-/** Kills a program that says nothing for so many seconds in which its reader waits for it. */
+/** Kills a program that says nothing for `seconds` while its reader waits for it. */
 export function deadlineOf(running: Pick<Running, 'kill'>, seconds: number): Deadline {
   let timer: NodeJS.Timeout | undefined;
   const deadline = {

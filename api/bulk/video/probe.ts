@@ -15,7 +15,7 @@ export interface VideoFacts {
   seconds: number;
 }
 
-/** A decoder that says nothing for so long is ended. */
+/** A decoder that says nothing for this long is ended. */
 const SILENT_SECONDS = 60;
 /** As many as the longest video has at 240 frames a second. */
 const MOST_PACKETS = VIDEO_LIMITS.seconds * 240;

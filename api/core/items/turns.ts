@@ -6,10 +6,10 @@ import type { Admit } from '../work.ts';
 import { type Place, type PlacedItem, type PlacedPart, placeParts } from './items.ts';
 import { type ReadImage, type ReadText, readPart, type TextReader } from './read.ts';
 
-/** Requests of so few characters are read at once. */
+/** Requests of at most this many characters are read at once. */
 const SHORT = 8_192;
 const SLICE = 1_024;
-/** A text that is not ASCII takes so many times as long. */
+/** A text that is not ASCII takes this many times as long. */
 const SLOW = 30;
 
 export type ReadPart = { place: Place } & (ReadText | ReadImage);

@@ -111,7 +111,7 @@ async function* chunksOf(response: Response, expected: number): AsyncGenerator<U
   }
 }
 
-/** workerd's own, which waits until so many bytes are there. */
+/** workerd's own reader, which can wait until a buffer is full. */
 function patientReaderOf({ body }: Response): ReadableStreamBYOBReader | undefined {
   const isWorkerd = 'ReadableStreamBYOBReader' in globalThis && 'readAtLeast' in ReadableStreamBYOBReader.prototype;
   return isWorkerd ? body?.getReader({ mode: 'byob' }) : undefined;

@@ -61,7 +61,7 @@ export const RESERVED = 1024;
 export function createPlan() {
   let end = RESERVED;
   return {
-    /** The address of so many bytes. */
+    /** Reserves that many bytes, and answers their address. */
     place(bytes: number): number {
       const start = end;
       end = Math.ceil((start + bytes) / ALIGNMENT) * ALIGNMENT;

@@ -37,7 +37,7 @@ export async function openRowSums(
   const ids = new Uint32Array(memory.buffer, numbers, IDS);
   const [sumAt, vectorAt] = [sum / 4, vector / 4];
   const result = projection ? floats.subarray(vectorAt, vectorAt + output) : floats.subarray(sumAt, sumAt + width);
-  /** The file as it is: scales lie behind values. */
+  /** The file as it is stored: values, and scales behind them. */
   async function load(of: QuantizedTable, at: number): Promise<void> {
     const whole = async () => {
       const bytes = await read(of.file);

@@ -164,7 +164,7 @@ function chunksOf(rows: number): Chunk[] {
   });
 }
 
-/** Texts in their order, as many together as fit a chunk; a longer one is alone. `rowsOf`: how many a text of so many tokens has. */
+/** Texts in their order, as many together as fit a chunk; a longer one is alone. `rowsOf`: how many a text of N tokens has. */
 export function* groupsOf(inputs: readonly TokenIds[], rowsOf: (tokens: number) => number): Generator<Group> {
   let texts: TokenIds[] = [];
   let starts = [0];

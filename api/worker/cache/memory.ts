@@ -1,4 +1,4 @@
-// Vectors in the isolate's memory, up to so many bytes; what was not used for the longest time goes first.
+// Vectors in the isolate's memory, up to a number of bytes; what was not used for the longest time goes first.
 import type { Stored } from './stored.ts';
 
 /** What an entry takes beside its numbers: the key, the map's slot, the array's own object. */

@@ -1,6 +1,6 @@
 // Remembers the state of the image encoder between requests of an isolate: whether it answers, and how many second tries are left.
 
-/** After so many failures in a row nothing is sent for a while. */
+/** After this many failures in a row nothing is sent for a while. */
 const FAILURES = 5;
 const OPEN_MS = 5_000;
 const MOST_OPEN_MS = 60_000;

@@ -13,7 +13,7 @@ import { sleep } from '../isolate/lease.ts';
 import { type Answer, readAnswer, unavailable } from './answer.ts';
 import { type Breaker, createBreaker, createRetryBudget, type RetryBudget } from './breaker.ts';
 
-/** Files share a call up to this many bytes and so many images as a call has; calls of a request run beside each other. */
+/** Files share a call up to this many bytes and CALL_IMAGES images; the calls of a request run beside each other, CALLS at a time. */
 const CALL_BYTES = 3_000_000;
 const CALLS = 3;
 /** A second try comes at a random time within this, so that those of many requests do not come together. */

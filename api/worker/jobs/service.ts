@@ -43,7 +43,7 @@ export function createBatchService({ store, batch, current, background }: BatchS
   return createBulkService({ store, runner, places, sources, current, onEnd });
 }
 
-/** A prefix of the store as a store of its own: inputs of these jobs lie nowhere else. */
+/** A prefix of the store as a store of its own: inputs of these jobs are nowhere else. */
 function below(store: ObjectStore, uri: string): ObjectStore {
   if (!isBelow(uri, store.uri)) throw new TypeError(`${uri} is not in ${store.uri}`);
   const root = uri === store.uri ? '' : `${uri.slice(store.uri.length + 1)}/`;

@@ -78,7 +78,7 @@ function headerOfGguf(file: string): Tensor[] {
     return Array.from({ length: tensors }, () => {
       const name = reader.text();
       const shape = Array.from({ length: reader.small() }, () => reader.large()).reverse();
-      reader.skip(4 + 8); // its type, and where it lies
+      reader.skip(4 + 8); // its type, and its offset in the file
       return { name, shape };
     });
   } finally {

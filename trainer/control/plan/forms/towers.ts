@@ -181,7 +181,7 @@ export function ofInherit(config: NonNullable<Recipe['inherit']>, facts: Facts):
   const { features, counted } = facts;
   const pictures = target === 'clip_text' ? 0 : Math.min(MEASURED_IMAGES, counted?.images ?? MEASURED_IMAGES);
   const trained = features === undefined ? 0 : numbersOf({ ...adapter, embed_dim }, features);
-  // Features of every text that it learns from lie in memory, twice while sets are put together.
+  // Features of every text that it learns from are in memory, twice while sets are put together.
   const texts =
     target === 'clip_text'
       ? Math.min(counted?.captions ?? 0, MOST_TEXTS) + Math.min(counted?.groupCaptions ?? 0, MOST_TEXTS)
