@@ -51,6 +51,70 @@ def test_captions_of_one_image_in_several_rows_belong_together(tmp_path):
     assert said(tmp_path) == {"images/a.jpg": (["one", "two"], None, None)}
 
 
+@pytest.mark.parametrize(
+    ("name", "table", "written"),
+    [
+        ("captions.txt", "image,caption\na.jpg,one\na.jpg,two\n", "commas"),  # Flickr8k's, as it is passed on
+        ("Flickr8k.token.txt", "a.jpg#0\tone , and one\na.jpg#1\ttwo\n", "tabs"),  # Flickr8k's own
+        ("pairs.csv", "a.jpg;one\na.jpg;two\n", "semicolons"),
+    ],
+)
+def test_captions_in_one_text_file_with_the_images_in_a_folder_beside_it(tmp_path, name, table, written):
+    images(tmp_path, "Images/a.jpg")
+    (tmp_path / name).write_text(table)
+    found = read_items(tmp_path)
+    assert [(item.key, item.captions[-1], item.load()) for item in found.items] == [("a.jpg", "two", jpeg())]
+    assert f"images in {tmp_path / 'Images'} ({written}, UTF-8" in found.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("table", "sentence"),
+    [
+        (
+            "image,caption\na.jpg,a dog, running\n",
+            "line 2 has more cells than the 2 columns .*: 'running' is left over",
+        ),
+        ("a.jpg,a dog, running\n", "names of the columns into the first line"),
+        ('image,caption\na.jpg,"a dog\nb.jpg,a cat\n', "a double quote is never closed, before 'a dog'"),
+    ],
+)
+def test_a_table_that_would_lose_texts_or_rows_is_refused(tmp_path, table, sentence):
+    (tmp_path / "own.csv").write_text(table)
+    with pytest.raises(FormatError, match=sentence):
+        read_items(tmp_path / "own.csv")
+
+
+def test_empty_cells_at_the_end_of_a_row_and_long_data_uris_are_fine(tmp_path):
+    uri = "data:image/jpeg;base64," + "A" * 200_000
+    (tmp_path / "own.csv").write_text(f'image;caption\na.jpg;one;;\n"{uri}";"two\nlines"\n')
+    first, second = read_items(tmp_path / "own.csv").items
+    assert (first.key, first.captions, second.captions, len(second.load())) == (
+        "a.jpg",
+        ["one"],
+        ["two lines"],
+        150_000,
+    )
+
+
+def test_texts_of_windows_and_endings_in_capitals_are_read(tmp_path):
+    images(tmp_path / "a", "1.JPG", "2.jpg")
+    (tmp_path / "a" / "1.TXT").write_bytes("grüner Apfel\r\n".encode("cp1252"))
+    (tmp_path / "a" / "2.txt").write_bytes("\ufeffPäckchen\n".encode())
+    assert said(tmp_path / "a") == {"1.JPG": (["grüner Apfel"], None, None), "2.jpg": (["Päckchen"], None, None)}
+    (tmp_path / "own.jsonl").write_bytes('{"image": "1.jpg", "caption": "grün\u2028blau"}\n'.encode())
+    assert said(tmp_path / "own.jsonl")["1.jpg"][0] == ["grün blau"]
+    (tmp_path / "own.jsonl").write_bytes('{"image": "1.jpg", "caption": "grün"}\n'.encode("cp1252"))
+    assert said(tmp_path / "own.jsonl")["1.jpg"][0] == ["grün"]
+
+
+def test_linked_folders_are_read_and_links_in_a_circle_end(tmp_path):
+    images(tmp_path, "pool/1.jpg", "own/Pear/2.jpg", "own/.cache/3.jpg", "own/._4.jpg")
+    (tmp_path / "own" / "Apple").symlink_to(tmp_path / "pool", target_is_directory=True)
+    (tmp_path / "own" / "Pear" / "loop").symlink_to("..", target_is_directory=True)
+    (tmp_path / "own" / "itself").symlink_to("itself")
+    assert said(tmp_path / "own") == {"Apple/1.jpg": ([], "Apple", None), "Pear/2.jpg": ([], "Pear", None)}
+
+
 def test_columns_can_be_named_and_a_wrong_name_lists_those_there_are(tmp_path):
     (tmp_path / "own.tsv").write_text("bild\ttext de\tart\na.jpg\tein Apfel\tobst\n")
     with pytest.raises(FormatError, match="has no column that looks like the name of an image file; it has 'bild'"):

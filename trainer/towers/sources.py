@@ -18,6 +18,7 @@ from towers.formats.archives import member_bytes, tar_members
 from towers.formats.classes import ClassTable, read_classes
 from towers.formats.details import Details, checked_details, joined_details, raw_details
 from towers.formats.item import Columns, Found
+from towers.formats.places import captions_beside, files_below
 from towers.formats.table import read_items
 from towers.formats.tables import csv_rows
 
@@ -181,16 +182,14 @@ def tar_bytes(path: Path, member) -> bytes:
 def read_folder(path: Path, _source: Source) -> Iterator[Sample]:
     """Every image below a folder with the text file of the same stem beside it, one caption per line."""
     for image in folder_images(path):
-        text = image.with_suffix(".txt")
-        captions = text.read_text(encoding="utf-8").splitlines() if text.exists() else []
         key = "_".join(image.relative_to(path).with_suffix("").parts)
-        yield Sample(key, image.read_bytes, [line for line in captions if line.strip()])
+        yield Sample(key, image.read_bytes, captions_beside(image))
 
 
 @lru_cache(maxsize=1)
 def folder_images(path: Path) -> list[Path]:
     """The images below a folder, remembered for the parts of it that one process works on."""
-    return sorted(file for file in path.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES)
+    return [file for file in files_below(path) if file.suffix.lower() in IMAGE_SUFFIXES]
 
 
 @lru_cache(maxsize=1)

@@ -1,7 +1,16 @@
 // Digests of files, remembered between commands: a file of the size and time it had before is not read again.
 
 import { createHash } from 'node:crypto';
-import { createReadStream, mkdirSync, readdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
+import {
+  createReadStream,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  renameSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { basename, dirname, join, relative, sep } from 'node:path';
 import { z } from 'zod';
 import { toDigest } from '../../../api/registry/digest.ts';
@@ -78,11 +87,30 @@ export async function indexOfFolder(folder: string, options: DigestOptions): Pro
   return { digest: digestOfFiles(files), file: isFile ? basename(folder) : null, root, files };
 }
 
-/** Every file in a folder and the folders in it. */
+/** Every file in a folder and the folders in it. Links are followed; one that leads back to where it lies is not. */
 export function filesBelow(folder: string): string[] {
-  return readdirSync(folder, { recursive: true, withFileTypes: true })
-    .map((entry) => join(entry.parentPath, entry.name))
-    .filter((file) => statSync(file, { throwIfNoEntry: false })?.isFile() === true);
+  return filesOn(folder, [realpathSync(folder)]);
+}
+
+/** `way`: the folders that led here, as they are called without links. */
+function filesOn(folder: string, way: readonly string[]): string[] {
+  return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
+    const path = join(folder, entry.name);
+    const real = entry.isSymbolicLink() ? realPath(path) : join(way.at(-1) ?? folder, entry.name);
+    if (real === undefined) return [];
+    const kind = entry.isSymbolicLink() ? statSync(real) : entry;
+    if (kind.isDirectory()) return way.includes(real) ? [] : filesOn(path, [...way, real]);
+    return kind.isFile() ? [path] : [];
+  });
+}
+
+/** Undefined for a link to nothing, or to itself. */
+function realPath(link: string): string | undefined {
+  try {
+    return realpathSync(link);
+  } catch {
+    return undefined;
+  }
 }
 
 async function sha256Of(file: string): Promise<string> {

@@ -1,19 +1,19 @@
 """One JSON document about many images: COCO's annotations, Karpathy's splits, or a plain list of rows."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from towers.formats.item import Columns, FormatError, Found, Item, key_of, label_of, read_file, split_of, texts_of
+from towers.formats.places import decoded_text, folder_of
 from towers.formats.tables import from_rows
 
 
 def read_json(path: Path, columns: Columns) -> Found:
     """Whichever of them the document is."""
     try:
-        document = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        document = json.loads(decoded_text(path)[0])
+    except json.JSONDecodeError as error:
         raise FormatError(f"{path.name} is not JSON: {error}") from error
     rows = document.get("images") if isinstance(document, dict) else document
     if isinstance(document, dict) and isinstance(rows, list) and isinstance(document.get("annotations"), list):
@@ -66,24 +66,3 @@ def read_karpathy(path: Path, rows: list[dict[str, Any]]) -> Found:
 def loader(file: Path):
     """Reads the file when asked."""
     return lambda: read_file(file)
-
-
-def folder_of(path: Path, files: list[str]) -> Path:
-    """The folder near the document that holds most of some of its files; the document's own where none does."""
-    some = [file for file in files[:: max(1, len(files) // 20)] if file]
-
-    def holds(folder: Path) -> int:
-        return sum((folder / file).is_file() for file in some)
-
-    best = max(candidates(path.parent), key=holds)
-    return best if holds(best) else path.parent
-
-
-def candidates(start: Path) -> Iterator[Path]:
-    """Folders in which images usually are: beside the document, below it, or beside its folder."""
-    yield start
-    for folder in (start, start.parent):
-        yield from sorted(below for below in folder.iterdir() if below.is_dir())
-    images = start / "images"
-    if images.is_dir():
-        yield from sorted(below for below in images.iterdir() if below.is_dir())

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from towers.formats.item import FormatError, plain, texts_of
-from towers.formats.tables import csv_rows, decoded_text
+from towers.formats.places import decoded_text
+from towers.formats.tables import csv_rows
 
 NAMES = ["name", "class", "class_name", "label", "title"]
 DESCRIPTIONS = ["description", "descriptions", "gloss", "definition", "text"]

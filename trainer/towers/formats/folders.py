@@ -6,21 +6,26 @@ from pathlib import Path
 from towers.formats.annotations import loader, read_json
 from towers.formats.archives import read_tar
 from towers.formats.item import IMAGE_SUFFIXES, SPLITS, Columns, FormatError, Found, Item, key_of, split_of, texts_of
-from towers.formats.tables import merged, read_csv, read_jsonl, read_parquet
+from towers.formats.places import captions_beside, files_below, text_beside
+from towers.formats.tables import is_table_of_images, merged, read_csv, read_jsonl, read_parquet
 
 METADATA = ["metadata.jsonl", "metadata.csv", "metadata.parquet"]
 CLASS_FILES = {"classes.json", "classes.txt", "classes.csv", "classes.jsonl"}
-TABLES = {".csv": read_csv, ".tsv": read_csv, ".jsonl": read_jsonl, ".parquet": read_parquet, ".json": read_json}
+TABLES = {
+    ".csv": read_csv, ".tsv": read_csv, ".txt": read_csv, ".jsonl": read_jsonl, ".parquet": read_parquet,
+    ".json": read_json,
+}  # fmt: skip
 
 
 def read_folder(path: Path, columns: Columns) -> Found:
     """The first of these that fits: Hugging Face's metadata, one table, tar shards, .txt beside images, class folders."""
-    metadata = sorted(file for name in METADATA for file in path.rglob(name))
+    everything = files_below(path)
+    metadata = [file for file in everything if file.name in METADATA]
     if metadata:
         return joined("imagefolder", [read_metadata(file, path, columns) for file in metadata])
-    files = [file for file in sorted(path.iterdir()) if file.is_file() and not file.name.startswith(".")]
+    files = [file for file in everything if file.parent == path]
     shards = [file for file in files if file.name.endswith((".tar", ".tar.gz"))]
-    tables = [file for file in files if file.suffix.lower() in TABLES and file.name not in CLASS_FILES]
+    tables = [file for file in files if is_table(file)]
     if shards:
         return joined("tar", [read_tar(file, columns) for file in shards])
     if len(tables) > 1 and all(file.suffix == ".parquet" for file in tables):
@@ -30,15 +35,12 @@ def read_folder(path: Path, columns: Columns) -> Found:
         raise FormatError(f"{path} holds several tables ({names}): name the one to read instead of the folder")
     if tables:
         return TABLES[tables[0].suffix.lower()](tables[0], columns)
-    images = [
-        file for file in sorted(path.rglob("*"))
-        if file.suffix.lower() in IMAGE_SUFFIXES and not any(part.startswith(".") for part in file.relative_to(path).parts)
-    ]  # fmt: skip
+    images = [file for file in everything if file.suffix.lower() in IMAGE_SUFFIXES]
     if not images:
         raise FormatError(
             f"{path} holds no images and no table: nothing that ends in {', '.join(sorted(IMAGE_SUFFIXES))}"
         )
-    texts = sum(file.with_suffix(".txt").exists() for file in images)
+    texts = sum(text_beside(file) is not None for file in images)
     items = [item_of(file, path, classes=not texts) for file in images]
     if texts:
         return Found("folder", items, [f"{path}: captions from {texts} .txt files beside {len(images)} images"])
@@ -51,12 +53,18 @@ def read_folder(path: Path, columns: Columns) -> Found:
     return Found("class_folders", items, [f"{path}: {len(labels)} folders are the classes of {len(images)} images"])
 
 
+def is_table(file: Path) -> bool:
+    """A table on top of a folder; of files that end in .txt those whose first line speaks of images."""
+    if file.suffix.lower() == ".txt":
+        return is_table_of_images(file)
+    return file.suffix.lower() in TABLES and file.name not in CLASS_FILES
+
+
 def item_of(file: Path, root: Path, *, classes: bool) -> Item:
     """An image with the caption file beside it, or with the name of its folder as class."""
     folders = list(file.relative_to(root).parts[:-1])
     split = split_of(folders.pop(0)) if folders and folders[0].lower() in SPLITS else None
-    text = file.with_suffix(".txt")
-    captions = texts_of(text.read_text(encoding="utf-8-sig").splitlines()) if text.exists() else []
+    captions = texts_of(captions_beside(file))
     label = folders[-1] if classes and folders else None
     return Item(key_of(str(file.relative_to(root))), loader(file), captions, label, split)
 

@@ -4,6 +4,8 @@ import csv
 import gzip
 import io
 import json
+import re
+import zlib
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache, partial
@@ -13,6 +15,8 @@ from typing import Any
 
 from towers.formats.details import joined_details, raw_details
 from towers.formats.item import (
+    IMAGE_NAMES,
+    IMAGE_SUFFIXES,
     SPLIT_NAMES,
     Columns,
     FormatError,
@@ -25,13 +29,22 @@ from towers.formats.item import (
     split_of,
     texts_of,
 )
+from towers.formats.places import decoded_bytes, decoded_text, folder_of
 
 Row = Mapping[str, Any]
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+FIRST_BYTES = 4096  # hold the first line of a table
+PAIR = ["image", "caption"]
+# Flickr8k's own captions are such pairs, with the number of the caption behind the name of the image: `1.jpg#0`.
+NUMBERED = re.compile(r"#\d+$")
+ENDINGS = "|".join(suffix.removeprefix(".") for suffix in sorted(IMAGE_SUFFIXES))
+HEADLESS = re.compile(rf'\s*"?[^",;\t|]+\.(?:{ENDINGS})(?:#\d+)?"?\s*([,;\t|])', re.IGNORECASE)
+ADDRESS = re.compile(r"\s*(data:|\w+://)")
+csv.field_size_limit(1 << 30)  # a cell may hold an image as a data URI
 
 
 def read_csv(path: Path, columns: Columns) -> Found:
-    """A table with a header."""
+    """A table with a header, or pairs of image and caption without one."""
     rows, written = csv_rows(path)
     if not rows:
         raise FormatError(f"{path.name} has no rows below its header")
@@ -42,24 +55,54 @@ def read_csv(path: Path, columns: Columns) -> Found:
 def csv_rows(path: Path) -> tuple[list[dict[str, Any]], str]:
     """(rows by column, how the table is written).
 
-    Commas, semicolons, tabs or bars; UTF-8 with or without a byte-order mark, UTF-16, or Windows' Latin.
+    Commas, semicolons, tabs or bars; UTF-8 with or without a byte-order mark, UTF-16, or Windows' Latin. A first line that begins
+    with the name of an image is no header: its rows are pairs of image and caption.
     """
     text, encoding = decoded_text(path)
-    delimiter = max(DELIMITERS, key=outside_quotes(text.split("\n", 1)[0]).count)
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
-    rows = [{name.strip(): value for name, value in row.items() if name is not None} for row in reader]
-    return rows, f"{DELIMITERS[delimiter]}, {encoding}"
-
-
-def decoded_text(path: Path) -> tuple[str, str]:
-    """(text, name of its encoding)."""
-    data = path.read_bytes()
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return data.decode("utf-16"), "UTF-16"
+    header = first_line(text)
+    headless = HEADLESS.match(header)
+    delimiter = headless[1] if headless else max(DELIMITERS, key=outside_quotes(header).count)
+    reader = csv.DictReader(
+        io.StringIO(text, newline=""), PAIR if headless else None, delimiter=delimiter, skipinitialspace=True
+    )
+    rows = []
     try:
-        return data.decode("utf-8-sig"), "UTF-8"
-    except UnicodeDecodeError:
-        return data.decode("cp1252", errors="replace"), "Windows-1252"
+        for row in reader:
+            more = [cell for cell in row.pop(None, []) if cell.strip()]
+            if more:
+                raise FormatError(
+                    f"{path.name}, line {reader.line_num} has more cells than the {len(reader.fieldnames or [])} columns "
+                    f"({', '.join(reader.fieldnames or [])}): '{more[0].strip()}' is left over. Put texts that hold "
+                    f"{DELIMITERS[delimiter]} between double quotes"
+                    + (", and names of the columns into the first line" if headless else "")
+                )
+            rows.append({name.strip(): value for name, value in row.items()})
+    except csv.Error as error:
+        raise FormatError(f"{path.name}, line {reader.line_num} cannot be read as a table: {error}") from error
+    last = [value for value in rows[-1].values() if value] if rows else []
+    if last and "\n" in last[-1] and not text.rstrip().endswith('"'):
+        start = last[-1].splitlines()[0]
+        raise FormatError(
+            f"{path.name}: a double quote is never closed, before '{start}': the rows below it are one text"
+        )
+    if headless:
+        rows = [{**row, PAIR[0]: NUMBERED.sub("", row[PAIR[0]])} for row in rows]
+    return rows, f"{DELIMITERS[delimiter]}, {encoding}{', no header' if headless else ''}"
+
+
+def is_table_of_images(path: Path) -> bool:
+    """Whether the first line of a text file is the header of a table with images, or names one and says something about it."""
+    with path.open("rb") as file:
+        line = first_line(decoded_bytes(file.read(FIRST_BYTES))[0])
+    if HEADLESS.match(line):
+        return True
+    cells = next((line.split(delimiter) for delimiter in DELIMITERS if delimiter in line), [])
+    return bool({plain(cell) for cell in cells} & {plain(name) for name in IMAGE_NAMES})
+
+
+def first_line(text: str) -> str:
+    """What stands before the first line break of any kind."""
+    return next(iter(text.splitlines()), "")
 
 
 def outside_quotes(line: str) -> str:
@@ -70,18 +113,21 @@ def outside_quotes(line: str) -> str:
 def read_jsonl(path: Path, columns: Columns) -> Found:
     """JSON lines, also gzipped."""
     rows: list[Row] = []
-    is_gzip = path.suffix == ".gz"
-    with gzip.open(path, "rt", encoding="utf-8-sig") if is_gzip else path.open(encoding="utf-8-sig") as lines:
-        for number, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise FormatError(f"{path.name}, line {number} is not JSON: {error.msg}") from error
-            if not isinstance(row, dict):
-                raise FormatError(f"{path.name}, line {number} is not an object but {type(row).__name__}")
-            rows.append(row)
+    try:
+        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    except (OSError, EOFError, zlib.error) as error:
+        raise FormatError(f"{path.name} cannot be read: {error}") from error
+    # Not splitlines: a line of JSON may hold other line breaks of Unicode as they are.
+    for number, line in enumerate(decoded_bytes(data)[0].split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise FormatError(f"{path.name}, line {number} is not JSON: {error.msg}") from error
+        if not isinstance(row, dict):
+            raise FormatError(f"{path.name}, line {number} is not an object but {type(row).__name__}")
+        rows.append(row)
     return from_rows(path, rows, columns, "jsonl")
 
 
@@ -150,9 +196,13 @@ def from_rows(path: Path, rows: Sequence[Row], columns: Columns, kind: str) -> F
     names = list(dict.fromkeys(name for row in rows for name in row))
     chosen, sentence = guessed(path.name, names, columns)
     split_column = next((name for name in names if plain(name) in SPLIT_NAMES), None)
+    cells = [row.get(chosen.image or "") for row in rows]
+    folder = folder_of(path, [cell.strip() for cell in cells if isinstance(cell, str) and not ADDRESS.match(cell)])
+    if folder != path.parent:
+        sentence += f", images in {folder}"
     items: list[Item] = []
-    for number, row in enumerate(rows, 1):
-        key, load = named(number, path.parent, row.get(chosen.image or ""))
+    for number, (row, cell) in enumerate(zip(rows, cells, strict=True), 1):
+        key, load = named(number, folder, cell)
         captions = [text for name in chosen.captions or () for text in texts_of(row.get(name))]
         label = label_of(row.get(chosen.label)) if chosen.label is not None else None
         split = split_of(row.get(split_column)) if split_column is not None else None

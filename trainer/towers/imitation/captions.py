@@ -7,7 +7,8 @@ from pathlib import Path
 
 from towers.data import each_row
 from towers.formats.item import FormatError, texts_of
-from towers.formats.tables import csv_rows, decoded_text
+from towers.formats.places import decoded_text
+from towers.formats.tables import csv_rows
 
 TABLES = (".csv", ".tsv")
 JSON_LINES = (".jsonl", ".jsonl.gz", ".ndjson")

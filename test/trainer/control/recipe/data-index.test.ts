@@ -1,5 +1,5 @@
 // The data digest: exactly the files that a recipe reads, by content.
-import { mkdirSync, mkdtempSync, renameSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeEach, expect, it } from 'vitest';
@@ -108,6 +108,18 @@ it('covers whatever fine-tuning recognises, and the names of its classes', async
   expect(named).not.toBe(before);
   writeFileSync(join(root, 'shop/Apple/b.jpg'), 'b');
   expect(await digest()).not.toBe(named);
+});
+
+it('follows links to folders and ends where they go in a circle', async () => {
+  mkdirSync(join(root, 'own', 'pear'), { recursive: true });
+  mkdirSync(join(root, 'pool'));
+  writeFileSync(join(root, 'pool', 'a.jpg'), 'a');
+  symlinkSync('../pool', join(root, 'own', 'apple'));
+  symlinkSync('..', join(root, 'own', 'pear', 'loop'));
+  symlinkSync('itself', join(root, 'own', 'itself'));
+  recipe.prepare.pairs = [{ split: 'train', format: 'any', path: 'own' }];
+  const { files } = await indexData(recipe, root, { cache: join(root, 'cache.json') });
+  expect(files.map(({ path }) => path)).toEqual(['own/apple/a.jpg', 'plain.jsonl']);
 });
 
 it('covers the shards beside a table of labels, and captions in other languages', async () => {

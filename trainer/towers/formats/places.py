@@ -1,0 +1,78 @@
+"""Where a user's files are on the disk and what is written in them: folders, captions beside images, images near a table."""
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from towers.formats.item import FormatError
+
+
+def files_below(folder: Path) -> list[Path]:
+    """Every file below a folder but hidden ones, sorted. Links are followed; one that leads back to where it lies is not."""
+    return sorted(walked(folder, (os.path.realpath(folder),)))
+
+
+def walked(folder: Path, way: tuple[str, ...]) -> Iterator[Path]:
+    """The files of a folder and those below it; `way`: the folders that led here, as they are called without links."""
+    try:
+        entries = list(os.scandir(folder))
+    except OSError as error:
+        raise FormatError(f"the folder {folder} cannot be opened: {error.strerror}") from error
+    for entry in entries:
+        if entry.name.startswith("."):
+            continue
+        if os.path.isdir(entry.path):  # unlike the entry's own, no error for a link to itself
+            real = os.path.realpath(entry.path) if entry.is_symlink() else os.path.join(way[-1], entry.name)
+            if real not in way:
+                yield from walked(Path(entry.path), (*way, real))
+        elif os.path.isfile(entry.path):
+            yield Path(entry.path)
+
+
+def text_beside(image: Path) -> Path | None:
+    """The file with the captions of an image: of the same name, ending in .txt in either case."""
+    return next((file for ending in (".txt", ".TXT") if (file := image.with_suffix(ending)).is_file()), None)
+
+
+def captions_beside(image: Path) -> list[str]:
+    """The lines of that file that say something."""
+    text = text_beside(image)
+    return [] if text is None else [line for line in decoded_text(text)[0].splitlines() if line.strip()]
+
+
+def decoded_text(path: Path) -> tuple[str, str]:
+    """(text, name of its encoding)."""
+    return decoded_bytes(path.read_bytes())
+
+
+def decoded_bytes(data: bytes) -> tuple[str, str]:
+    """The same of what was read already."""
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return data.decode("utf-16"), "UTF-16"
+    try:
+        return data.decode("utf-8-sig"), "UTF-8"
+    except UnicodeDecodeError:
+        return data.decode("cp1252", errors="replace"), "Windows-1252"
+
+
+def folder_of(path: Path, files: Sequence[str]) -> Path:
+    """The folder near the document that holds most of some of its files; the document's own where none does."""
+    some = [file for file in files[:: max(1, len(files) // 20)] if file]
+
+    def holds(folder: Path) -> int:
+        return sum((folder / file).is_file() for file in some)
+
+    if some and holds(path.parent) == len(some):
+        return path.parent
+    best = max(candidates(path.parent), key=holds)
+    return best if holds(best) else path.parent
+
+
+def candidates(start: Path) -> Iterator[Path]:
+    """Folders in which images usually are: beside the document, below it, or beside its folder."""
+    yield start
+    for folder in (start, start.parent):
+        yield from sorted(below for below in folder.iterdir() if below.is_dir())
+    images = start / "images"
+    if images.is_dir():
+        yield from sorted(below for below in images.iterdir() if below.is_dir())
