@@ -199,6 +199,9 @@ def test_captions_are_measured_by_recall_both_ways(model, shop, tmp_path):
     assert "student.image_to_text_R@1.before" in metrics
 
 
+FOUR: dict[str, str | None] = {"a/1.png": "red", "a/2.png": "blue", "a/3.png": "green", "a/4.png": "black"}
+
+
 @pytest.mark.parametrize(
     ("files", "changes", "sentence"),
     [
@@ -206,6 +209,24 @@ def test_captions_are_measured_by_recall_both_ways(model, shop, tmp_path):
         ({"a/1.png": None, "a/2.png": None}, {}, "a/1.png: it is no image"),
         ({"0/1.png": "red", "1/2.png": "blue"}, {}, "which say nothing: name a file that says what they are"),
         ({"a/1.png": "red"}, {"classes": "classes.txt"}, "a/1.png: its class 'a' is not in the file of classes"),
+        (
+            dict.fromkeys(["a/1.png", "a/2.png"], "red"),
+            {},
+            "1 files are the same as others .* such as a/2.png and a/1.png",
+        ),
+        (FOUR, {}, "all 4 images are of one class, 'a', so that there is nothing to tell apart"),
+        (FOUR | {"b/5.png": "white"}, {"class_column": "x"}, "has no columns that --image-column"),
+        (
+            FOUR | {"b/5.png": "white"},
+            {"dev_path": "own"},
+            "nothing of it can be measured on. Left out: a/1.png: it is the same",
+        ),
+        (FOUR | {"b/5.png": "white"}, {"further_captions": "classes.txt"}, "not JSON lines of {key, captions}"),
+        (
+            FOUR | {"b/5.png": "white"},
+            {"further_captions": "of-others.jsonl"},
+            "Its rows are of 9.png; images are called like a/1.png",
+        ),
     ],
 )
 def test_what_cannot_be_learned_from_is_refused_with_what_to_do(tmp_path, files, changes, sentence):
@@ -217,8 +238,33 @@ def test_what_cannot_be_learned_from_is_refused_with_what_to_do(tmp_path, files,
         else:
             Image.new("RGB", (9, 9), colour).save(file)
     (tmp_path / "classes.txt").write_text("x\ny\n")
+    (tmp_path / "of-others.jsonl").write_text('{"key": "9.png", "captions": ["x"]}\n')
     with pytest.raises(FormatError, match=sentence):
         read_own(tmp_path, own("own", **changes), 1)
+
+
+def test_what_a_person_should_know_of_their_data_is_said(tmp_path):
+    """Names that mean the same, a file in two classes, what is left out by its kind, and that a few images measure little."""
+    for number, colour in enumerate(["red", "blue", "green", "black", "white"]):
+        for name in ("Golden-Apple", "golden apple", "Pear") if number < 2 else ("Golden-Apple",):
+            (tmp_path / "own" / name).mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (8 if name == "Pear" else 9, 9), colour).save(tmp_path / "own" / name / f"{number}.png")
+    (tmp_path / "own" / "Pear" / "twice.png").write_bytes((tmp_path / "own" / "Golden-Apple" / "4.png").read_bytes())
+    for number in range(8):
+        (tmp_path / "own" / "Pear" / f"x{number}.jpg").write_bytes(b"no image")
+    pictures = read_own(tmp_path, own("own", dev_share=0.2), 1)
+    assert pictures.summary() == [
+        f"{tmp_path / 'own'}: 3 folders are the classes of 18 images",
+        "2 files are the same as others and count once with them, such as golden apple/0.png and Golden-Apple/0.png",
+        "the classes 'Golden-Apple', 'golden apple' are one: their names mean the same",
+        "measured on 1 images chosen of every class, which are not learned from",
+        "7 images with 2 classes: 6 to learn from, 1 to measure on",
+        "classes by their images: Golden Apple (5), Pear (2)",
+        "1 images are few to measure on: one of them is 100 points of a figure",
+        "9 left out: Pear/twice.png: it is the same file as Golden-Apple/4.png, which is of the class Golden Apple; "
+        "Pear/x0.jpg: it is no image, or in a format that cannot be read (7 like it: Pear/x1.jpg, Pear/x2.jpg, Pear/x3.jpg, "
+        "Pear/x4.jpg, Pear/x5.jpg and 2 more)",
+    ]
 
 
 def test_equal_files_are_one_image_and_never_on_both_sides_of_the_split(tmp_path):

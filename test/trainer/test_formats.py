@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from towers.formats.classes import ClassTable, read_classes
-from towers.formats.item import Columns, FormatError
+from towers.formats.item import Columns, FormatError, NoBytesError
 from towers.formats.table import read_items
 
 
@@ -136,7 +136,7 @@ def test_json_lines_with_lists_and_data_uris(tmp_path):
     first, second = read_items(tmp_path / "own.jsonl").items
     assert first.load() == b"\xff\xd8\xff" and first.captions == ["one", "two"]
     assert second.split == "dev"
-    with pytest.raises(OSError, match="it is a web address"):
+    with pytest.raises(NoBytesError, match="it is a web address"):
         second.load()
     (tmp_path / "own.jsonl").write_text('{"image": "a.jpg", "text": "x"}\n{"image": \n')
     with pytest.raises(FormatError, match=r"own\.jsonl, line 2 is not JSON"):

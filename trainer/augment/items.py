@@ -66,8 +66,9 @@ def of_items(items: Sequence[Item]) -> list[Wanted]:
     """One for each class that labels name, and one for each image with captions. Test images are left alone."""
     items = [item for item in items if item.split != "test"]
     labels = sorted({item.label for item in items if item.label is not None})
-    names = {label: row.name for label, row in zip(labels, ClassTable(labels, None).classes, strict=True)}
-    classes = [Wanted("class", label, names[label]) for label in labels]
+    table = ClassTable(labels, None)
+    names = {label: row.name for row in table.classes for label in row.keys}
+    classes = [Wanted("class", row.keys[0], row.name) for row in table.classes]
     # A photograph of the development split must not lend its captions to training.
     captioned = [item for item in items if item.captions and item.split != "dev"]
     images = [

@@ -1,38 +1,26 @@
 """A user's images, checked and split: what can be used, what was left out and why, what is measured on."""
 
 import hashlib
-import io
 import json
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-
-from PIL import Image
+from typing import Any
 
 from contracts.types import AdaptConfig, OwnData
 from engine.run import Run
 from towers.data import read_rows
 from towers.formats.classes import Class, ClassTable, read_classes
-from towers.formats.item import Columns, FormatError, Item, texts_of
+from towers.formats.item import Columns, FormatError, texts_of
 from towers.formats.table import read_items
-from towers.preprocess import decode
+from towers.formats.usable import Checker, Picture, reasons
 
 LEAST_IMAGES = 4
 MOST_DEV = 1000  # images kept for measuring, however many there are
-SMALL = (64, 64)  # a JPEG is decoded to about this when it is only checked
-NAMED_SKIPS = 5
-
-
-@dataclass(frozen=True)
-class Picture:
-    """One usable image; `label` is the number of its class."""
-
-    key: str
-    load: Callable[[], bytes]
-    captions: list[str]
-    label: int | None
+FEW_DEV = 30  # below that a single image is several points
+NAMED_CLASSES = 6
 
 
 @dataclass(frozen=True)
@@ -57,12 +45,18 @@ class Pictures:
             *self.notes,
             f"{len(used)} images with {' and '.join(said)}: {len(self.train)} to learn from, {len(self.dev)} to measure on",
         ]
+        counts = Counter(self.classes[picture.label].name for picture in used if picture.label is not None)
+        if counts:
+            named = ", ".join(f"{name} ({count})" for name, count in counts.most_common(NAMED_CLASSES))
+            more = len(counts) - NAMED_CLASSES
+            fewest = f" and {more} more, the smallest {counts.most_common()[-1][0]} ({counts.most_common()[-1][1]})"
+            lines.append(f"classes by their images: {named}{fewest if more > 0 else ''}")
+        if len(self.dev) < FEW_DEV:
+            lines.append(
+                f"{len(self.dev)} images are few to measure on: one of them is {100 / len(self.dev):.0f} points of a figure"
+            )
         if self.skipped:
-            reasons = Counter(reason for _, reason in self.skipped)
-            named = "; ".join(f"{key}: {reason}" for key, reason in self.skipped[:NAMED_SKIPS])
-            more = len(self.skipped) - NAMED_SKIPS
-            kinds = f" and {more} more of {len(reasons)} kinds" if more > 0 else ""
-            lines.append(f"{len(self.skipped)} left out: {named}{kinds}")
+            lines.append(f"{len(self.skipped)} left out: {reasons(self.skipped)}")
         return lines
 
     def counts(self) -> dict[str, float]:
@@ -117,11 +111,18 @@ def read_own(root: Path, own: OwnData, seed: int, on_image: Callable[[int, int],
             check(item, split)
     pictures, stated = list(check.joined.values()), list(check.splits.values())
     if len(pictures) < LEAST_IMAGES:
-        reasons = "; ".join(f"{key}: {reason}" for key, reason in check.skipped[:NAMED_SKIPS])
         raise FormatError(
             f"{own['path']} holds {len(pictures)} usable images of {check.total}, at least {LEAST_IMAGES} are needed"
-            + (f". Left out: {reasons}" if reasons else "")
+            + (f". {check.equal_files()}" if check.equal else "")
+            + (f". Left out: {reasons(check.skipped)}" if check.skipped else "")
         )
+    if own["dev_path"] is not None and "dev" not in stated:
+        raise FormatError(f"{own['dev_path']}: nothing of it can be measured on. Left out: {reasons(check.skipped)}")
+    has_to_differ(pictures, table, own["path"])
+    if check.equal:
+        notes.append(check.equal_files())
+    for names in table.alike:
+        notes.append(f"the classes {', '.join(map(repr, names))} are one: their names mean the same")
     if any(split == "dev" for split in stated):
         is_dev = [split == "dev" for split in stated]
         notes.append("measured on the images that the data themselves keep for that")
@@ -134,71 +135,23 @@ def read_own(root: Path, own: OwnData, seed: int, on_image: Callable[[int, int],
     if not train or not dev:
         raise FormatError(f"{own['path']}: nothing is left to {'measure on' if train else 'learn from'}")
     if own["further_captions"] is not None:
-        train, described, note = with_further_captions(train, table, root / own["further_captions"])
+        train, described, note = with_further_captions(pictures, train, table, root / own["further_captions"])
         table.classes[:] = described
         notes.append(note)
     return Pictures(train, dev, table.classes, check.skipped, notes)
 
 
-class Checker:
-    """Looks at every image once: usable, the same as another, or left out with a reason."""
-
-    def __init__(self, table: ClassTable, on_image: Callable[[int, int], None] | None, total: int) -> None:
-        self.table, self.on_image, self.total = table, on_image, total
-        self.skipped: list[tuple[str, str]] = []
-        self.joined: dict[str, Picture] = {}  # by the digest of the file: what all rows of one image say
-        self.splits: dict[str, str | None] = {}  # by the same: what the first of them says
-        self.done = 0
-
-    def __call__(self, item: Item, split: str | None) -> None:
-        """Take an image in, or leave it out with a reason."""
-        self.done += 1
-        if self.on_image is not None:
-            self.on_image(self.done, self.total)
-        if item.split == "test":
-            return self.skip(item, "its split is test, which is neither learned from nor measured on")
-        label = self.table.number_of(item.label) if item.label is not None else None
-        if item.label is not None and label is None:
-            return self.skip(item, f"its class {item.label!r} is not in the file of classes")
-        if not item.captions and label is None:
-            return self.skip(item, "nothing is said about it")
-        try:
-            data = item.load()
-            look_at(data)
-        except Exception as error:
-            return self.skip(item, reason_of(item, error))
-        digest = hashlib.sha256(data).hexdigest()
-        old = self.joined.get(digest)
-        said: list[str] = [*(old.captions if old else []), *item.captions]
-        captions = list(dict.fromkeys(said))
-        first = old.label if old is not None and old.label is not None else label
-        self.joined[digest] = Picture(old.key if old else item.key, old.load if old else item.load, captions, first)
-        self.splits.setdefault(digest, split or item.split)
-
-    def skip(self, item: Item, reason: str) -> None:
-        """Remember why."""
-        self.skipped.append((item.key, reason))
-
-
-def look_at(data: bytes) -> None:
-    """Fails for what cannot be decoded; a JPEG is decoded small, which is enough to find that its end is missing."""
-    with Image.open(io.BytesIO(data)) as image:
-        if image.format in {"JPEG", "MPO"}:
-            image.draft("RGB", SMALL)
-            image.load()
-            return
-    decode(data)
-
-
-def reason_of(item: Item, error: Exception) -> str:
-    """Why an image cannot be used, as a sentence without the library's voice where the cause is known."""
-    if isinstance(error, FileNotFoundError):
-        return str(error)
-    if item.key.lower().endswith((".heic", ".heif")):
-        return "HEIC cannot be read here: save it as JPEG"
-    if type(error).__name__ == "UnidentifiedImageError":
-        return "it is no image, or in a format that cannot be read"
-    return f"it cannot be decoded ({error})"
+def has_to_differ(pictures: Sequence[Picture], table: ClassTable, path: str) -> None:
+    """Refuses images of which the same is said: there is nothing to tell apart, and figures would be perfect from the start."""
+    texts = {text for picture in pictures for text in picture.captions}
+    named = {table.classes[picture.label].name for picture in pictures if picture.label is not None}
+    if len(texts) > 1 or len(named) > 1 or (named and len(table.classes) > 1):
+        return
+    same = f"are of one class, {next(iter(named))!r}" if named else f"have one caption, {next(iter(texts))!r}"
+    raise FormatError(
+        f"{path}: all {len(pictures)} images {same}, so that there is nothing to tell apart. Put the images of each class "
+        "into a folder with its name, or say of each image what it shows"
+    )
 
 
 def chosen_for_dev(pictures: Sequence[Picture], share: float, seed: int) -> list[bool]:
@@ -216,12 +169,35 @@ def chosen_for_dev(pictures: Sequence[Picture], share: float, seed: int) -> list
     return [number in chosen for number in range(len(pictures))]
 
 
+def rows_of_captions(file: Path) -> list[dict[str, Any]]:
+    """The rows of such a file; anything else is an error that says what is expected."""
+    try:
+        rows: list[Any] = read_rows(file)
+        if all(isinstance(row, dict) for row in rows):
+            return rows
+        reason = "a row is no object"
+    except ValueError as error:  # not JSON, or not UTF-8
+        reason = str(error)
+    raise FormatError(
+        f"{file.name} is not JSON lines of {{key, captions}} or {{label, captions}}, as npm run augment writes them: {reason}"
+    )
+
+
 def with_further_captions(
-    train: list[Picture], table: ClassTable, file: Path
+    pictures: Sequence[Picture], train: list[Picture], table: ClassTable, file: Path
 ) -> tuple[list[Picture], list[Class], str]:
     """Pictures with the captions of rows {key, captions}, classes with those of rows {label, captions}, and a sentence."""
-    rows = read_rows(file)
+    rows = rows_of_captions(file)
     by_key = {str(row["key"]): texts_of(row.get("captions")) for row in rows if "key" in row}
+    labels = [str(row["label"]) for row in rows if "label" in row and "key" not in row]
+    if not by_key.keys() & {picture.key for picture in pictures} and not any(
+        table.number_of(label) is not None for label in labels
+    ):
+        raise FormatError(
+            f"{file.name}: no row is of an image or a class that is learned from. Its rows are of "
+            f"{', '.join([*by_key, *labels][:3]) or 'nothing (no key and no label)'}; images are called like "
+            f"{pictures[0].key}" + (f", classes like {table.classes[0].name}" if table.classes else "")
+        )
     more = [
         replace(picture, captions=list(dict.fromkeys([*picture.captions, *by_key.get(picture.key, [])])))
         for picture in train

@@ -94,11 +94,21 @@ class ClassTable:
     """The classes of a set: from a file, or from the labels themselves where there is none."""
 
     def __init__(self, labels: Sequence[str], classes: Sequence[Class] | None) -> None:
-        self.classes = list(classes) if classes is not None else [Class(readable(name), keys=[name]) for name in labels]
+        # Golden-Delicious and `golden delicious` are one class: no picture tells them apart.
+        by_name: dict[str, list[str]] = {}
+        for label in labels:
+            by_name.setdefault(readable(label).casefold(), []).append(label)
+        same = list(by_name.values())
+        self.alike = [names for names in same if len(names) > 1] if classes is None else []
+        self.classes = (
+            list(classes) if classes is not None else [Class(readable(names[0]), keys=names) for names in same]
+        )
         self.index: dict[str, int] = {}
         for number, each in enumerate(self.classes):
             for key in [*each.keys, each.name]:
                 self.index.setdefault(key, number)
+        for number, each in enumerate(self.classes):
+            for key in [*each.keys, each.name]:
                 self.index.setdefault(plain(key), number)
 
     def number_of(self, label: str) -> int | None:

@@ -31,6 +31,10 @@ class FormatError(ValueError):
     """What is wrong with a user's data and what to do about it, as a sentence."""
 
 
+class NoBytesError(OSError):
+    """Why a row has no image, as a sentence."""
+
+
 @dataclass(frozen=True)
 class Columns:
     """Which columns of a table to read; None leaves it to `guessed`."""
@@ -177,14 +181,14 @@ def decoded(uri: str) -> bytes:
     try:
         return base64.b64decode(uri.partition(",")[2], validate=True)
     except binascii.Error as error:
-        raise OSError(f"not base64: {error}") from error
+        raise NoBytesError(f"its data URI is not base64: {error}") from error
 
 
 def failing(reason: str) -> Callable[[], bytes]:
     """A loader of what cannot be loaded."""
 
     def load() -> bytes:
-        raise OSError(reason)
+        raise NoBytesError(reason)
 
     return load
 

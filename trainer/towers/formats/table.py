@@ -31,6 +31,9 @@ FORMATS = [
     Format("tar", (".tar", ".tar.gz", ".tgz"), read_tar),
 ]
 
+# Formats of which no table is read by its columns.
+NO_COLUMNS = {"folder", "class_folders", "coco", "karpathy"}
+
 
 def recognise(path: Path) -> Format:
     """The row that reads a path; what none reads is an error that lists them all."""
@@ -47,7 +50,12 @@ def recognise(path: Path) -> Format:
 
 def read_items(path: Path, columns: Columns | None = None) -> Found:
     """Everything in a folder or file, with sentences on how it was read."""
-    found = recognise(path).read(path, columns or Columns())
+    columns = columns or Columns()
+    found = recognise(path).read(path, columns)
+    if columns != Columns() and found.format in NO_COLUMNS:
+        raise FormatError(
+            f"{path} has no columns that --image-column, --caption-column or --class-column could name: {found.notes[0]}"
+        )
     if not found.items:
         raise FormatError(f"{path} holds no image")
     return found
