@@ -4899,8 +4899,8 @@ class Recipe(TypedDict):
     """Seed of every stage."""
 
     data: str
-    """Folder that the paths of `prepare`, `adapt` and `imitate` start from: relative to the recipe file, or
-    set by CLIP_DATA.
+    """Folder that the paths of `prepare`, `adapt` and `imitate` start from: relative to the recipe file, where
+    CLIP_DATA overrides it, or absolute.
     """
 
     data_source: NotRequired[str]

@@ -31,7 +31,7 @@ export const Recipe = z
     data: z
       .string()
       .describe(
-        'Folder that the paths of `prepare`, `adapt` and `imitate` start from: relative to the recipe file, or set by CLIP_DATA.',
+        'Folder that the paths of `prepare`, `adapt` and `imitate` start from: relative to the recipe file, where CLIP_DATA overrides it, or absolute.',
       ),
     data_source: z
       .string()

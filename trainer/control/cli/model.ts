@@ -90,9 +90,12 @@ async function publish(recipeName: string, { registry, options, context, print }
   const [exported, evaluated, data] = (
     isAdapted ? (['adapt', 'adapt', 'adapt'] as const) : (['export', 'evaluate', 'prepare'] as const)
   ).map((stage) => stageOf(plan, stage)) as [PlannedJob, PlannedJob, PlannedJob];
+  const asHere = options.runs === undefined ? '' : ` --runs ${options.runs}`;
   for (const { job, report } of [exported, evaluated]) {
     if (report === undefined)
-      throw new UserError(`${job.id} of ${plan.recipe} is not finished: npm run train -- ${recipeName} does it`);
+      throw new UserError(
+        `${job.id} of ${plan.recipe} is not finished: npm run train -- ${recipeName}${asHere} does it`,
+      );
   }
   const dev_data = plan.measuredOn ?? data.contentAddress;
   const candidate = await candidateOf({ exported: exported.job.output, evaluated: evaluated.job.output, dev_data });

@@ -37,7 +37,7 @@ With --on aws, of the recipe as it was last submitted:
   cancel [STAGE] end every queued and running job, or one; a stage that had started keeps its checkpoints
 
 The recipe's path is looked up in the current folder, then in trainer/.
-Environment: ${ENVARS.data} is the data folder instead of the recipe's \`data\`. ${ENVARS.python} is a Python interpreter with
+Environment: ${ENVARS.data} is the data folder instead of a relative \`data\` of the recipe. ${ENVARS.python} is a Python interpreter with
 the trainer's dependencies, used instead of trainer/.venv, which is otherwise made when the first stage needs it.
 ${ENVARS.cpuDtype} (float32, bfloat16) is what stages multiply in on a processor, instead of what is fast there. AWS
 credentials and region are found as by the AWS command line (AWS_PROFILE, AWS_REGION and so on).

@@ -3,6 +3,7 @@
 import { existsSync, globSync, readdirSync, statSync } from 'node:fs';
 import { basename, dirname, join, relative, resolve, sep } from 'node:path';
 import { DEV_SETS, type DevSetName } from '../../../contracts/src/data/dev-sets.ts';
+import { IMAGE_ENDINGS } from '../../../contracts/src/data/image-endings.ts';
 import { ENVARS } from '../../../contracts/src/envars.ts';
 import { FILES } from '../../../contracts/src/keys.ts';
 import { DECIDES, MEASURED_ON, PARTS, type Part } from '../../../contracts/src/training/parts.ts';
@@ -158,11 +159,24 @@ function filesOfDevSet(name: DevSetName, root: string): [string, readonly Use[]]
   });
 }
 
-/** The images of a table are stored beside or below it; a tar may have its table beside it. */
+/**
+ * A table with the images beside and below it, or else those beside its folder, as trainer/towers/formats/places.py finds them; a
+ * tar may have its table beside it. Nothing else that lies there counts: a table may lie in a folder where people work.
+ */
 function filesBeside(file: string): string[] {
-  if (!/\.(tar|tar\.gz|tgz)$/i.test(file)) return filesBelow(dirname(file));
-  return [file, ...globSync(`${sharedName(file)}*.jsonl`)];
+  if (/\.(tar|tar\.gz|tgz)$/i.test(file)) return [file, ...globSync(`${sharedName(file)}*.jsonl`)];
+  const below = imagesBelow(dirname(file));
+  return [file, ...(below.length > 0 ? below : imagesBelow(dirname(dirname(file))))];
 }
+
+const IMAGE = new RegExp(`\\.(${IMAGE_ENDINGS.join('|')})$`, 'i');
+
+/** A file without an ending may be an image, too. */
+const imagesBelow = (folder: string): string[] =>
+  filesBelow(folder, isWorked).filter((file) => IMAGE.test(file) || !basename(file).includes('.'));
+
+/** Folders in which programs keep what is theirs. */
+const isWorked = (name: string): boolean => !name.startsWith('.') && name !== 'node_modules' && name !== '__pycache__';
 
 /** `shop-000.tar` and its table `shop.jsonl` begin alike. */
 function sharedName(tar: string): string {
@@ -174,8 +188,8 @@ const FILES_OF: Record<Prepare['pairs'][number]['format'], (match: string) => st
   // What img2dataset could not download is counted in NAME_stats.json.
   webdataset: (shard) => [shard, ...existing(shard.replace(/\.tar$/, '_stats.json'))],
   folder: filesBelow,
-  csv: (table) => filesBelow(dirname(table)),
-  jsonl: (table) => filesBelow(dirname(table)),
+  csv: filesBeside,
+  jsonl: filesBeside,
   labelled: (table) => [table, ...shardsOf(table)],
   any: (match) => (statSync(match).isDirectory() ? filesBelow(match) : filesBeside(match)),
 };
@@ -203,7 +217,7 @@ function dataFilesOrSource(recipe: Recipe, root: string): Map<string, ReadonlySe
 function notFound(where: string, path: string, root: string): UserError {
   return new UserError(
     `${where}: nothing matches ${path} in the data folder ${root}.\n` +
-      `The folder comes from "data" in the recipe (relative to the recipe file); the environment variable ${ENVARS.data} overrides it.`,
+      `The folder comes from "data" in the recipe (relative to the recipe file, where the environment variable ${ENVARS.data} overrides it; or absolute).`,
   );
 }
 

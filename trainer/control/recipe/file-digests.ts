@@ -87,19 +87,19 @@ export async function indexOfFolder(folder: string, options: DigestOptions): Pro
   return { digest: digestOfFiles(files), file: isFile ? basename(folder) : null, root, files };
 }
 
-/** Every file in a folder and the folders in it. Links are followed; one that leads back to where it lies is not. */
-export function filesBelow(folder: string): string[] {
-  return filesOn(folder, [realpathSync(folder)]);
+/** Every file in a folder and the folders in it. Links are followed; one that leads back to where it lies is not. `opens`: folders by name. */
+export function filesBelow(folder: string, opens: (name: string) => boolean = () => true): string[] {
+  return filesOn(folder, [realpathSync(folder)], opens);
 }
 
 /** `way`: the folders that led here, as they are called without links. */
-function filesOn(folder: string, way: readonly string[]): string[] {
+function filesOn(folder: string, way: readonly string[], opens: (name: string) => boolean): string[] {
   return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
     const path = join(folder, entry.name);
     const real = entry.isSymbolicLink() ? realPath(path) : join(way.at(-1) ?? folder, entry.name);
     if (real === undefined) return [];
     const kind = entry.isSymbolicLink() ? statSync(real) : entry;
-    if (kind.isDirectory()) return way.includes(real) ? [] : filesOn(path, [...way, real]);
+    if (kind.isDirectory()) return way.includes(real) || !opens(entry.name) ? [] : filesOn(path, [...way, real], opens);
     return kind.isFile() ? [path] : [];
   });
 }

@@ -23,12 +23,16 @@ export interface ResolveOptions {
   env: NodeJS.ProcessEnv;
 }
 
-/** Finds and reads a recipe. Throws a UserError that lists the recipes there are. */
+/**
+ * Finds and reads a recipe. Throws a UserError that lists the recipes there are. The variable names the folder of the project's
+ * data, so that it takes the place of a relative one; an absolute one is of images that a person named.
+ */
 export function resolveRecipe(name: string, { folders, cwd, env }: ResolveOptions): ResolvedRecipe {
   const file = findRecipe(name, folders);
   const { recipe, dataFrom } = readRecipe(file, recipesIn(folders) ?? dirname(file));
   const override = env[ENVARS.data] ?? '';
-  return { recipe, data: override === '' ? resolve(dirname(dataFrom), recipe.data) : resolve(cwd, override) };
+  const isOwn = override === '' || isAbsolute(recipe.data);
+  return { recipe, data: isOwn ? resolve(dirname(dataFrom), recipe.data) : resolve(cwd, override) };
 }
 
 /** Digests of the recipe's data; `runs` keeps what is known of unchanged files. */

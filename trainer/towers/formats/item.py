@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-IMAGE_SUFFIXES = {
-    ".jpg", ".jpeg", ".jfif", ".png", ".webp", ".gif", ".avif", ".bmp", ".tif", ".tiff", ".heic", ".heif",
-}  # fmt: skip
+from contracts.constants import IMAGE_ENDINGS
+
+IMAGE_SUFFIXES = {f".{ending}" for ending in IMAGE_ENDINGS}
 
 # Names that people give their columns, the likeliest first; compared without case, spaces, hyphens and underscores.
 IMAGE_NAMES = [

@@ -13,10 +13,10 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
+from contracts.constants import IMAGE_ENDINGS
 from towers.formats.details import joined_details, raw_details
 from towers.formats.item import (
     IMAGE_NAMES,
-    IMAGE_SUFFIXES,
     SPLIT_NAMES,
     Columns,
     FormatError,
@@ -37,8 +37,7 @@ FIRST_BYTES = 4096  # hold the first line of a table
 PAIR = ["image", "caption"]
 # Flickr8k's own captions are such pairs, with the number of the caption behind the name of the image: `1.jpg#0`.
 NUMBERED = re.compile(r"#\d+$")
-ENDINGS = "|".join(suffix.removeprefix(".") for suffix in sorted(IMAGE_SUFFIXES))
-HEADLESS = re.compile(rf'\s*"?[^",;\t|]+\.(?:{ENDINGS})(?:#\d+)?"?\s*([,;\t|])', re.IGNORECASE)
+HEADLESS = re.compile(rf'\s*"?[^",;\t|]+\.(?:{"|".join(IMAGE_ENDINGS)})(?:#\d+)?"?\s*([,;\t|])', re.IGNORECASE)
 ADDRESS = re.compile(r"\s*(data:|\w+://)")
 csv.field_size_limit(1 << 30)  # a cell may hold an image as a data URI
 

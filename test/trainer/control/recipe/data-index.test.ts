@@ -110,6 +110,26 @@ it('covers whatever fine-tuning recognises, and the names of its classes', async
   expect(await digest()).not.toBe(named);
 });
 
+it('covers a table and the images near it, and nothing else that lies there', async () => {
+  for (const folder of ['work/photos', 'work/node_modules', 'work/.git', 'work/runs', 'pool'])
+    mkdirSync(join(root, folder), { recursive: true });
+  for (const file of ['work/shop.csv', 'work/photos/a.JPG', 'work/photos/0001', 'pool/b.png'])
+    writeFileSync(join(root, file), file);
+  recipe.prepare.pairs = [{ split: 'train', format: 'any', path: 'work/shop.csv' }];
+  recipe.prepare.texts = [];
+  const paths = async () => {
+    const { files } = await indexData(recipe, root, { cache: join(root, 'cache.json') });
+    return files.map(({ path }) => path);
+  };
+  const near = ['work/photos/0001', 'work/photos/a.JPG', 'work/shop.csv'];
+  expect(await paths()).toEqual(near);
+  const others = ['notes.txt', 'other.csv', 'runs/log.txt', '.git/a.jpg', 'node_modules/a.png'];
+  for (const file of others) writeFileSync(join(root, 'work', file), file);
+  expect(await paths()).toEqual(near);
+  rmSync(join(root, 'work/photos'), { recursive: true });
+  expect(await paths()).toEqual(['pool/b.png', 'work/shop.csv']);
+});
+
 it('follows links to folders and ends where they go in a circle', async () => {
   mkdirSync(join(root, 'own', 'pear'), { recursive: true });
   mkdirSync(join(root, 'pool'));

@@ -36,7 +36,7 @@ where it is not, nothing runs. A push that was interrupted has moved nothing: th
   --version       the version of this program
 
 What counts is the later of two: the last push, or the last \`npm run train -- RECIPE --on aws\`, which sends its own data.
-Environment: ${ENVARS.data} is the data folder instead of the recipe's \`data\`. AWS credentials and region are found as by
+Environment: ${ENVARS.data} is the data folder instead of a relative \`data\` of the recipe. AWS credentials and region are found as by
 the AWS command line.
 Exit codes: 0 done, 1 failed, 2 refused.
 `;

@@ -2,7 +2,6 @@
 import { basename, dirname, join, relative, resolve } from 'node:path';
 import { z } from 'zod';
 import { wholeNumberOf } from '../../../../contracts/command/numbers.ts';
-import { ENVARS } from '../../../../contracts/src/envars.ts';
 import { EXIT } from '../../../../contracts/src/exit-codes.ts';
 import type { Schedule } from '../../../../contracts/src/training/blocks.ts';
 import type { ImitateConfig } from '../../../../contracts/src/training/stages/imitate.ts';
@@ -41,14 +40,8 @@ export async function trainStudents(
   if (code !== EXIT.ok) return code;
   const told = { ...options, features: computed?.file ?? options.features };
   const runs = runsFolder(options, context);
-  // Own texts have a folder of their own; without them the data are those of the recipe.
-  const { [ENVARS.data]: _, ...ownEnv } = env;
   const resolved = (file: string): ResolvedRecipe =>
-    resolveRecipe(file, {
-      folders: [cwd, join(root, 'trainer')],
-      cwd,
-      env: options.captions === undefined ? env : ownEnv,
-    });
+    resolveRecipe(file, { folders: [cwd, join(root, 'trainer')], cwd, env });
   const file = join(runs, `${name.slice(0, 55)}-students`, 'recipe.json');
   const document = documentOf(looked.checkpoint, { name: basename(dirname(file)), options: told, cwd });
   writeRecipe(file, document);

@@ -48,10 +48,8 @@ async function run(options: FinetuneOptions, context: CommandContext): Promise<n
   const runs = runsFolder(options, context);
   const places = { cwd, embedded: embeddedModel(context), runs, generalImages: generalImages(options, context) };
   const written = writeRecipes(options, places);
-  // The data folder of general dev sets is not that of the user's images.
-  const { [ENVARS.data]: _, ...ownEnv } = env;
   const resolved = (file: string): ResolvedRecipe =>
-    resolveRecipe(file, { folders: [cwd, join(root, 'trainer')], cwd, env: ownEnv });
+    resolveRecipe(file, { folders: [cwd, join(root, 'trainer')], cwd, env });
   const main = resolved(written.recipe);
   const inspection = await inspectData(main, context);
   if (inspection === undefined) return EXIT.interrupted;
@@ -75,15 +73,16 @@ async function run(options: FinetuneOptions, context: CommandContext): Promise<n
   const shown = relative(cwd, model);
   const typed = shown === '' || shown.startsWith('..') ? model : shown;
   const file = relative(cwd, written.recipe);
+  const asHere = options.runs === undefined ? '' : ` --runs ${options.runs}`;
   const next = {
     serve: `npm start -- --model ${typed}`,
-    publish: `npm run model -- publish ${file}${options.runs === undefined ? '' : ` --runs ${options.runs}`}`,
+    publish: `npm run model -- publish ${file}${asHere}`,
     again: `npm run finetune -- … --from ${typed}`,
   };
   const verdicts = trained.report.notes.filter((line) => /erdicts on searches|called absent/.test(line));
   print({ event: 'finetuned', model, recipe: written.recipe, figures, general: general ?? null, verdicts, ...next }, [
     ...inspection.summary.filter((line) => line.includes('left out')),
-    'On the images that were not learned from, per cent:',
+    `On ${inspection.dev} images that were not learned from, per cent:`,
     ...figureLines(figures),
     ...generalLines(general),
     ...verdicts,
@@ -94,7 +93,7 @@ async function run(options: FinetuneOptions, context: CommandContext): Promise<n
     `  serve it          ${next.serve}`,
     `  publish it        ${next.publish}`,
     `  teach it more     ${next.again}`,
-    `  the same again    npm run train -- ${file}`,
+    `  the same again    npm run train -- ${file}${asHere}`,
   ]);
   return EXIT.ok;
 }

@@ -7,6 +7,8 @@ import sharp from 'sharp';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { ModelManifest } from '../../../../../contracts/src/model/manifest.ts';
 import { finetune } from '../../../../../trainer/control/cli/finetune/finetune.ts';
+import { model } from '../../../../../trainer/control/cli/model.ts';
+import { train } from '../../../../../trainer/control/cli/train.ts';
 import { trainerPython } from '../../../../support/python.ts';
 
 vi.setConfig({ testTimeout: 300_000, hookTimeout: 300_000 });
@@ -101,6 +103,29 @@ it('leaves a model folder that a server opens, with figures before and after, an
   expect(stdout).toContain('"event":"running"');
   expect(again.stdout).not.toContain('"event":"running"');
   expect(JSON.parse(again.stdout.trim().split('\n').at(-1) ?? '')).toEqual(done);
+});
+
+it('prints lines that can be typed as they are: the same again, and to publish it', async () => {
+  const { stdout } = await run('shop', '--from', 'base', '--steps', '4', '--no-general', '--name', 'typed');
+  expect(stdout).toContain('On 3 images that were not learned from, per cent:');
+  const typed = (kind: string) => new RegExp(`${kind} +npm run (\\w+) -- (.*)`).exec(stdout)?.slice(1) ?? [];
+  const context = (out: string[]) => ({
+    root: ROOT,
+    cwd: folder,
+    env,
+    stdout: { write: (text: string) => out.push(text) },
+    stderr: { write: (text: string) => out.push(text) },
+  });
+  const [again, published]: string[][] = [[], []];
+  const [command, words] = typed('the same again');
+  expect(command).toBe('train');
+  expect(await train(words?.split(' ') ?? [], context(again ?? []))).toBe(0);
+  expect(again?.join('')).toContain('1 finished, nothing to run');
+  const [publish, its] = typed('publish it');
+  expect(publish).toBe('model');
+  const registry = ['--registry', 'registry', '--check'];
+  expect([0, 1]).toContain(await model([...(its?.split(' ') ?? []), ...registry], context(published ?? [])));
+  expect(published?.join('')).toMatch(/typed 1 (may be published|is rejected)/);
 });
 
 it('fits verdicts on general images where they are on the machine, and says what they call absent', async () => {
