@@ -5,13 +5,13 @@ N texts, M images, E dimensions of the joint space, L the length that vectors ar
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple, cast
+from typing import Literal, NamedTuple, cast, get_args
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
-from contracts.types import Tier
+from contracts.types import PreprocessRecipe, Tier
 from edge_clip.locate import find_model
 from edge_clip.on_device import ImageOnDevice, texts_on_device
 from towers.exported_files import read_manifest
@@ -46,6 +46,8 @@ def load(
     on any device, many texts at a time; None: torch on a GPU, onnxruntime elsewhere.
     """
     place = torch.device(device) if device is not None else torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if engine not in (None, *get_args(Engine)):
+        raise ValueError(f"engine may be {' or '.join(get_args(Engine))}, not {engine!r}")
     chosen: Engine = engine or ("onnxruntime" if place.type == "cpu" else "torch")
     if chosen == "onnxruntime" and place.type != "cpu":
         raise ValueError(
@@ -86,16 +88,21 @@ class Model:
 
         An image is a path, the bytes of an image file, or a Pillow image. A text longer than the model reads is cut at its end.
         `tier` chooses the text encoder. `dimensions`: vectors are cut to that length; None: whole. `batch`: how many are
-        computed at once. Raises ValueError for a text without anything to read, naming its place.
+        computed at once. What cannot be embedded raises an error with its place: TypeError, ValueError, or OSError where there is no
+        file. Texts, types and paths are looked at before anything is computed.
         """
         length = self.embed_dim if dimensions is None else dimensions
         if not 1 <= length <= self.embed_dim:
             raise ValueError(f"dimensions may be 1 to {self.embed_dim}, not {dimensions}; trained for are {self.dims}")
+        if batch < 1:
+            raise ValueError(f"batch may be 1 or more, not {batch}")
         if isinstance(texts, str) or isinstance(images, str | bytes | Path | Image.Image):
             raise TypeError("texts and images are lists: write [text] for a single one")
+        all_texts, all_images = list(texts), list(images)
+        look_at(all_texts, all_images)
         return Vectors(
-            cut(self._embed_texts(list(texts), tier, batch), length),
-            cut(self._embed_images(list(images), batch), length),
+            cut(self._embed_texts(all_texts, tier, batch), length),
+            cut(self._embed_images(all_images, batch), length),
         )
 
     def _embed_texts(self, texts: list[str], tier: str, batch: int) -> np.ndarray:
@@ -105,9 +112,6 @@ class Model:
         parts = [np.zeros((0, self.embed_dim), np.float32)]
         for start in range(0, len(texts), batch):
             some = texts[start : start + batch]
-            for number, text in enumerate(some, start):
-                if not text.strip():
-                    raise ValueError(f"texts[{number}] holds nothing to read (it is empty or white space)")
             vectors_NE = self._texts[cast(Tier, tier)](some)
             # The static tier sums rows of known tokens: of none there is no direction.
             blank = np.flatnonzero(np.abs(vectors_NE).max(1) == 0)
@@ -123,7 +127,8 @@ class Model:
         for start in range(0, len(images), batch):
             if self._images is None:
                 self._images = self._open_images()
-            pixels_B3SS = np.stack([preprocess(content(image), recipe) for image in images[start : start + batch]])
+            some = enumerate(images[start : start + batch], start)
+            pixels_B3SS = np.stack([pixels(number, image, recipe) for number, image in some])
             parts.append(self._images(pixels_B3SS))
         return np.concatenate(parts)
 
@@ -136,9 +141,34 @@ class Model:
         return lambda pixels_B3SS: np.asarray(opened.run(["embedding"], {"pixels": pixels_B3SS})[0])
 
 
-def content(image: ImageInput) -> bytes | Image.Image:
-    """The bytes of a file, or a Pillow image as it is."""
-    return Path(image).read_bytes() if isinstance(image, str | Path) else image
+def look_at(texts: Sequence[object], images: Sequence[object]) -> None:
+    """Refuses, by its place, what can be told without computing anything."""
+    for number, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise TypeError(f"texts[{number}] is no text but {text!r}"[:200])
+        if not text.strip():
+            raise ValueError(f"texts[{number}] holds nothing to read (it is empty or white space)")
+    for number, image in enumerate(images):
+        if not isinstance(image, str | Path | bytes | Image.Image):
+            raise TypeError(
+                f"images[{number}] is a {type(image).__name__}: give a path, the bytes of an image file or a Pillow image "
+                "(Image.fromarray makes one of an array)"
+            )
+        if isinstance(image, str) and "://" in image:
+            raise ValueError(f"images[{number}]: {image} is a web address: download the image and name the file")
+        if isinstance(image, str | Path) and not Path(image).is_file():
+            raise FileNotFoundError(f"images[{number}]: there is no file {image}")
+
+
+def pixels(number: int, image: ImageInput, recipe: PreprocessRecipe) -> np.ndarray:
+    """The image as the tower reads it, [3, S, S]; one that cannot be decoded is an error that names its place."""
+    name = f" ({image})" if isinstance(image, str | Path) else ""
+    try:
+        return preprocess(Path(image).read_bytes() if isinstance(image, str | Path) else image, recipe)
+    except UnidentifiedImageError as error:
+        raise ValueError(f"images[{number}]{name} is no image, or in a format that cannot be read") from error
+    except (OSError, ValueError, SyntaxError) as error:  # Pillow's for a broken file
+        raise ValueError(f"images[{number}]{name} cannot be decoded: {error}") from error
 
 
 def cut(vectors_NE: np.ndarray, length: int) -> np.ndarray:

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -148,8 +149,35 @@ def test_what_cannot_be_embedded_is_refused_by_its_place(tiered, tmp_path):
         model.embed(["a dog"], tier="huge")
     with pytest.raises(ValueError, match="dimensions may be 1 to 512, not 513"):
         model.embed(["a dog"], dimensions=513)
+    with pytest.raises(ValueError, match="batch may be 1 or more, not 0"):
+        model.embed(["a dog"], batch=0)
+    with pytest.raises(ValueError, match="engine may be onnxruntime or torch, not 'tensorflow'"):
+        load(engine=cast(Any, "tensorflow"))
     with pytest.raises(ValueError, match="computes on the CPU here, not on meta"):
         load(device="meta", engine="onnxruntime")
+
+
+def test_an_image_that_cannot_be_embedded_is_named_among_many(tiered, tmp_path):
+    model = load(tiered, device="cpu")
+    good, broken, cut = tmp_path / "good.png", tmp_path / "notes.jpg", tmp_path / "cut ü.png"
+    picture(1).save(good)
+    broken.write_text("no image")
+    cut.write_bytes(good.read_bytes()[:2000])
+    assert model.embed(images=[good, str(good)]).images.shape == (2, model.embed_dim)
+    many: list[Any] = [good] * 40
+    for image, error, sentence in [
+        (tmp_path / "none.jpg", FileNotFoundError, r"images\[40\]: there is no file .*none\.jpg"),
+        (tmp_path, FileNotFoundError, r"images\[40\]: there is no file"),
+        ("https://example.com/a.jpg", ValueError, r"images\[40\]: https://example.com/a.jpg is a web address"),
+        (broken, ValueError, r"images\[40\] \(.*notes\.jpg\) is no image, or in a format that cannot be read"),
+        (str(cut), ValueError, r"images\[40\] \(.*cut ü\.png\) cannot be decoded: "),
+        (b"", ValueError, r"images\[40\] is no image"),
+        (np.zeros((9, 9, 3), np.uint8), TypeError, r"images\[40\] is a ndarray: give a path.*Image\.fromarray"),
+    ]:
+        with pytest.raises(error, match=sentence):
+            model.embed(images=[*many, image])
+    with pytest.raises(TypeError, match=r"texts\[1\] is no text but None"):
+        model.embed(["a dog", cast(Any, None)])
 
 
 def test_the_wheel_carries_the_model_and_needs_nothing_of_the_repository(tmp_path):
