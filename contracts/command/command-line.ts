@@ -44,10 +44,31 @@ export async function runMain(main: () => number | undefined | Promise<number | 
     if (code !== undefined) process.exitCode = code;
   } catch (error) {
     const isRefused = error instanceof UserError;
-    console.error(isRefused ? error.message : error);
+    console.error(isRefused ? error.message : (sentenceOfDisk(error) ?? error));
     // Whatever `main` has opened must not keep the process alive.
     process.exit(isRefused ? EXIT.usage : EXIT.failed);
   }
+}
+
+/** What a person's disk or rights forbid, by the code of the system's error. */
+const ON_DISK: Record<string, string> = {
+  EACCES: 'this user may not read or write there',
+  EPERM: 'this user may not read or write there',
+  EROFS: 'that disk can only be read; name another folder',
+  ENOSPC: 'the disk is full: free some space and run the same command again',
+  EDQUOT: 'the quota of that disk is used up: free some space and run the same command again',
+  EFBIG: 'the file would be larger than this user or that disk may have',
+  ENOTDIR: 'a file is where a folder is needed',
+  EISDIR: 'a folder is where a file is needed',
+  ELOOP: 'links lead in a circle there',
+};
+
+/** Undefined for what is no error of the disk: it is a fault of ours and keeps its stack. */
+function sentenceOfDisk(error: unknown): string | undefined {
+  if (!(error instanceof Error) || !('code' in error) || !('syscall' in error)) return undefined;
+  const said = ON_DISK[String(error.code)];
+  const place = 'path' in error ? String(error.path) : `${error.syscall}`;
+  return said === undefined ? undefined : `${place}: ${said} (${error.code})`;
 }
 
 let isUnread = false;

@@ -3,6 +3,7 @@
 import json
 import math
 from pathlib import Path
+from types import SimpleNamespace
 from typing import cast
 
 import numpy as np
@@ -21,6 +22,7 @@ from towers.adaptation.losses import class_loss
 from towers.adaptation.own_data import read_own
 from towers.adaptation.texts import general_texts
 from towers.adaptation.tiers import TextSide
+from towers.adaptation.write_model import has_room, read_base
 from towers.exported_files import artefacts_in
 from towers.formats.item import FormatError
 from towers.from_model import ImageGraph
@@ -178,6 +180,17 @@ def test_the_control_starts_from_random_weights_and_holds_nothing(model, shop, t
     report = run_stage(write_job(tmp_path, "adapt", {"data": shop}, config(model, text_start="scratch")))
     assert report["metrics"]["student.image_to_class_top1"] > report["metrics"]["student.image_to_class_top1.before"]
     assert report["metrics"]["general.student.cosine"] < 0.5
+
+
+def test_a_disk_that_cannot_hold_the_model_is_told_before_training(model, tmp_path, monkeypatch):
+    base = read_base(tmp_path, str(model))
+    has_room(tmp_path, base)
+    size = sum(file.stat().st_size for file in model.iterdir() if file.name not in ("manifest.json", "text.packed.bin"))
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=size // 2))
+    with pytest.raises(
+        SystemExit, match=r"MB are free on that disk and the model needs .* choose another disk with --runs"
+    ):
+        has_room(tmp_path, base)
 
 
 def test_a_limit_of_minutes_takes_fewer_steps(model, shop, tmp_path):

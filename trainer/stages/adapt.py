@@ -16,7 +16,7 @@ from towers.adaptation.image_side import ImageSide
 from towers.adaptation.own_data import look_through
 from towers.adaptation.scores import Adapted, fit_again
 from towers.adaptation.tiers import TextSide
-from towers.adaptation.write_model import Result, finish_manifest, read_base, write_files
+from towers.adaptation.write_model import Result, finish_manifest, has_room, read_base, write_files
 from towers.served_text import served_tiers
 
 
@@ -25,6 +25,7 @@ def main() -> None:
     run = Run.start(AdaptConfig)
     config = run.config
     base = read_base(run.input("data"), config["model"])
+    has_room(run.output, base)
     pictures = look_through(run)
     images = ImageSide(run, base, pictures)
     images.look()

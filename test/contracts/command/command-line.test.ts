@@ -1,5 +1,5 @@
 // Every command: --help, --version, and one sentence with exit code 2 for whatever it does not take.
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -104,6 +104,27 @@ describe('a command whose output nobody reads to its end', () => {
     const saved = "process.once('SIGTERM', () => { console.error('saved'); process.exit(75); });";
     expect(await unread(`${saved} ${endless}`)).toEqual({ code: 75, err: 'saved\n' });
   });
+});
+
+test('what the disk forbids is a sentence with the place, and a fault of ours keeps its stack', async () => {
+  const ended = async (line: string) => {
+    const { status, stderr } = spawnSync(process.execPath, [commandOf(line)], { encoding: 'utf8' });
+    return { status, stderr };
+  };
+  const fs = "const fs = await import('node:fs');";
+  const folder = mkdtempSync(join(tmpdir(), 'edge-clip-disk-'));
+  const file = join(folder, 'file');
+  writeFileSync(file, '');
+  expect(await ended(`${fs} fs.mkdirSync(${JSON.stringify(join(file, 'runs'))}, { recursive: true });`)).toEqual({
+    status: 1,
+    stderr: `${join(file, 'runs')}: a file is where a folder is needed (ENOTDIR)\n`,
+  });
+  expect(await ended(`${fs} fs.writeFileSync(${JSON.stringify(folder)}, '');`)).toEqual({
+    status: 1,
+    stderr: `${folder}: a folder is where a file is needed (EISDIR)\n`,
+  });
+  const fault = await ended(`${fs} fs.readFileSync(${JSON.stringify(join(folder, 'none'))});`);
+  expect(fault.stderr).toMatch(/ENOENT[^]*at .*command\.mjs/);
 });
 
 /** The file of a command that stays alive and runs a line. */

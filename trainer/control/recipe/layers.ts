@@ -1,5 +1,5 @@
 // Reads a recipe file and the recipes that it extends, and merges them.
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { basename, dirname, join, relative, resolve } from 'node:path';
 import { Recipe } from '../../../contracts/src/training/recipe.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
@@ -50,9 +50,10 @@ export function fileOf(layers: readonly Layer[], path: readonly PropertyKey[]): 
 
 function readObject(file: string): JsonObject {
   if (!existsSync(file)) throw new UserError(`there is no recipe ${file}`);
+  if (statSync(file).isDirectory()) throw new UserError(`${file} is a folder: a recipe is a JSON file`);
   let document: unknown;
   try {
-    document = JSON.parse(readFileSync(file, 'utf8'));
+    document = JSON.parse(readFileSync(file, 'utf8').replace(/^\uFEFF/, ''));
   } catch (error) {
     if (error instanceof SyntaxError) throw new UserError(`${file} is not JSON: ${error.message}`);
     throw error;
@@ -68,5 +69,7 @@ function baseFile(base: unknown, from: string, named: string): string {
   const found = places.find((place) => existsSync(place) && place.endsWith('.json'));
   if (found !== undefined) return found;
   const looked = [...new Set(places.filter((place) => place.endsWith('.json')))].map((place) => relative('', place));
-  throw new UserError(`${from}: extends ${JSON.stringify(base)}, but there is neither ${looked.join(' nor ')}`);
+  const names = existsSync(named) ? readdirSync(named).filter((name) => name.endsWith('.json')) : [];
+  const known = names.length === 0 ? '' : `. There are ${names.map((name) => basename(name, '.json')).join(', ')}`;
+  throw new UserError(`${from}: extends ${JSON.stringify(base)}, but there is no ${looked.join(' and no ')}${known}`);
 }

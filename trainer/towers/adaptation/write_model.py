@@ -1,6 +1,7 @@
 """Writes the adapted model: a folder in the layout of the model it started from, which any server opens."""
 
 import shutil
+import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,6 +35,17 @@ def read_base(data: Path, model: str) -> Base:
     """The model that a recipe names by its folder, relative to the data folder."""
     folder = (data / placed(model)).resolve()
     return Base(folder, read_manifest(folder))
+
+
+def has_room(out: Path, base: Base) -> None:
+    """Ends before hours of training where the disk cannot hold what they would make: a model of the size of the base."""
+    needed = sum((base.folder / each["path"]).stat().st_size for each in artefacts_in(base.manifest))
+    free = shutil.disk_usage(out).free
+    if free < needed:
+        sys.exit(
+            f"{out}: {free / 1e6:,.0f} MB are free on that disk and the model needs {needed / 1e6:,.0f} MB, beside checkpoints: "
+            "free some space, or choose another disk with --runs"
+        )
 
 
 def write_files(out: Path, base: Base, text: TextSide, image: ImageGraph | None) -> ModelManifest:

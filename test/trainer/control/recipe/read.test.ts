@@ -311,10 +311,17 @@ describe('a recipe that extends another', () => {
     expect(readRecipe(file, named).dataFrom).toBe(file);
   });
 
+  it('is read with the byte-order mark of an editor, and a folder is none', () => {
+    read({ 'recipes/far.json': tinyRecipe(), 'mine.json': { ...own, extends: 'far' } });
+    writeFileSync(file, `\uFEFF${readFileSync(file, 'utf8')}`);
+    expect(readRecipe(file, named).recipe.name).toBe(own.name);
+    expect(() => readRecipe(named, named)).toThrow(`${named} is a folder: a recipe is a JSON file`);
+  });
+
   it.each<[object, string]>([
     [{ extends: 'mine.json' }, `${file} extends itself: mine.json -> mine.json`],
     [{ extends: 'circle' }, `${file} extends itself: mine.json -> circle.json -> mine.json`],
-    [{ extends: 'nothing' }, `${file}: extends "nothing", but there is neither`],
+    [{ extends: 'nothing' }, `${file}: extends "nothing", but there is no `],
     [{ extends: ['far', 'near'] }, 'extends is the path or the name of one recipe, not ["far","near"]'],
     [{ extends: 'far', name: undefined }, `${file} says no name: a recipe that extends another one has its own`],
     [{ extends: 'far', cilp: {} }, 'unknown key "cilp"; allowed here: schema_version, name'],
