@@ -124,7 +124,7 @@ test('what the disk forbids is a sentence with the place, and a fault of ours ke
     stderr: `${folder}: a folder is where a file is needed (EISDIR)\n`,
   });
   const fault = await ended(`${fs} fs.readFileSync(${JSON.stringify(join(folder, 'none'))});`);
-  expect(fault.stderr).toMatch(/ENOENT[^]*at .*command\.mjs/);
+  expect(fault.stderr).toMatch(/ENOENT[\s\S]*at .*command\.mjs/);
 });
 
 /** The file of a command that stays alive and runs a line. */

@@ -6,8 +6,8 @@ import { ENVARS } from '../../../../contracts/src/envars.ts';
 import { EXIT } from '../../../../contracts/src/exit-codes.ts';
 import { UserError } from '../../../../contracts/src/user-error.ts';
 import { ensureVenv } from '../../local/venv.ts';
-import { type ResolvedRecipe, resolveRecipe } from '../../recipe/locate.ts';
-import { type CommandContext, dataFolder, embeddedModel, processContext, runsFolder } from '../context.ts';
+import { existing, type ResolvedRecipe, resolveRecipe } from '../../recipe/locate.ts';
+import { type CommandContext, dataFolder, processContext, runsFolder } from '../context.ts';
 import { evaluate } from '../evaluate.ts';
 import { listenForInterrupts } from '../interrupts.ts';
 import { pythonOverride } from '../python.ts';
@@ -16,6 +16,7 @@ import { type Inspection, inspect } from './inspect.ts';
 import { FINETUNE_HELP, type FinetuneOptions, parseFinetuneOptions } from './options.ts';
 import { writeRecipes } from './recipe.ts';
 import { type Figure, figureLines, figuresOf, generalFigures } from './results.ts';
+import { startingModel } from './start.ts';
 
 /** Dev sets that show within minutes what a model has forgotten. */
 const GENERAL_SETS = 'flickr,imagenet-sample';
@@ -46,7 +47,10 @@ async function run(options: FinetuneOptions, context: CommandContext): Promise<n
   const { root, cwd, env } = context;
   const print = printer(options, context);
   const runs = runsFolder(options, context);
-  const places = { cwd, embedded: embeddedModel(context), runs, generalImages: generalImages(options, context) };
+  // Data that are not there are said before a model is fetched.
+  existing(resolve(cwd, options.data), options.data);
+  const model = await startingModel(options, { runs, context });
+  const places = { cwd, model, runs, generalImages: generalImages(options, context) };
   const written = writeRecipes(options, places);
   const resolved = (file: string): ResolvedRecipe =>
     resolveRecipe(file, { folders: [cwd, join(root, 'trainer')], cwd, env });
@@ -69,9 +73,9 @@ async function run(options: FinetuneOptions, context: CommandContext): Promise<n
   const general = options.general
     ? await measureGeneral(resolve(main.data, adaptOf(main).model), trained.folder, context)
     : undefined;
-  const model = options.out === undefined ? trained.folder : copy(trained, resolve(cwd, options.out));
-  const shown = relative(cwd, model);
-  const typed = shown === '' || shown.startsWith('..') ? model : shown;
+  const made = options.out === undefined ? trained.folder : copy(trained, resolve(cwd, options.out));
+  const shown = relative(cwd, made);
+  const typed = shown === '' || shown.startsWith('..') ? made : shown;
   const file = relative(cwd, written.recipe);
   const asHere = options.runs === undefined ? '' : ` --runs ${options.runs}`;
   const next = {
@@ -80,21 +84,24 @@ async function run(options: FinetuneOptions, context: CommandContext): Promise<n
     again: `npm run finetune -- … --from ${typed}`,
   };
   const verdicts = trained.report.notes.filter((line) => /erdicts on searches|called absent/.test(line));
-  print({ event: 'finetuned', model, recipe: written.recipe, figures, general: general ?? null, verdicts, ...next }, [
-    ...inspection.summary.filter((line) => line.includes('left out')),
-    `On ${inspection.dev} images that were not learned from, per cent:`,
-    ...figureLines(figures),
-    ...generalLines(general),
-    ...verdicts,
-    options.space === 'keep'
-      ? 'The space is the same: vectors of images that were made before stay valid.'
-      : 'The space is a new one: embed your images again with this model.',
-    `The model: ${model}`,
-    `  serve it          ${next.serve}`,
-    `  publish it        ${next.publish}`,
-    `  teach it more     ${next.again}`,
-    `  the same again    npm run train -- ${file}${asHere}`,
-  ]);
+  print(
+    { event: 'finetuned', model: made, recipe: written.recipe, figures, general: general ?? null, verdicts, ...next },
+    [
+      ...inspection.summary.filter((line) => line.includes('left out')),
+      `On ${inspection.dev} images that were not learned from, per cent:`,
+      ...figureLines(figures),
+      ...generalLines(general),
+      ...verdicts,
+      options.space === 'keep'
+        ? 'The space is the same: vectors of images that were made before stay valid.'
+        : 'The space is a new one: embed your images again with this model.',
+      `The model: ${made}`,
+      `  serve it          ${next.serve}`,
+      `  publish it        ${next.publish}`,
+      `  teach it more     ${next.again}`,
+      `  the same again    npm run train -- ${file}${asHere}`,
+    ],
+  );
   return EXIT.ok;
 }
 

@@ -13,7 +13,8 @@ Teaches an exported model your own images, from captions, titles or only the nam
 tabs), JSON lines, Parquet, COCO or Karpathy JSON, or a tar of images. Nothing else is needed. Says first how the data were
 read and what was left out, in the end what got better on images that were not learned from, and what to type next.
 
-  --from FOLDER          the exported model to start from (default api/model)
+  --from MODEL           the model to start from: the folder of an exported one, or the name of a published one (default api/model)
+  --registry DIR|URI     where published models are (default registry/ in the repository, or $${ENVARS.registry})
   --space keep|new       keep (default): the text side alone adapts, vectors of images stay valid. new: the image tower adapts,
                          too, which names things far better; images have to be embedded again
   --name NAME            of the model and of its runs (default: the name of the data)
@@ -45,6 +46,7 @@ Exit codes: 0 done, 1 training failed, 2 refused before anything was trained, ${
 
 const OPTIONS = {
   from: { type: 'string' },
+  registry: { type: 'string' },
   space: { type: 'string', default: 'keep' },
   name: { type: 'string' },
   classes: { type: 'string' },
@@ -68,6 +70,7 @@ const OPTIONS = {
 export interface FinetuneOptions {
   data: string;
   from: string | undefined;
+  registry: string | undefined;
   space: 'keep' | 'new';
   name: string;
   classes: string | undefined;
@@ -102,6 +105,7 @@ export function parseFinetuneOptions(argv: readonly string[]): FinetuneOptions {
   return {
     data,
     from: values.from,
+    registry: values.registry,
     space,
     name,
     classes: values.classes,

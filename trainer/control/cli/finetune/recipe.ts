@@ -1,16 +1,13 @@
 // Writes the short recipe of a fine-tuning: what it says beyond trainer/recipes/finetune.json, which it extends.
-import { existsSync } from 'node:fs';
 import { basename, dirname, join, relative, resolve } from 'node:path';
-import { FILES } from '../../../../contracts/src/keys.ts';
-import { UserError } from '../../../../contracts/src/user-error.ts';
 import { existing, writeRecipe } from '../../recipe/locate.ts';
 import type { FinetuneOptions } from './options.ts';
 
 export interface Places {
   /** The folder in which the user typed the command. */
   cwd: string;
-  /** The model that is started from where none is named. */
-  embedded: string;
+  /** The folder of the model that is started from. */
+  model: string;
   /** Where the recipe's runs are kept; the recipe is written there, too. */
   runs: string;
   /** Images of anything with captions, where they are on this machine. */
@@ -39,14 +36,11 @@ export function writeRecipes(options: FinetuneOptions, places: Places): WrittenR
 }
 
 /** Only what differs from the base. Paths of the data are relative to the folder that holds them. */
-function documentOf(options: FinetuneOptions, { cwd, embedded, generalImages }: Places): Record<string, unknown> {
+function documentOf(options: FinetuneOptions, { cwd, model, generalImages }: Places): Record<string, unknown> {
   const data = existing(resolve(cwd, options.data), options.data);
   const root = dirname(data);
   const below = (path: string | undefined): string | undefined =>
     path === undefined ? undefined : relative(root, existing(resolve(cwd, path), path));
-  const model = resolve(cwd, options.from ?? embedded);
-  if (!existsSync(join(model, FILES.manifest)))
-    throw new UserError(`--from: ${model} holds no exported model (no ${FILES.manifest})`);
   return {
     name: options.name,
     description: `${basename(data)} taught to the model in ${model}.`,

@@ -1,14 +1,18 @@
 // `npm run finetune` from outside: own pictures become a model that says before and after, and what breaks is said in a sentence.
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import sharp from 'sharp';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
+import { readCandidate } from '../../../../../api/registry/candidate.ts';
+import { publishModel } from '../../../../../api/registry/publish.ts';
+import { openStore } from '../../../../../api/registry/stores/open.ts';
 import { ModelManifest } from '../../../../../contracts/src/model/manifest.ts';
 import { finetune } from '../../../../../trainer/control/cli/finetune/finetune.ts';
 import { model } from '../../../../../trainer/control/cli/model.ts';
 import { train } from '../../../../../trainer/control/cli/train.ts';
+import { writeRuns } from '../../../../support/exported-model.ts';
 import { trainerPython } from '../../../../support/python.ts';
 
 vi.setConfig({ testTimeout: 300_000, hookTimeout: 300_000 });
@@ -128,6 +132,27 @@ it('prints lines that can be typed as they are: the same again, and to publish i
   expect(published?.join('')).toMatch(/typed 1 (may be published|is rejected)/);
 });
 
+it('starts from a published model by its name, which is fetched once', async () => {
+  const store = openStore(`file://${join(folder, 'published')}`);
+  const files = new Map(
+    readdirSync(join(folder, 'base')).map((name) => [name, readFileSync(join(folder, 'base', name))]),
+  );
+  const { exported, evaluated } = await writeRuns(openStore(`file://${join(folder, 'store')}`), 'runs', files);
+  const candidate = await readCandidate(openStore(exported), openStore(evaluated), `sha256:${'0'.repeat(64)}`);
+  await publishModel(store, candidate, { decision: 'publish', reasons: ['a test'], incumbent: null });
+  const { name } = candidate.manifest;
+  const options = ['shop', '--from', name, '--registry', 'published', '--steps', '4', '--name', 'from', '--dry-run'];
+  const modelOf = async () => {
+    const { code, stderr } = await run(...options);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    return JSON.parse(readFileSync(join(folder, 'runs/from/recipe.json'), 'utf8')).adapt.model as string;
+  };
+  const fetched = await modelOf();
+  expect(ModelManifest.parse(JSON.parse(readFileSync(join(fetched, 'manifest.json'), 'utf8'))).name).toBe(name);
+  expect(await modelOf()).toBe(fetched);
+  expect(readdirSync(join(folder, 'runs/published-models'))).toEqual([basename(fetched)]);
+});
+
 it('fits verdicts on general images where they are on the machine, and says what they call absent', async () => {
   mkdirSync(join(folder, 'general/flickr8k'), { recursive: true });
   const shard = join(folder, 'general/flickr8k/flickr8k-dev-000.tar');
@@ -169,7 +194,7 @@ it('gives its result although the images changed while it trained', async () => 
 
 it.each([
   [['nowhere'], 'there is no nowhere'],
-  [['shop', '--from', 'shop'], 'holds no exported model (no manifest.json)'],
+  [['shop', '--from', 'shop'], 'shop is no folder with a manifest.json and no model in'],
   [['shop', '--space', 'other'], '--space other: there are keep and new'],
   [['shop', '--steps', 'many'], '--steps many: a whole number from 1 on'],
   [['shop', '--name', 'My Shop'], '--name My Shop: a name starts with a small letter or digit'],

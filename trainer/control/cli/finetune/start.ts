@@ -1,0 +1,31 @@
+// The model that fine-tuning starts from: a folder, or a name in the registry, whose files are fetched once and kept beside the runs.
+import { createHash } from 'node:crypto';
+import { existsSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { FILES } from '../../../../contracts/src/keys.ts';
+import { type CommandContext, embeddedModel, openRegistryOf } from '../context.ts';
+import { modelFolder } from '../exchange/model-folder.ts';
+
+const FETCHED = 'published-models';
+
+/** Its folder. Throws a UserError that says which names there are. */
+export async function startingModel(
+  { from, registry }: { from: string | undefined; registry: string | undefined },
+  { runs, context }: { runs: string; context: CommandContext },
+): Promise<string> {
+  if (from === undefined) return embeddedModel(context);
+  const scratch = join(runs, FETCHED, `fetch-${process.pid}`);
+  try {
+    const folder = await modelFolder(from, { registry: openRegistryOf({ registry }, context), context, scratch });
+    if (folder !== scratch) return folder;
+    // The same model is the same folder, which recipes name: what was trained from it is found again.
+    const digest = createHash('sha256')
+      .update(readFileSync(join(scratch, FILES.manifest)))
+      .digest('hex');
+    const kept = join(runs, FETCHED, `${from}-${digest}`);
+    if (!existsSync(kept)) renameSync(scratch, kept);
+    return kept;
+  } finally {
+    rmSync(scratch, { recursive: true, force: true });
+  }
+}
