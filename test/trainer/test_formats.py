@@ -277,6 +277,12 @@ def test_what_says_nothing_about_its_images_is_refused_with_what_to_do(tmp_path)
         read_items(tmp_path / "x.docx")
 
 
+def test_a_class_file_with_a_bad_line_names_it(tmp_path):
+    (tmp_path / "classes.jsonl").write_text('{"name": "apple"}\n\n{"name": \n')
+    with pytest.raises(FormatError, match=r"classes\.jsonl, line 3 is not JSON"):
+        read_classes(tmp_path / "classes.jsonl")
+
+
 def test_classes_are_found_by_number_key_and_name(tmp_path):
     rows = [
         {"id": 5, "key": "Granny-Smith", "name": "Granny Smith", "coarse": "Apple", "description": "A green apple."}

@@ -9,7 +9,7 @@ from typing import Any
 
 from towers.formats.item import FormatError, plain, texts_of
 from towers.formats.places import decoded_text
-from towers.formats.tables import csv_rows
+from towers.formats.tables import csv_rows, json_lines
 
 NAMES = ["name", "class", "class_name", "label", "title"]
 DESCRIPTIONS = ["description", "descriptions", "gloss", "definition", "text"]
@@ -47,9 +47,9 @@ def read_classes(file: Path) -> list[Class]:
 def parsed(file: Path) -> Sequence[Any]:
     """The rows of a JSON document or of JSON lines."""
     text, _ = decoded_text(file)
+    if file.suffix.lower() == ".jsonl":
+        return json_lines(file, text)
     try:
-        if file.suffix.lower() == ".jsonl":
-            return [json.loads(line) for line in text.splitlines() if line.strip()]
         document = json.loads(text)
     except json.JSONDecodeError as error:
         raise FormatError(f"{file.name} is not JSON: {error}") from error

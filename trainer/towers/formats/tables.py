@@ -109,24 +109,29 @@ def outside_quotes(line: str) -> str:
     return "".join(line.split('"')[::2])
 
 
+def json_lines(path: Path, text: str) -> list[Any]:
+    """The values of JSON lines; one that is none is an error with its line."""
+    values = []
+    # Not splitlines: a line of JSON may hold other line breaks of Unicode as they are.
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.strip():
+            try:
+                values.append(json.loads(line))
+            except json.JSONDecodeError as error:
+                raise FormatError(f"{path.name}, line {number} is not JSON: {error.msg}") from error
+    return values
+
+
 def read_jsonl(path: Path, columns: Columns) -> Found:
     """JSON lines, also gzipped."""
-    rows: list[Row] = []
     try:
         data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     except (OSError, EOFError, zlib.error) as error:
         raise FormatError(f"{path.name} cannot be read: {error}") from error
-    # Not splitlines: a line of JSON may hold other line breaks of Unicode as they are.
-    for number, line in enumerate(decoded_bytes(data)[0].split("\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise FormatError(f"{path.name}, line {number} is not JSON: {error.msg}") from error
+    rows: list[Row] = json_lines(path, decoded_bytes(data)[0])
+    for number, row in enumerate(rows, 1):
         if not isinstance(row, dict):
-            raise FormatError(f"{path.name}, line {number} is not an object but {type(row).__name__}")
-        rows.append(row)
+            raise FormatError(f"{path.name}, row {number} is not an object but {type(row).__name__}")
     return from_rows(path, rows, columns, "jsonl")
 
 
