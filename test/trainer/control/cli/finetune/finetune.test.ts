@@ -194,7 +194,7 @@ it('gives its result although the images changed while it trained', async () => 
 
 it.each([
   [['nowhere'], 'there is no nowhere'],
-  [['shop', '--from', 'shop'], 'shop is no folder with a manifest.json and no model in'],
+  [['shop', '--from', 'shop'], 'shop is neither a folder with a manifest.json nor a model in'],
   [['shop', '--space', 'other'], '--space other: there are keep and new'],
   [['shop', '--steps', 'many'], '--steps many: a whole number from 1 on'],
   [['shop', '--name', 'My Shop'], '--name My Shop: a name starts with a small letter or digit'],
