@@ -1,4 +1,4 @@
-// How files of images that a person learns from or measures on end, without the dot: which of them are read is for the trainer to say.
+// Endings of image files that a person learns from or measures on, without the dot. The trainer says which of them are read.
 export const IMAGE_ENDINGS = [
   'jpg',
   'jpeg',

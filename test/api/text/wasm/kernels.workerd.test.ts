@@ -1,4 +1,4 @@
-// What the text engine thinks of workerd: that it compares addresses, so that the loop that reads less is taken there.
+// Checks that the text engine knows workerd as a host that compares addresses, so that the loop that reads less is taken there.
 import { expect, test } from 'vitest';
 import { comparesAddresses } from '../../../../api/text/wasm/kernels.ts';
 
