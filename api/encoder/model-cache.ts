@@ -4,7 +4,7 @@ import { createWriteStream } from 'node:fs';
 import { access, mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, isAbsolute, join, normalize } from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import { artefactKey, FILES } from '../../contracts/src/keys.ts';
+import { artefactKey, FILES, hexOf } from '../../contracts/src/keys.ts';
 import { type Artefact, artefactsIn } from '../../contracts/src/model/artefact.ts';
 import type { ModelManifest } from '../../contracts/src/model/manifest.ts';
 import { find } from '../registry/read.ts';
@@ -34,7 +34,7 @@ async function downloadFiles(
   stored: StoredManifest,
   { cache, files }: { cache: string; files: Artefact[] },
 ): Promise<string> {
-  const folder = join(cache, stored.digest.replace('sha256:', ''));
+  const folder = join(cache, hexOf(stored.digest));
   if (await exists(folder)) return folder;
   const incoming = `${folder}.${process.pid}`;
   try {

@@ -3,6 +3,7 @@
 // some 13 bits of each number remain, more than the rows have that are made of them.
 import { largest, powers, shares, sum } from './math';
 import { narrow, packKeys, packValues, put, range } from './panels';
+import { first, second } from './sums';
 
 /** log2 e: softmax is computed in powers of 2. */
 const LOG2_E: f32 = 1.44269504;
@@ -128,20 +129,20 @@ function products(
       const k1 = v128.load(k, 16);
       const k2 = v128.load(k, 32);
       const k3 = v128.load(k, 48);
-      let y = v128.load64_splat(a);
-      let z = v128.shuffle<i32>(y, y, 1, 0, 3, 2);
+      let y = first<u16>(a);
+      let z = second<u16>(a, y);
       a0 = added(a0, k0, y, k2, z);
       a1 = added(a1, k1, y, k3, z);
-      y = v128.load64_splat(b);
-      z = v128.shuffle<i32>(y, y, 1, 0, 3, 2);
+      y = first<u16>(b);
+      z = second<u16>(b, y);
       b0 = added(b0, k0, y, k2, z);
       b1 = added(b1, k1, y, k3, z);
-      y = v128.load64_splat(c);
-      z = v128.shuffle<i32>(y, y, 1, 0, 3, 2);
+      y = first<u16>(c);
+      z = second<u16>(c, y);
       c0 = added(c0, k0, y, k2, z);
       c1 = added(c1, k1, y, k3, z);
-      y = v128.load64_splat(d);
-      z = v128.shuffle<i32>(y, y, 1, 0, 3, 2);
+      y = first<u16>(d);
+      z = second<u16>(d, y);
       d0 = added(d0, k0, y, k2, z);
       d1 = added(d1, k1, y, k3, z);
     }

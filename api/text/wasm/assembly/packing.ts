@@ -3,6 +3,8 @@
 // weights, and the steps turned two by two. Both builds pack like that, so that a file of packed weights serves either; `arrange` puts
 // steps of 2 rows, or straight ones, in their place where those are what is multiplied: see sums.ts, and repairs.ts for the marks.
 
+import { putTurned } from './panels';
+
 /** What the weights of one sign may sum to in a number of int16, for activations up to 127. */
 const ROOM: i16 = 258;
 
@@ -31,8 +33,7 @@ export function pack(from: usize, depth: i32, width: i32, to: usize): void {
       }
       interleave(to);
       interleave(to + 32);
-      turn(to, to + 32);
-      turn(to + 16, to + 48);
+      turn(to);
       store<u8>(marks++, markOf(to));
     }
     const scale = scales + (column << 2);
@@ -50,12 +51,10 @@ function interleave(at: usize): void {
   v128.store(at, v128.shuffle<i16>(first, second, 4, 12, 5, 13, 6, 14, 7, 15), 16);
 }
 
-/** Exchanges every other column of two vectors of four, in place: straight steps become turned ones, and turned ones straight. */
-function turn(one: usize, other: usize): void {
-  const first = v128.load(one);
-  const second = v128.load(other);
-  v128.store(one, v128.shuffle<i32>(first, second, 0, 5, 2, 7));
-  v128.store(other, v128.shuffle<i32>(second, first, 0, 5, 2, 7));
+/** Exchanges every other column of two steps, in place. */
+function turn(at: usize): void {
+  putTurned(at, v128.load(at), v128.load(at, 32));
+  putTurned(at + 16, v128.load(at, 16), v128.load(at, 48));
 }
 
 /**
@@ -65,8 +64,7 @@ function turn(one: usize, other: usize): void {
 export function arrange(matrix: usize, depth: i32, width: i32, turned: bool): void {
   if (ASC_FEATURE_RELAXED_SIMD && turned) return;
   for (const end = matrix + <usize>depth * <usize>width; matrix < end; matrix += 64) {
-    turn(matrix, matrix + 32);
-    turn(matrix + 16, matrix + 48);
+    turn(matrix);
     if (ASC_FEATURE_RELAXED_SIMD) continue;
     separate(matrix, turned);
     separate(matrix + 32, turned);

@@ -86,8 +86,8 @@ function highPairs(x: v128, y: v128): v128 {
   return v128.shuffle<i16>(x, y, 4, 12, 5, 13, 6, 14, 7, 15);
 }
 
-/** Pairs of two tokens and of the next two, of four columns each, 32 bytes apart. */
-function putTurned(at: usize, first: v128, second: v128): void {
+/** Two vectors of four columns, 32 bytes apart, with every other column exchanged: straight ones become turned, and turned ones straight. */
+export function putTurned(at: usize, first: v128, second: v128): void {
   v128.store(at, v128.shuffle<i32>(first, second, 0, 5, 2, 7));
   v128.store(at, v128.shuffle<i32>(second, first, 0, 5, 2, 7), 32);
 }

@@ -1,9 +1,10 @@
 // `npm run model -- import --distil --language-model`: the vectors of captions that LLM2CLIP's students learn from, computed once.
-import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { sha256Of } from '../../../../api/registry/stores/hash.ts';
 import { wholeNumberOf } from '../../../../contracts/command/numbers.ts';
 import { EXIT } from '../../../../contracts/src/exit-codes.ts';
+import { hexOf } from '../../../../contracts/src/keys.ts';
 import { UserError } from '../../../../contracts/src/user-error.ts';
 import { existing, indexFolder } from '../../recipe/locate.ts';
 import { type CommandContext, runsFolder } from '../context.ts';
@@ -73,8 +74,8 @@ export async function languageFeatures(
   };
   const content: string[] = [];
   for (const place of [languageModel, texts]) content.push((await indexFolder(place, runs, onRead)).digest);
-  const key = createHash('sha256').update(JSON.stringify([content, template, options['add-bos'], maxTokens]));
-  const file = join(runs, FOLDER, `${key.digest('hex').slice(0, 16)}.safetensors`);
+  const key = hexOf(sha256Of(JSON.stringify([content, template, options['add-bos'], maxTokens])));
+  const file = join(runs, FOLDER, `${key.slice(0, 16)}.safetensors`);
   const flags = [
     `--language-model=${languageModel}`,
     `--template=${template}`,

@@ -1,8 +1,8 @@
 // The model that fine-tuning starts from: a folder, or a name in the registry, whose files are fetched once and kept beside the runs.
-import { createHash } from 'node:crypto';
-import { existsSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { existsSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { FILES } from '../../../../contracts/src/keys.ts';
+import { digestOfFile } from '../../../../api/registry/stores/hash.ts';
+import { FILES, hexOf } from '../../../../contracts/src/keys.ts';
 import { type CommandContext, embeddedModel, openRegistryOf } from '../context.ts';
 import { modelFolder } from '../exchange/model-folder.ts';
 
@@ -19,9 +19,7 @@ export async function startingModel(
     const folder = await modelFolder(from, { registry: openRegistryOf({ registry }, context), context, scratch });
     if (folder !== scratch) return folder;
     // The same model is the same folder, which recipes name: what was trained from it is found again.
-    const digest = createHash('sha256')
-      .update(readFileSync(join(scratch, FILES.manifest)))
-      .digest('hex');
+    const digest = hexOf(await digestOfFile(join(scratch, FILES.manifest)));
     const kept = join(runs, FETCHED, `${from}-${digest}`);
     if (!existsSync(kept)) renameSync(scratch, kept);
     return kept;
