@@ -17,7 +17,7 @@ import { chooseModel, type Model, quantisationOf } from '../core/model.ts';
 import { cutAndNormalise, type Quantisation } from '../core/vectors/vectors.ts';
 import { createGate } from '../encoder/encode.ts';
 import { type DecodedPicture, decode, type Picture } from '../encoder/pixels/decode.ts';
-import { createPreprocess } from '../encoder/pixels/preprocess.ts';
+import { createPreprocess, type Prepared } from '../encoder/pixels/preprocess.ts';
 import { openSession, type Provider, readManifest } from '../encoder/session.ts';
 import { once } from '../text/once.ts';
 import { type OpenModelOptions, openModel } from '../text/open-model.ts';
@@ -106,10 +106,10 @@ async function openTexts(folder: string, manifest: ModelManifest, module: string
 }
 
 interface Read extends Pick<DecodedPicture, 'original' | 'warnings'> {
-  tensor: Float32Array;
+  prepared: Prepared;
 }
 interface Tower {
-  run(batch: Float32Array[]): Promise<Float32Array[]>;
+  run(batch: Prepared[]): Promise<Float32Array[]>;
   /** Images that are decoded at a time. */
   places: number;
   /** Images in one run. */
@@ -126,22 +126,22 @@ function createImages(manifest: ModelManifest, { run, places, decode, batch }: T
   // A decoded photo takes up to 64 MB: of all calls together only `places` are held.
   const decoding = createGate(places);
   // Half a megabyte an image, taken again when its run is over: what waits to be collected would otherwise be most of the memory.
-  const spare: Float32Array[] = [];
+  const spare: ArrayBufferLike[] = [];
   const read = (file: Uint8Array): Promise<Read | CoreError> =>
     decoding(async () => {
       try {
         const { original, warnings, ...picture } = await decode(file);
-        return { original, warnings, tensor: preprocess.toTensor(picture, spare.pop()) };
+        return { original, warnings, prepared: preprocess.toTensor(picture, spare.pop()) };
       } catch (error) {
         if (error instanceof CoreError) return error;
         throw error;
       }
     });
-  /** Unit vectors of at most `batch` tensors, which are spare then. */
-  const runBatch = async (tensors: Float32Array[]): Promise<Float32Array[]> => {
-    const outputs = await run(tensors);
-    spare.push(...tensors);
-    return tensors.map((_, index) => cutAndNormalise(outputs[index] ?? [], manifest.embed_dim));
+  /** Unit vectors of at most `batch` pictures, whose memory is spare then. */
+  const runBatch = async (some: Prepared[]): Promise<Float32Array[]> => {
+    const outputs = await run(some);
+    spare.push(...some.map(({ tensor }) => tensor.buffer));
+    return some.map((_, index) => cutAndNormalise(outputs[index] ?? [], manifest.embed_dim));
   };
 
   async function encodeFiles(files: Uint8Array[]): Promise<(EncodedFile | CoreError)[]> {
@@ -151,7 +151,7 @@ function createImages(manifest: ModelManifest, { run, places, decode, batch }: T
     const good = pictures.flatMap((picture) => (picture instanceof CoreError ? [] : [picture]));
     const vectors: Float32Array[] = [];
     for (let at = 0; at < good.length; at += batch) {
-      vectors.push(...(await runBatch(good.slice(at, at + batch).map(({ tensor }) => tensor))));
+      vectors.push(...(await runBatch(good.slice(at, at + batch).map(({ prepared }) => prepared))));
     }
     const next = vectors.values();
     return pictures.map((picture) => {
@@ -164,14 +164,14 @@ function createImages(manifest: ModelManifest, { run, places, decode, batch }: T
   }
 
   async function* encodePictures(pictures: AsyncIterable<Picture>): AsyncGenerator<Float32Array> {
-    let tensors: Float32Array[] = [];
+    let some: Prepared[] = [];
     for await (const picture of pictures) {
-      tensors.push(preprocess.toTensor(picture, spare.pop()));
-      if (tensors.length < batch) continue;
-      yield* await runBatch(tensors);
-      tensors = [];
+      some.push(preprocess.toTensor(picture, spare.pop()));
+      if (some.length < batch) continue;
+      yield* await runBatch(some);
+      some = [];
     }
-    if (tensors.length > 0) yield* await runBatch(tensors);
+    if (some.length > 0) yield* await runBatch(some);
   }
   return { encodeFiles, encodePictures };
 }

@@ -1,4 +1,5 @@
 // Dynamic micro-batching: images of concurrent requests share a run of the graph, and every caller gets its own vector.
+import type { Prepared } from './pixels/preprocess.ts';
 import type { ImageSession } from './session.ts';
 
 /** A batch runs when it is full or its first image has waited `waitMs`; while one runs, the next one fills up. */
@@ -6,10 +7,10 @@ export interface BatcherOptions {
   maxBatch: number;
   waitMs: number;
 }
-export type Embed = (tensor: Float32Array) => Promise<Float32Array>;
+export type Embed = (picture: Prepared) => Promise<Float32Array>;
 
 interface Waiting {
-  tensor: Float32Array;
+  picture: Prepared;
   resolve: (vector: Float32Array) => void;
   reject: (reason: unknown) => void;
 }
@@ -25,7 +26,7 @@ export function createBatcher(session: Pick<ImageSession, 'run'>, { maxBatch, wa
     isRunning = true;
     const batch = waiting.splice(0, maxBatch);
     try {
-      const vectors = await session.run(batch.map(({ tensor }) => tensor));
+      const vectors = await session.run(batch.map(({ picture }) => picture));
       for (const [index, { resolve, reject }] of batch.entries()) {
         const vector = vectors[index];
         if (vector) resolve(vector);
@@ -44,9 +45,9 @@ export function createBatcher(session: Pick<ImageSession, 'run'>, { maxBatch, wa
     else timer ??= setTimeout(() => void runBatch(), waitMs);
   };
 
-  return (tensor) =>
+  return (picture) =>
     new Promise((resolve, reject) => {
-      waiting.push({ tensor, resolve, reject });
+      waiting.push({ picture, resolve, reject });
       schedule();
     });
 }

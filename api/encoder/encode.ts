@@ -28,11 +28,11 @@ export function createEncode(manifest: ModelManifest, session: ImageSession): En
     const digest = sha256Of(bytes);
     const failed = (code: ErrorCode, message: string): EncodeResult => ({ status: 'failed', code, message, digest });
     try {
-      const { tensor, original, warnings } = await decoding(async () => {
+      const { prepared, original, warnings } = await decoding(async () => {
         const picture = await decode(bytes);
-        return { ...picture, tensor: preprocess.toTensor(picture) };
+        return { ...picture, prepared: preprocess.toTensor(picture) };
       });
-      const vector = cutAndNormalise(await embed(tensor), manifest.embed_dim);
+      const vector = cutAndNormalise(await embed(prepared), manifest.embed_dim);
       if (!isUnit(vector))
         return failed('non_finite_embedding', 'the image tower gave no finite vector for this image');
       return { status: 'ok', embedding: String(encodeEmbedding(vector, 'base64')), ...original, warnings, digest };

@@ -12,10 +12,11 @@ import { parseDocument } from '../registry/read.ts';
 import { digestOfFile, sha256Of } from '../registry/stores/hash.ts';
 import { readIfPresent } from './files.ts';
 import { fixOnePicture } from './one-picture.ts';
+import type { Prepared } from './pixels/preprocess.ts';
 
-/** Tensors of [3, size, size] in, vectors of [embed_dim] out, in the same order. */
+/** Prepared pictures in, vectors of [embed_dim] out, in the same order. */
 export interface ImageSession {
-  run(pictures: Float32Array[]): Promise<Float32Array[]>;
+  run(pictures: Prepared[]): Promise<Float32Array[]>;
   /** Pictures that are computed together: of more, as many are at a time, one such batch after the other. */
   batch: number;
   /** Lets what runs finish, and refuses what comes later. */
@@ -52,15 +53,16 @@ export interface SessionOptions {
   threads: number;
   /** @default 'cpu' */
   provider?: Provider | undefined;
+  /** Pictures of one shape that are computed together; of itself 1 on processors. */
+  batch?: number | undefined;
 }
 
 export async function openSession(
   folder: string,
   manifest: ModelManifest,
-  { threads, provider = 'cpu' }: SessionOptions,
+  { threads, provider = 'cpu', batch = BATCH[provider] }: SessionOptions,
 ): Promise<ImageSession> {
   const graph = await readGraph(folder, manifest);
-  const batch = BATCH[provider];
   if (batch === 1) fixOnePicture(graph.bytes);
   // Imported here so that decoding and preprocessing work without the runtime's native library.
   const { InferenceSession, Tensor } = await import('onnxruntime-node');
@@ -78,27 +80,27 @@ export async function openSession(
       },
     },
   });
-  const { size } = manifest.image.preprocess;
   let isClosed = false;
   const running = new Set<Promise<unknown>>();
   // Megabytes a batch: taken again, they do not wait for a collection while the next ones are made.
   const spare: Float32Array[] = [];
 
-  function joined(pictures: Float32Array[], length: number): Float32Array {
+  function joined(pictures: Prepared[], length: number): Float32Array {
     const before = spare.pop();
     const pixels =
       before && before.length >= length * pictures.length ? before : new Float32Array(length * pictures.length);
-    for (const [at, picture] of pictures.entries()) pixels.set(picture, at * length);
+    for (const [at, { tensor }] of pictures.entries()) pixels.set(tensor, at * length);
     return pixels;
   }
 
-  /** Of at most `batch` pictures. */
-  async function runOnce(pictures: Float32Array[]): Promise<Float32Array[]> {
+  /** Of at most `batch` pictures of one shape. */
+  async function runOnce(pictures: [Prepared, ...Prepared[]]): Promise<Float32Array[]> {
     const [first, second] = pictures;
     const count = pictures.length;
-    const length = 3 * size * size;
-    const pixels = first && !second ? first : joined(pictures, length);
-    const input = new Tensor('float32', pixels.subarray(0, count * length), [count, 3, size, size]);
+    const { width, height } = first;
+    const length = 3 * width * height;
+    const pixels = second ? joined(pictures, length) : first.tensor;
+    const input = new Tensor('float32', pixels.subarray(0, count * length), [count, 3, height, width]);
     const { embedding } = await session.run({ pixels: input });
     if (second) spare.push(pixels);
     if (!(embedding?.data instanceof Float32Array) || embedding.data.length !== count * manifest.embed_dim) {
@@ -109,11 +111,15 @@ export async function openSession(
     return pictures.map((_, row) => data.slice(row * manifest.embed_dim, (row + 1) * manifest.embed_dim));
   }
 
-  async function runAll(pictures: Float32Array[]): Promise<Float32Array[]> {
-    const vectors: Float32Array[] = [];
-    for (let at = 0; at < pictures.length; at += batch)
-      vectors.push(...(await runOnce(pictures.slice(at, at + batch))));
-    return vectors;
+  async function runAll(pictures: Prepared[]): Promise<Float32Array[]> {
+    const vectors = new Map<Prepared, Float32Array>();
+    for (const some of batchesOf(pictures, batch)) {
+      for (const [at, vector] of (await runOnce(some)).entries()) {
+        const picture = some[at];
+        if (picture) vectors.set(picture, vector);
+      }
+    }
+    return pictures.flatMap((picture) => vectors.get(picture) ?? []);
   }
   return {
     batch,
@@ -130,6 +136,23 @@ export async function openSession(
       await session.release();
     },
   };
+}
+
+/** At most `most` at a time, all of one shape. */
+function batchesOf(pictures: Prepared[], most: number): [Prepared, ...Prepared[]][] {
+  const batches: [Prepared, ...Prepared[]][] = [];
+  const open = new Map<string, [Prepared, ...Prepared[]]>();
+  for (const picture of pictures) {
+    const shape = `${picture.width} ${picture.height}`;
+    const batch = open.get(shape);
+    if (batch && batch.length < most) batch.push(picture);
+    else {
+      const fresh: [Prepared, ...Prepared[]] = [picture];
+      open.set(shape, fresh);
+      batches.push(fresh);
+    }
+  }
+  return batches;
 }
 
 /** `weights`: the folder of its file of weights, where they are not inside of it. */

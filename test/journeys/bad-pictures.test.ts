@@ -148,7 +148,7 @@ test('each damaged picture has the line of its own fault, or is embedded as far 
       expect(error, name).toMatchObject({ code: read.code, message: expect.stringContaining(read.message) });
     } else if (read instanceof Error) throw read;
     else {
-      const expected = tinyTower(preprocess.toTensor(read as Awaited<ReturnType<typeof decode>>));
+      const expected = tinyTower(preprocess.toTensor(read as Awaited<ReturnType<typeof decode>>).tensor);
       const vector = result === undefined ? [] : vectorOf(result);
       expect(vector, name).toHaveLength(expected.length);
       for (const [i, value] of vector.entries()) expect(value, name).toBeCloseTo(expected[i] ?? Number.NaN, 5);

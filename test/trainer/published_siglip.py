@@ -134,11 +134,13 @@ def siglip_text_vectors(model: Any, tokenizer: Any, texts: list[str]) -> torch.T
 
 @torch.no_grad()
 def image_features(model: Any, pixels: torch.Tensor) -> torch.Tensor:
-    """transformers' image vectors [B, E] of squares; the towers of any size get them as a grid of patches."""
+    """transformers' image vectors [B, E] of pictures [B, 3, H, W]; the towers of any shape get them as grids of patches."""
     if model.config.model_type == "siglip":
         return model.get_image_features(pixel_values=pixels).pooler_output
-    count, grid, patch = len(pixels), pixels.shape[-1] // 16, 16
-    cut = pixels.reshape(count, 3, grid, patch, grid, patch).permute(0, 2, 4, 3, 5, 1).reshape(count, grid * grid, -1)
-    shapes = torch.tensor([[grid, grid]] * count)
+    count, patch = len(pixels), 16
+    rows, columns = (side // patch for side in pixels.shape[2:])
+    cut = pixels.reshape(count, 3, rows, patch, columns, patch).permute(0, 2, 4, 3, 5, 1)
+    cut = cut.reshape(count, rows * columns, -1)
+    shapes = torch.tensor([[rows, columns]] * count)
     found = model.get_image_features(cut, pixel_attention_mask=torch.ones(cut.shape[:2]), spatial_shapes=shapes)
     return found.pooler_output

@@ -2,13 +2,14 @@
 
 import hashlib
 import json
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from towers.preprocess import check_recipe, decode, normalise, preprocess, resampled, resize
+from towers.preprocess import check_recipe, decode, normalise, patch_grid, preprocess, resampled, resize
 
 FOLDER = Path(__file__).parents[2] / "contracts" / "vectors" / "preprocess"
 CASES = json.loads((FOLDER / "cases.json").read_text())
@@ -48,6 +49,15 @@ def test_normalising_follows_the_closed_form() -> None:
     pixels_HWC = np.array([[[0, 128, 255]]], np.uint8)
     expected = [-0.485 / 0.229, (128 / 255 - 0.456) / 0.224, (1 - 0.406) / 0.225]
     assert normalise(pixels_HWC, recipe).ravel().tolist() == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_picture_that_keeps_its_shape_has_the_grid_of_transformers() -> None:
+    from transformers.models.siglip2.image_processing_siglip2 import get_image_size_for_max_num_patches as theirs
+
+    sides = [1, 2, 7, 63, 64, 65, 97, 224, 375, 500, 641, 1023, 4000, 65535]
+    for width, height, (patch, most) in product(sides, sides, [(16, 256), (14, 729), (16, 1024), (32, 9), (16, 1)]):
+        rows, columns = theirs(height, width, patch, most)
+        assert patch_grid(width, height, patch, most) == (columns // patch, rows // patch)
 
 
 @pytest.mark.parametrize(

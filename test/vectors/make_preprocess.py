@@ -1,6 +1,6 @@
 """Makes the preprocessing vectors from drawn images: `python test/vectors/make_preprocess.py` (needs the trainer's Pillow).
 
-cases.json: image file, recipe, the sha256 of the uint8 [size, size, 3] result, its PNG, some normalised values, and
+cases.json: image file, recipe, the sha256 of the uint8 [height, width, 3] result, its PNG, some normalised values, and
 `tolerance` in levels: 0 where every decoder must agree (lossless files), 2 where decoders may differ (JPEG and AVIF).
 resize.json: sizes, and the sha256 of Pillow's filters (rows before columns) on noise from a generator that both languages have.
 """
@@ -27,6 +27,14 @@ RECIPES = {
     "shortest": {"resize_mode": "shortest", "size": 33, "crop": "center", **SHARED},
     "longest": {"resize_mode": "longest", "size": 32, "crop": "none", **SHARED},
     "bilinear": {"resize_mode": "shortest", "size": 33, "crop": "center", **SHARED, "interpolation": "bilinear"},
+    "patches": {
+        "resize_mode": "patches",
+        "size": 32,
+        "patch": 4,
+        "crop": "none",
+        **SHARED,
+        "interpolation": "bilinear",
+    },
 }
 
 

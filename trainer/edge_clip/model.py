@@ -16,7 +16,7 @@ from edge_clip.locate import find_model
 from edge_clip.on_device import ImageOnDevice, texts_on_device
 from towers.exported_files import read_manifest
 from towers.onnx_export import session
-from towers.preprocess import preprocess
+from towers.preprocess import by_shape, preprocess
 from towers.served_text import served_tiers
 
 Engine = Literal["onnxruntime", "torch"]
@@ -128,17 +128,16 @@ class Model:
             if self._images is None:
                 self._images = self._open_images()
             some = enumerate(images[start : start + batch], start)
-            pixels_B3SS = np.stack([pixels(number, image, recipe) for number, image in some])
-            parts.append(self._images(pixels_B3SS))
+            parts.append(by_shape([pixels(number, image, recipe) for number, image in some], self._images))
         return np.concatenate(parts)
 
     def _open_images(self) -> Callable[[np.ndarray], np.ndarray]:
-        """The image tower: pixels [B, 3, S, S] to unit vectors [B, E]."""
+        """The image tower: pixels [B, 3, H, W] to unit vectors [B, E]."""
         graph = self.folder / self.manifest["image"]["graph"]["file"]["path"]
         if self.engine == "torch":
             return ImageOnDevice(graph, self.device)
         opened = session(graph)
-        return lambda pixels_B3SS: np.asarray(opened.run(["embedding"], {"pixels": pixels_B3SS})[0])
+        return lambda pixels_B3HW: np.asarray(opened.run(["embedding"], {"pixels": pixels_B3HW})[0])
 
 
 def look_at(texts: Sequence[object], images: Sequence[object]) -> None:
@@ -161,7 +160,7 @@ def look_at(texts: Sequence[object], images: Sequence[object]) -> None:
 
 
 def pixels(number: int, image: ImageInput, recipe: PreprocessRecipe) -> np.ndarray:
-    """The image as the tower reads it, [3, S, S]; one that cannot be decoded is an error that names its place."""
+    """The image as the tower reads it, [3, H, W]; one that cannot be decoded is an error that names its place."""
     name = f" ({image})" if isinstance(image, str | Path) else ""
     try:
         return preprocess(Path(image).read_bytes() if isinstance(image, str | Path) else image, recipe)

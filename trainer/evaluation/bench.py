@@ -19,6 +19,7 @@ from engine.folders.files import digest_of_file
 from evaluation.cache import VectorCache
 from evaluation.progress import Progress
 from towers.data import Row, read_images, read_rows
+from towers.preprocess import by_shape
 
 Figures = dict[str, float]
 TEXTS_AT_ONCE = 64
@@ -95,10 +96,10 @@ class Model(Protocol):
         ...
 
     def pixels(self, image: bytes | Image.Image, /) -> np.ndarray:
-        """float32 [3, S, S] of an image file's bytes, or of a Pillow image."""
+        """float32 [3, H, W] of an image file's bytes, or of a Pillow image."""
         ...
 
-    def embed_pixels(self, pixels_B3SS: np.ndarray, /) -> np.ndarray:
+    def embed_pixels(self, pixels_B3HW: np.ndarray, /) -> np.ndarray:
         """Unit vectors [B, E]."""
         ...
 
@@ -187,7 +188,7 @@ class Bench:
         parts, done = [], 0
         images = iter(read_images(folder, rows))
         while batch := list(islice(images, IMAGES_AT_ONCE)):
-            parts.append(self.model.embed_pixels(np.stack([self.model.pixels(data) for _, data in batch])))
+            parts.append(by_shape([self.model.pixels(data) for _, data in batch], self.model.embed_pixels))
             done += len(batch)
             self.place.progress.tick(done, len(rows), "photos")
         return np.concatenate(parts).astype(np.float32)

@@ -54,12 +54,12 @@ class ServedModel:
         }
 
     def pixels(self, image: bytes | Image.Image) -> np.ndarray:
-        """float32 [3, S, S]."""
+        """float32 [3, H, W]."""
         return preprocess(image, self.preprocess)
 
-    def embed_pixels(self, pixels_B3SS: np.ndarray) -> np.ndarray:
+    def embed_pixels(self, pixels_B3HW: np.ndarray) -> np.ndarray:
         """Unit vectors [B, E]."""
-        return np.asarray(self.image_session.run(["embedding"], {"pixels": pixels_B3SS})[0])
+        return np.asarray(self.image_session.run(["embedding"], {"pixels": pixels_B3HW})[0])
 
 
 def text_digest(manifest: ModelManifest) -> str:

@@ -167,24 +167,26 @@ def read_table(file: Path, rows: int, width: int) -> np.ndarray:
 # ---- image tower ---------------------------------------------------------------------------------
 
 
-def export_image_tower(tower: nn.Module, size: int, file: Path, opset: int, weights: str) -> None:
+def export_image_tower(tower: nn.Module, size: int | tuple[int, int], file: Path, opset: int, weights: str) -> None:
     """Write image.onnx: input `pixels` float32 [B, 3, size, size], output `embedding` [B, E].
 
+    Of a tower that reads any shape `size` is one that it reads, (height, width), and both sides stay open in the graph.
     Weights are stored as float16 or as int8 with one scale per output channel, and widened to float32 when a session
     opens, so that any processor computes in float32.
     """
     tower = tower.cpu().float().eval()
     temporary = file.with_suffix(".float32.onnx")
+    sides, open_sides = ((size, size), {}) if isinstance(size, int) else (size, {2: "H", 3: "W"})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(
             tower,
-            (torch.zeros(2, 3, size, size),),
+            (torch.zeros(2, 3, *sides),),
             str(temporary),
             input_names=["pixels"],
             output_names=["embedding"],
             opset_version=opset,
-            dynamic_axes={"pixels": {0: "B"}, "embedding": {0: "B"}},
+            dynamic_axes={"pixels": {0: "B", **open_sides}, "embedding": {0: "B"}},
             dynamo=False,
         )
     model = onnx.load(str(temporary))

@@ -7,13 +7,15 @@ Rules both languages follow (contracts/vectors/preprocess holds the cases):
   decoder halves row by row with the same kernel, a level apart);
 - alpha is composited over white: (c * a + 255 * (255 - a) + 127) // 255;
 - Pillow's bicubic or bilinear filter on 8-bit RGB, rows before columns;
+- with resize_mode `patches` the picture keeps its shape, as in SigLIP 2 (arXiv:2502.14786): see `patch_grid`;
 - (x / 255 - mean) / std per channel, computed in float64, stored as float32.
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator, Mapping
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -26,15 +28,19 @@ from contracts.constants import MAX_IMAGE_PIXELS, MAX_PHOTO_PIXELS
 FILTERS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 SIDEWAYS = {5, 6, 7, 8}  # EXIF orientations that swap width and height
 RECIPE_KEYS = {"resize_mode", "size", "interpolation", "crop", "mean", "std", "color"}
+SCALES = (1e-6, 100.0)  # between which transformers looks for a picture's scale, and how near it comes
+SCALE_STEP = 1e-5
 
 
 class Geometry(NamedTuple):
-    """Resize to `width` x `height`; pixel (left, top) becomes the output's (0, 0), either sign."""
+    """Resize to `width` x `height`; pixel (left, top), of either sign, becomes (0, 0) of an output of `columns` x `rows`."""
 
     width: int
     height: int
     left: int
     top: int
+    columns: int
+    rows: int
 
 
 def decode(data: bytes, max_pixels: int = MAX_IMAGE_PIXELS, max_photo_pixels: int = MAX_PHOTO_PIXELS) -> Image.Image:
@@ -79,31 +85,55 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 def check_recipe(recipe: Mapping[str, Any]) -> None:
     """Refuse a recipe that this file does not implement: its vectors would belong to another space."""
-    if set(recipe) != RECIPE_KEYS:
-        raise ValueError(f"preprocess recipe keys {sorted(recipe)} are not {sorted(RECIPE_KEYS)}")
+    keys = RECIPE_KEYS | ({"patch"} if recipe.get("resize_mode") == "patches" else set())
+    if set(recipe) != keys:
+        raise ValueError(f"preprocess recipe keys {sorted(recipe)} are not {sorted(keys)}")
     if recipe["interpolation"] not in FILTERS or recipe["color"] != "rgb":
         raise ValueError(f"preprocess recipe: interpolation is one of {sorted(FILTERS)} and color 'rgb'")
-    if recipe["resize_mode"] not in {"squash", "shortest", "longest"}:
+    if recipe["resize_mode"] not in {"squash", "shortest", "longest", "patches"}:
         raise ValueError(f"preprocess recipe: unknown resize_mode {recipe['resize_mode']!r}")
     if (recipe["resize_mode"] == "shortest") != (recipe["crop"] == "center"):
         raise ValueError("preprocess recipe: crop is 'center' with resize_mode 'shortest' and 'none' otherwise")
+    if recipe["resize_mode"] == "patches" and recipe["size"] % recipe["patch"]:
+        raise ValueError(f"preprocess recipe: size {recipe['size']} is no multiple of patch {recipe['patch']}")
+
+
+def patch_grid(width: int, height: int, patch: int, most: int) -> tuple[int, int]:
+    """(columns, rows) of a picture of its own shape in at most `most` patches: sides are scaled alike and rounded up to whole patches.
+
+    The largest scale is found by halving, with the ends and the precision of transformers' `Siglip2ImageProcessor`, which decide
+    where two grids are nearly equal.
+    """
+
+    def grid(scale: float) -> tuple[int, int]:
+        return max(1, math.ceil(width * scale / patch)), max(1, math.ceil(height * scale / patch))
+
+    low, high = SCALES
+    while high - low >= SCALE_STEP:
+        middle = (low + high) / 2
+        low, high = (middle, high) if math.prod(grid(middle)) <= most else (low, middle)
+    return grid(low)
 
 
 def geometry(width: int, height: int, recipe: Mapping[str, Any]) -> Geometry:
     """`shortest` truncates and offsets round half to even, as in torchvision; `longest` rounds."""
     size, mode = int(recipe["size"]), recipe["resize_mode"]
+    if mode == "patches":
+        patch = int(recipe["patch"])
+        columns, rows = (side * patch for side in patch_grid(width, height, patch, (size // patch) ** 2))
+        return Geometry(columns, rows, 0, 0, columns, rows)
     if mode == "squash":
-        return Geometry(size, size, 0, 0)
+        return Geometry(size, size, 0, 0, size, size)
     if mode == "shortest":
         short = min(width, height)
         resized = (
             size if width <= height else size * width // short,
             size if height <= width else size * height // short,
         )
-        return Geometry(*resized, *(round((side - size) / 2) for side in resized))
+        return Geometry(*resized, *(round((side - size) / 2) for side in resized), size, size)
     scale = size / max(width, height)
     resized = (max(1, round(width * scale)), max(1, round(height * scale)))
-    return Geometry(*resized, *(-((size - side) // 2) for side in resized))
+    return Geometry(*resized, *(-((size - side) // 2) for side in resized), size, size)
 
 
 def resampled(image: Image.Image, width: int, height: int, interpolation: str) -> Image.Image:
@@ -113,24 +143,35 @@ def resampled(image: Image.Image, width: int, height: int, interpolation: str) -
 
 
 def resize(image: Image.Image, recipe: Mapping[str, Any]) -> np.ndarray:
-    """uint8 [size, size, 3]: resized, then cropped, or padded with black."""
+    """uint8 [H, W, 3], a square of `size` but with `patches`: resized, then cropped, or padded with black."""
     check_recipe(recipe)
-    size, plan = int(recipe["size"]), geometry(*image.size, recipe)
+    plan = geometry(*image.size, recipe)
     resized = resampled(image, plan.width, plan.height, recipe["interpolation"])
-    window = (plan.left, plan.top, plan.left + size, plan.top + size)
+    window = (plan.left, plan.top, plan.left + plan.columns, plan.top + plan.rows)
     return np.asarray(resized.crop(window))
 
 
 def normalise(pixels_HWC: np.ndarray, recipe: Mapping[str, Any]) -> np.ndarray:
-    """float32 [3, size, size]."""
+    """float32 [3, H, W]."""
     mean_C, std_C = np.array(recipe["mean"], np.float64), np.array(recipe["std"], np.float64)
     return np.ascontiguousarray(((pixels_HWC / 255.0 - mean_C) / std_C).astype(np.float32).transpose(2, 0, 1))
 
 
 def preprocess(image: bytes | Image.Image, recipe: Mapping[str, Any]) -> np.ndarray:
-    """float32 [3, size, size] from an image file's bytes or from a Pillow image."""
+    """float32 [3, H, W], as `resize`, from an image file's bytes or from a Pillow image."""
     rgb = decode(image) if isinstance(image, bytes) else to_rgb(ImageOps.exif_transpose(image))
     return normalise(resize(rgb, recipe), recipe)
+
+
+def by_shape(pictures: Sequence[np.ndarray], embed: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """Vectors [N, E] of prepared pictures [3, H, W], of which those of one shape are embedded together, as [B, 3, H, W]."""
+    places: dict[tuple[int, ...], list[int]] = {}
+    for place, pixels in enumerate(pictures):
+        places.setdefault(pixels.shape, []).append(place)
+    vectors: dict[int, np.ndarray] = {}
+    for some in places.values():
+        vectors |= zip(some, embed(np.stack([pictures[place] for place in some])), strict=True)
+    return np.stack([vectors[place] for place in range(len(pictures))])
 
 
 def pixel_batches(images: Iterable[tuple[str, bytes]], recipe: Mapping[str, Any], size: int) -> Iterator[np.ndarray]:

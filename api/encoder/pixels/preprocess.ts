@@ -3,18 +3,34 @@ import { PreprocessRecipe } from '../../../contracts/src/model/preprocess.ts';
 import type { Picture } from './decode.ts';
 import { type Geometry, resize, resizeToTensor } from './resize.ts';
 
-export interface Preprocess {
-  /** uint8 [size, size, 3]: resized, then cropped or padded with black. */
-  toPixels(picture: Picture): Uint8Array;
-  /** float32 [3, size, size], ready for the graph; written into `tensor` where one of that length is given. */
-  toTensor(picture: Picture, tensor?: Float32Array): Float32Array;
+/** A picture as the graph reads it: float32 [3, height, width]. */
+export interface Prepared {
+  tensor: Float32Array;
+  width: number;
+  height: number;
 }
 
-/** Refuses what the contract refuses (unknown keys too) and the one combination that is not square. */
+export interface Preprocess {
+  /** uint8 [height, width, 3], a square of `size` but with `patches`: resized, then cropped or padded with black. */
+  toPixels(picture: Picture): Uint8Array;
+  /** Ready for the graph; written into the beginning of `memory` where it is given, which any earlier tensor's buffer is large enough for. */
+  toTensor(picture: Picture, memory?: ArrayBufferLike): Prepared;
+}
+
+/** transformers looks for the scale of a picture that keeps its shape between these, and comes so near to it. */
+const SCALES = { least: 1e-6, largest: 100, step: 1e-5 };
+
+/** Refuses what the contract refuses (unknown keys too) and combinations that mean nothing. */
 export function createPreprocess(recipe: unknown): Preprocess {
   const checked = PreprocessRecipe.parse(recipe);
   if ((checked.resize_mode === 'shortest') !== (checked.crop === 'center')) {
     throw new Error("preprocess recipe: crop is 'center' with resize_mode 'shortest' and 'none' otherwise");
+  }
+  if ((checked.resize_mode === 'patches') !== (checked.patch !== undefined)) {
+    throw new Error("preprocess recipe: patch is given with resize_mode 'patches' and not otherwise");
+  }
+  if (checked.size % (checked.patch ?? 1) !== 0) {
+    throw new Error(`preprocess recipe: size ${checked.size} is no multiple of patch ${checked.patch}`);
   }
   const levels = new Float32Array(3 * 256);
   checked.mean.forEach((mean, channel) => {
@@ -24,16 +40,26 @@ export function createPreprocess(recipe: unknown): Preprocess {
   const planned = ({ width, height }: Picture) => geometry(width, height, checked);
   return {
     toPixels: (picture) => resize(picture, planned(picture)),
-    toTensor: (picture, tensor = new Float32Array(3 * checked.size ** 2)) =>
-      resizeToTensor(picture, planned(picture), { levels, tensor }),
+    // Memory for the largest, whatever the shape of this one.
+    toTensor(picture, memory = new ArrayBuffer(4 * 3 * checked.size ** 2)) {
+      const plan = planned(picture);
+      const { width, height } = plan.crop;
+      const tensor = new Float32Array(memory, 0, 3 * width * height);
+      return { tensor: resizeToTensor(picture, plan, { levels, tensor }), width, height };
+    },
   };
 }
 
 /** `shortest` truncates the longer side and rounds the offset half to even, as torchvision does; `longest` rounds. */
 export function geometry(width: number, height: number, recipe: PreprocessRecipe): Geometry {
-  const { size, resize_mode, interpolation } = recipe;
+  const { size, resize_mode, interpolation, patch = 1 } = recipe;
+  if (resize_mode === 'patches') {
+    const [columns, rows] = patchGrid(width, height, { patch, most: (size / patch) ** 2 });
+    const whole = { width: columns * patch, height: rows * patch };
+    return { ...whole, crop: { left: 0, top: 0, ...whole }, interpolation };
+  }
   const at = (w: number, h: number, offset: (side: number) => number) => {
-    return { width: w, height: h, crop: { left: offset(w), top: offset(h), size }, interpolation };
+    return { width: w, height: h, crop: { left: offset(w), top: offset(h), width: size, height: size }, interpolation };
   };
   if (resize_mode === 'squash') return at(size, size, () => 0);
   if (resize_mode === 'shortest') {
@@ -44,6 +70,21 @@ export function geometry(width: number, height: number, recipe: PreprocessRecipe
   const scale = size / Math.max(width, height);
   const fitted = (side: number) => Math.max(1, roundHalfToEven(side * scale));
   return at(fitted(width), fitted(height), (side) => -Math.trunc((size - side) / 2));
+}
+
+/**
+ * Columns and rows of a picture of its own shape in at most so many patches: sides are scaled alike and rounded up. The largest scale is
+ * found by halving, with the ends and the precision of transformers' Siglip2ImageProcessor, which decide where two grids are nearly equal.
+ */
+function patchGrid(width: number, height: number, { patch, most }: { patch: number; most: number }): [number, number] {
+  const along = (side: number, scale: number) => Math.max(1, Math.ceil((side * scale) / patch));
+  let { least: low, largest: high } = SCALES;
+  while (high - low >= SCALES.step) {
+    const middle = (low + high) / 2;
+    if (along(width, middle) * along(height, middle) <= most) low = middle;
+    else high = middle;
+  }
+  return [along(width, low), along(height, low)];
 }
 
 function roundHalfToEven(value: number): number {

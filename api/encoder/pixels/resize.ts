@@ -4,11 +4,12 @@ import type { Picture } from './decode.ts';
 import { type Kernels, openModule, RESERVED } from './kernels.ts';
 import { type Interpolation, PAIR_BYTES, type Pairs, PRECISION_BITS, pairsOf, tapsOf } from './taps.ts';
 
-/** The wanted part of the resized image: `size` x `size` pixels from (left, top), black outside of the image. */
+/** The wanted part of the resized image: `width` x `height` pixels from (left, top), black outside of the image. */
 export interface Crop {
   left: number;
   top: number;
-  size: number;
+  width: number;
+  height: number;
 }
 /** The image is resized to `width` x `height`, then cropped. */
 export interface Geometry {
@@ -28,13 +29,13 @@ const STRIP_BYTES = 128 * 1024;
 const ALIGNMENT = 64;
 const PAGE = 65_536;
 
-/** uint8 [size, size, 3]: the crop of the resized image. Nothing outside of it is computed. */
+/** uint8 [height, width, 3]: the crop of the resized image. Nothing outside of it is computed. */
 export function resize(picture: Picture, geometry: Geometry): Uint8Array {
   const { buffer, at } = resizeInMemory(picture, geometry);
-  return new Uint8Array(buffer, at.pixels, geometry.crop.size ** 2 * 3).slice();
+  return new Uint8Array(buffer, at.pixels, pixelsIn(geometry.crop) * 3).slice();
 }
 
-/** float32 [3, size, size]: of each sample of the crop what `levels`, float32 [3, 256], has for its channel. */
+/** float32 [3, height, width]: of each sample of the crop what `levels`, float32 [3, 256], has for its channel. */
 export function resizeToTensor(
   picture: Picture,
   geometry: Geometry,
@@ -42,9 +43,13 @@ export function resizeToTensor(
 ): Float32Array {
   const { kernels, buffer, at } = resizeInMemory(picture, geometry);
   new Float32Array(buffer, at.levels).set(levels);
-  kernels.normalise(at.pixels, geometry.crop.size ** 2, at.levels, at.tensor);
+  kernels.normalise(at.pixels, pixelsIn(geometry.crop), at.levels, at.tensor);
   tensor.set(new Float32Array(buffer, at.tensor, tensor.length));
   return tensor;
+}
+
+function pixelsIn({ width, height }: Crop): number {
+  return width * height;
 }
 
 /** What is wanted of the resized image. */
@@ -61,12 +66,12 @@ interface Window {
  */
 function resizeInMemory(picture: Picture, { width, height, crop, interpolation }: Geometry) {
   const [left, top] = [Math.max(0, crop.left), Math.max(0, crop.top)];
-  const [right, bottom] = [Math.min(width, crop.left + crop.size), Math.min(height, crop.top + crop.size)];
+  const [right, bottom] = [Math.min(width, crop.left + crop.width), Math.min(height, crop.top + crop.height)];
   const window = { left, top, columns: right - left, rows: bottom - top };
   const columns = pairsOf(tapsOf({ input: picture.width, output: width, from: left, to: right }, interpolation));
   // From even rows on: strips begin and end between pairs of lines.
   const rows = pairsOf(tapsOf({ input: picture.height, output: height, from: top, to: bottom }, interpolation), 2);
-  const memory = layOut(picture.width, { columns, rows, window, size: crop.size });
+  const memory = layOut(picture.width, { columns, rows, window, pixels: pixelsIn(crop) });
   const { kernels, buffer, at } = memory;
 
   new Int32Array(buffer, at.starts).set(columns.first.map((pixel) => pixel * 3));
@@ -74,9 +79,9 @@ function resizeInMemory(picture: Picture, { width, height, crop, interpolation }
   new Int16Array(buffer, at.rows).set(rows.weights);
   new Int32Array(buffer, at.sums, window.rows * memory.linePitch).fill(HALF);
   addLines(picture, memory, { columns, rows });
-  new Uint8Array(buffer, at.pixels, crop.size ** 2 * 3).fill(0);
+  new Uint8Array(buffer, at.pixels, pixelsIn(crop) * 3).fill(0);
   for (let row = 0; row < window.rows; row++) {
-    const to = at.pixels + ((top - crop.top + row) * crop.size + left - crop.left) * 3;
+    const to = at.pixels + ((top - crop.top + row) * crop.width + left - crop.left) * 3;
     kernels.finishRow(at.sums + row * memory.linePitch * 4, window.columns * 3, to);
   }
   return memory;
@@ -99,11 +104,12 @@ interface Plan {
   columns: Pairs;
   rows: Pairs;
   window: Window;
-  size: number;
+  /** Of the crop. */
+  pixels: number;
 }
 
 /** The memory of the module, with a place for everything that a picture of that width needs. */
-function layOut(width: number, { columns, rows, window, size }: Plan): Memory {
+function layOut(width: number, { columns, rows, window, pixels }: Plan): Memory {
   const stripRows = Math.max(2, Math.floor(STRIP_BYTES / (width * 3) / 2) * 2);
   // A pixel is stored with a byte behind it.
   const linePitch = Math.ceil((window.columns * 3 + 1) / 16) * 16;
@@ -115,9 +121,9 @@ function layOut(width: number, { columns, rows, window, size }: Plan): Memory {
     strip: stripRows * width * 3 + columns.pairs * 6 + 16,
     lines: stripRows * linePitch,
     sums: window.rows * linePitch * 4,
-    pixels: size ** 2 * 3,
+    pixels: pixels * 3,
     levels: 3 * 256 * 4,
-    tensor: size ** 2 * 3 * 4,
+    tensor: pixels * 3 * 4,
   };
   const at: Memory['at'] = { ...bytes };
   let end = RESERVED;

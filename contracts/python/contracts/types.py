@@ -2657,15 +2657,20 @@ class StaticTable(TypedDict):
 
 
 class PreprocessRecipe(TypedDict):
-    """A pixel value x in 0..255 becomes (x / 255 - mean) / std per channel; layout [B, 3, size, size]."""
+    """A pixel value x in 0..255 becomes (x / 255 - mean) / std per channel; layout [B, 3, height, width]."""
 
-    resize_mode: Literal["squash", "shortest", "longest"]
+    resize_mode: Literal["squash", "shortest", "longest", "patches"]
     """`squash` resizes both sides to `size` and ignores the aspect ratio, `shortest` resizes the shorter side
-    to `size` and crops the centre, `longest` fits the longer side and pads.
+    to `size` and crops the centre, `longest` fits the longer side and pads. `patches` keeps the shape: both
+    sides are scaled alike and rounded up to multiples of `patch`, as large as fits into `size` x `size`
+    pixels (SigLIP 2, NaFlex).
     """
 
     size: int
-    """Side of the square input, in pixels."""
+    """Side of the square input, in pixels; with `patches`, of the square of which no input has more pixels."""
+
+    patch: NotRequired[int]
+    """Side of a patch, in pixels, of which `size` is a multiple. With `patches` alone, and always there."""
 
     interpolation: Literal["bicubic", "bilinear"]
     """Pillow's filter of that name on 8-bit samples, with antialiasing, rows before columns."""
@@ -2687,7 +2692,7 @@ class ModelManifestImage(TypedDict):
     """The image tower: input `pixels` [B, 3, size, size], output `embedding` [B, embed_dim]."""
 
     preprocess: PreprocessRecipe
-    """A pixel value x in 0..255 becomes (x / 255 - mean) / std per channel; layout [B, 3, size, size]."""
+    """A pixel value x in 0..255 becomes (x / 255 - mean) / std per channel; layout [B, 3, height, width]."""
 
     graph: OnnxGraph
     """An ONNX graph and its weights."""

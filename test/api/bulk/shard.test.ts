@@ -35,7 +35,7 @@ describe('a shard', () => {
     const preprocess = createPreprocess(tinyManifest().image.preprocess);
     for (const result of results.slice(0, 6)) {
       const picture = await decode(readFileSync(join(IMAGES, result.custom_id)));
-      const expected = tinyTower(preprocess.toTensor(picture));
+      const expected = tinyTower(preprocess.toTensor(picture).tensor);
       for (const [i, value] of vectorOf(result).entries()) expect(value).toBeCloseTo(expected[i] ?? Number.NaN, 5);
       expect(result).toMatchObject({ width: picture.original.width, height: picture.original.height });
     }

@@ -7,7 +7,7 @@ import { CoreError } from '../../../api/core/errors.ts';
 import { createBatcher } from '../../../api/encoder/batcher.ts';
 import { createEncode, createGate, type Encode } from '../../../api/encoder/encode.ts';
 import { decode } from '../../../api/encoder/pixels/decode.ts';
-import { createPreprocess } from '../../../api/encoder/pixels/preprocess.ts';
+import { createPreprocess, type Prepared } from '../../../api/encoder/pixels/preprocess.ts';
 import { type ImageSession, openSession, readManifest } from '../../../api/encoder/session.ts';
 import { EncodeResult } from '../../../contracts/src/api/encode.ts';
 import { LIMITS } from '../../../contracts/src/api/limits.ts';
@@ -37,7 +37,8 @@ function vectorOf(result: EncodeResult | undefined): Float32Array {
 describe('an accepted image', () => {
   test('gets the unit vector that the model gives its pixels', async () => {
     const [result] = await encode([file('wide.png')]);
-    const expected = tinyTower(createPreprocess(manifest.image.preprocess).toTensor(await decode(file('wide.png'))));
+    const { tensor } = createPreprocess(manifest.image.preprocess).toTensor(await decode(file('wide.png')));
+    const expected = tinyTower(tensor);
     const vector = vectorOf(result);
     expect(vector).toHaveLength(8);
     vector.forEach((value, i) => {
@@ -185,26 +186,26 @@ test('a manifest that cannot be read is not called missing', async () => {
 describe('concurrent requests', () => {
   const recorded = (fail = false) => {
     const sizes: number[] = [];
-    const run = async (batch: Float32Array[]) => {
+    const run = async (batch: Prepared[]) => {
       sizes.push(batch.length);
       if (fail) throw new Error('out of memory');
-      return batch;
+      return batch.map(({ tensor }) => tensor);
     };
     return { sizes, session: { run, close: async () => {} } };
   };
-  const tensors = Array.from({ length: 19 }, (_, i) => Float32Array.of(i));
+  const pictures = Array.from({ length: 19 }, (_, i) => ({ tensor: Float32Array.of(i), width: 1, height: 1 }));
 
   test('share batches that are never larger than allowed, and each gets its own vector back', async () => {
     const { sizes, session: fake } = recorded();
     const embed = createBatcher(fake, { maxBatch: 8, waitMs: 1 });
-    expect(await Promise.all(tensors.map(embed))).toEqual(tensors);
+    expect(await Promise.all(pictures.map(embed))).toEqual(pictures.map(({ tensor }) => tensor));
     expect(sizes).toEqual([8, 8, 3]);
   });
 
   test('all learn of a failed batch, and the next one runs', async () => {
     const { session: fake } = recorded(true);
     const embed = createBatcher(fake, { maxBatch: 8, waitMs: 1 });
-    const verdicts = await Promise.allSettled(tensors.map(embed));
+    const verdicts = await Promise.allSettled(pictures.map(embed));
     expect(new Set(verdicts.map(({ status }) => status))).toEqual(new Set(['rejected']));
   });
 });

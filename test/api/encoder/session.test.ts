@@ -17,7 +17,7 @@ test('lets the batch that runs finish before it closes, and refuses every later 
   const manifest = await readManifest(MODEL);
   const session = await openSession(MODEL, manifest, { threads: 1 });
   const { size } = manifest.image.preprocess;
-  const picture = new Float32Array(3 * size * size);
+  const picture = { tensor: new Float32Array(3 * size * size), width: size, height: size };
   const running = session.run([picture]);
   const closing = session.close();
   expect((await running)[0]).toHaveLength(manifest.embed_dim);
@@ -60,7 +60,11 @@ test('whatever a graph calls the number of its pictures, and wherever its weight
     const beside = weights === null ? {} : { weights: { name: weights, file: artefact(weights) } };
     const image = { ...manifest.image, graph: { ...manifest.image.graph, file: artefact(file), ...beside } };
     const session = await openSession(folder, { ...manifest, image }, { threads: 1 });
-    const pictures = vectors.map((_, at) => pixels.slice(at * 3 * TINY_SIZE ** 2, (at + 1) * 3 * TINY_SIZE ** 2));
+    const pictures = vectors.map((_, at) => ({
+      tensor: pixels.slice(at * 3 * TINY_SIZE ** 2, (at + 1) * 3 * TINY_SIZE ** 2),
+      width: TINY_SIZE,
+      height: TINY_SIZE,
+    }));
     const found = await session.run(pictures);
     const differences = found.flatMap((vector, row) =>
       Array.from(vector, (value, at) => Math.abs(value - (vectors[row]?.[at] ?? Number.NaN))),
@@ -74,12 +78,43 @@ test('whatever a graph calls the number of its pictures, and wherever its weight
 test('a picture has the same bits alone as among others', async () => {
   const manifest = await readManifest(MODEL);
   const session = await openSession(MODEL, manifest, { threads: 2 });
-  const length = 3 * manifest.image.preprocess.size ** 2;
-  const pictures = [1, 2, 3].map((seed) => Float32Array.from({ length }, (_, at) => Math.sin(at * seed)));
+  const { size } = manifest.image.preprocess;
+  const pictures = [1, 2, 3].map((seed) => {
+    const tensor = Float32Array.from({ length: 3 * size ** 2 }, (_, at) => Math.sin(at * seed));
+    return { tensor, width: size, height: size };
+  });
   const together = await session.run(pictures);
   const alone: Float32Array[] = [];
   for (const picture of pictures) alone.push(...(await session.run([picture])));
   expect(together).toEqual(alone);
+  await session.close();
+});
+
+test.each([1, 2, 32])('pictures of several shapes have their own vectors, %s of a shape at a time', async (batch) => {
+  const { folder, manifest } = writeTinyImageModel();
+  const file = join(folder, 'image.onnx');
+  execFileSync(await trainerPython(), [join(import.meta.dirname, 'mean_graph.py'), file]);
+  const graph = { file: { ...manifest.image.graph.file, digest: sha256Of(readFileSync(file)) }, opset: 18 };
+  const described = { ...manifest, embed_dim: 3, image: { ...manifest.image, graph } };
+  const session = await openSession(folder, described, { threads: 1, batch });
+  const pictures = [
+    [2, 3],
+    [3, 2],
+    [2, 3],
+    [1, 6],
+    [2, 3],
+    [3, 2],
+  ].map(([width = 0, height = 0], seed) => {
+    const tensor = Float32Array.from({ length: 3 * width * height }, (_, at) => Math.sin(at + 7 * seed));
+    return { tensor, width, height };
+  });
+  const found = await session.run(pictures);
+  const means = pictures.map(({ tensor }) => {
+    return [0, 6, 12].map((from) => tensor.subarray(from, from + 6).reduce((sum, level) => sum + level / 6, 0));
+  });
+  expect(found.map((vector) => Array.from(vector, (x) => x.toFixed(5)))).toEqual(
+    means.map((vector) => vector.map((x) => x.toFixed(5))),
+  );
   await session.close();
 });
 

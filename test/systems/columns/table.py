@@ -140,7 +140,7 @@ SYSTEMS: tuple[System | Import, ...] = (
     Import("Import: SigLIP", "folder of transformers, unigram vocabulary", "siglip", "SiglipModel", 203.16),
     Import(
         "Import: SigLIP2 NaFlex",
-        "folder of transformers, byte pairs, square pictures",
+        "folder of transformers, byte pairs, pictures of their own shape",
         "siglip2",
         "Siglip2Model",
         203.16 + 224_000 * 768 / 1e6 + 60 * 768 / 1e6,

@@ -11,6 +11,7 @@ from clip_benchmark.metrics import image_caption_selection, zeroshot_classificat
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from sklearn.metrics import balanced_accuracy_score, top_k_accuracy_score
+from torch.nn import functional as F
 
 from evaluation.layouts.choices import SUGAR_CREPE
 from evaluation.layouts.items import Labelled, Picture
@@ -20,7 +21,9 @@ from evaluation.streaming.encoder import Encoder, Settings
 from evaluation.suites.command import finished, measure_model, outcomes_as_figures, read_suites
 from evaluation.suites.zero_shot import zero_shot
 from published_clip import image_vectors, text_vectors, write_clip
+from published_siglip import write_siglip2
 from support import ROOT, STAGE_ENV, TINY_VISION, tiny_clip, warm_python
+from towers.preprocess import by_shape
 
 WORDS = [
     "dog",
@@ -152,6 +155,19 @@ def test_a_folder_of_transformers_gives_the_librarys_vectors(folder, tmp_path):
     assert np.allclose(model.embed_pixels(pixels), image_vectors(reference, torch.from_numpy(pixels)), atol=1e-5)
     figures = figures_of(model, f"flickr30k={folder}", tmp_path / "kept", "float16")
     assert figures["pictures"] == 24
+
+
+def test_a_folder_whose_pictures_keep_their_shape_gives_the_librarys_vectors(tmp_path):
+    from transformers import Siglip2ImageProcessor
+
+    reference, _ = write_siglip2(tmp_path / "siglip2")
+    model = open_model(str(tmp_path / "siglip2"))
+    pictures = [Image.effect_noise(size, 60).convert("RGB") for size in ((90, 40), (40, 90), (64, 64), (90, 40))]
+    inputs = Siglip2ImageProcessor.from_pretrained(tmp_path / "siglip2")(pictures, return_tensors="pt")
+    with torch.no_grad():
+        theirs = F.normalize(reference.get_image_features(**inputs).pooler_output, dim=-1).numpy()
+    found = by_shape([model.pixels(picture) for picture in pictures], model.embed_pixels)
+    assert np.allclose(found, theirs, atol=1e-5)
 
 
 def test_weights_decide_a_models_space_and_not_their_place(name, tmp_path):

@@ -73,6 +73,38 @@ def test_a_siglip_is_served_with_the_librarys_vectors_and_scores(layout, tmp_pat
     assert (np.stack([again.embed(row).numpy() for row in rows]) * texts.numpy()).sum(1).min() > 0.99
 
 
+def test_a_picture_keeps_its_shape_as_with_the_librarys_own_processor(tmp_path):
+    from transformers import Siglip2ImageProcessor
+
+    folder = tmp_path / "published"
+    model, _ = write_siglip2(folder)
+    import_into(folder, tmp_path / "model", ImportOptions("taken", "1", PHOTOS, "siglip2", "MIT"))
+    # Smooth, so that Pillow's filter and torchvision's differ by a level at most.
+    shapes = [(90, 70), (300, 40), (40, 300), (64, 64), (1, 500), (7, 9), (333, 250)]
+    pictures = [Image.fromarray(gradient(*shape)) for shape in shapes]
+    inputs = Siglip2ImageProcessor.from_pretrained(folder)(pictures, return_tensors="pt")
+    with torch.no_grad():
+        theirs = F.normalize(model.get_image_features(**inputs).pooler_output, dim=-1).numpy()
+    assert len({tuple(shape) for shape in inputs["spatial_shapes"].tolist()}) > 3
+    served = load(tmp_path / "model", device="cpu").embed([], pictures).images
+    assert (served * theirs).sum(1).min() > 0.9999
+
+
+def gradient(height: int, width: int) -> np.ndarray:
+    """uint8 [height, width, 3] without edges."""
+    down, across = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
+    return np.dstack([255 * across, 255 * down, 255 * (1 - across) * down]).astype(np.uint8)
+
+
+def test_a_number_of_patches_that_no_square_has_is_refused_with_the_nearest(tmp_path):
+    folder = tmp_path / "published"
+    write_siglip2(folder)
+    settings = json.loads((folder / "preprocessor_config.json").read_text())
+    (folder / "preprocessor_config.json").write_text(json.dumps(settings | {"max_num_patches": 250}))
+    with pytest.raises(CannotExpress, match=r"allows 250 patches.*set max_num_patches to 256"):
+        read_checkpoint(folder)
+
+
 def import_out(model: Path, layout: str, out: Path) -> Path:
     """Write a layout; returns the vocabulary in it."""
     out.mkdir()

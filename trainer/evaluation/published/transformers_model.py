@@ -1,6 +1,6 @@
 """A two-tower model in transformers' layout (CLIP, SigLIP, SigLIP 2, Chinese-CLIP, …): a folder with config.json.
 
-Shapes: N texts, B images, S pixels a side, E dimensions.
+Shapes: N texts, B images of H x W pixels, R rows and C columns of patches of P pixels a side, E dimensions.
 """
 
 import io
@@ -40,16 +40,29 @@ class TransformersModel:
         self.dims = [self.tiers["text"].embed(["a"]).shape[1]]
 
     def pixels(self, image: bytes | Image.Image) -> np.ndarray:
-        """float32 [3, S, S]."""
+        """float32 [3, H, W]: of a tower that reads patches the picture that they were cut of."""
         opened = Image.open(io.BytesIO(image)) if isinstance(image, bytes) else image
-        return np.asarray(
-            self.processor(images=opened.convert("RGB"), return_tensors="np")["pixel_values"][0], np.float32
-        )
+        inputs = self.processor(images=opened.convert("RGB"), return_tensors="np")
+        prepared = np.asarray(inputs["pixel_values"][0], np.float32)
+        if "spatial_shapes" not in inputs:
+            return prepared
+        R, C = (int(side) for side in inputs["spatial_shapes"][0])
+        P = self.processor.patch_size
+        return prepared[: R * C].reshape(R, C, P, P, 3).transpose(4, 0, 2, 1, 3).reshape(3, R * P, C * P)
 
     @torch.inference_mode()
-    def embed_pixels(self, pixels_B3SS: np.ndarray) -> np.ndarray:
+    def embed_pixels(self, pixels_B3HW: np.ndarray) -> np.ndarray:
         """Unit vectors [B, E]."""
-        return unit(self.model.get_image_features(pixel_values=torch.from_numpy(pixels_B3SS).to(self.device)))
+        pixels = torch.from_numpy(pixels_B3HW).to(self.device)
+        if self.model.config.model_type != "siglip2":
+            return unit(self.model.get_image_features(pixel_values=pixels))
+        P = self.processor.patch_size
+        B, _, H, W = pixels.shape
+        R, C = H // P, W // P
+        patches = pixels.reshape(B, 3, R, P, C, P).permute(0, 2, 4, 3, 5, 1).reshape(B, R * C, -1)
+        mask = torch.ones(patches.shape[:2], dtype=torch.int32, device=self.device)
+        shapes = torch.tensor([[R, C]], device=self.device).repeat(B, 1)
+        return unit(self.model.get_image_features(patches, pixel_attention_mask=mask, spatial_shapes=shapes))
 
 
 class TransformersTexts:

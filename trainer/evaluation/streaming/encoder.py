@@ -19,6 +19,7 @@ from evaluation.layouts.items import Picture
 from evaluation.progress import Progress
 from evaluation.streaming.ranks import Place
 from evaluation.streaming.rows import Rows, Source, digest_of, numbered, stored_rows
+from towers.preprocess import by_shape
 
 DTYPES: dict[str, type[np.floating]] = {"float16": np.float16, "float32": np.float32}
 
@@ -134,22 +135,22 @@ class Seeing(Counted):
         """[end - start, E]."""
         parts = []
         with ThreadPoolExecutor(self.settings.threads) as threads:
-            for pixels_B3SS in self._batches(self.all[start:end], threads):
-                parts.append(self.model.embed_pixels(pixels_B3SS))
+            for some in self._batches(self.all[start:end], threads):
+                parts.append(by_shape(some, self.model.embed_pixels))
                 self.tick(len(parts[-1]))
         return np.concatenate(parts)
 
-    def _batches(self, pictures: Sequence[Picture], threads: ThreadPoolExecutor) -> Iterator[np.ndarray]:
-        """float32 [B, 3, S, S]."""
+    def _batches(self, pictures: Sequence[Picture], threads: ThreadPoolExecutor) -> Iterator[list[np.ndarray]]:
+        """float32 [3, H, W] of each picture."""
         step = self.settings.images_at_once
         waiting: list[Future[np.ndarray]] = [threads.submit(self._pixels, picture) for picture in pictures[:step]]
         for start in range(step, len(pictures) + step, step):
             following = [threads.submit(self._pixels, picture) for picture in pictures[start : start + step]]
-            yield np.stack([future.result() for future in waiting])
+            yield [future.result() for future in waiting]
             waiting = following
 
     def _pixels(self, picture: Picture) -> np.ndarray:
-        """float32 [3, S, S]."""
+        """float32 [3, H, W]."""
         try:
             return self.model.pixels(picture.read())
         except (OSError, ValueError) as error:

@@ -1,14 +1,17 @@
 """transformers' layouts of CLIP and SigLIP: what `save_pretrained` of the model and of its processor write.
 
-Shapes: B images, S side in pixels, P patches, E joint dimensions.
+Shapes: B images, S side in pixels, H and W sides of a picture of its own shape, P patches, R and C rows and columns of them, G of a
+square of them, D width, K that of a head, E joint dimensions.
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from contracts.types import PreprocessRecipe
 from exchange.incoming.checkpoint import Checkpoint, ImageSide, UnitVectors, clip_text
@@ -27,6 +30,8 @@ ACTIVATIONS: dict[str, Activation] = {
     "gelu_pytorch_tanh": "gelu_tanh",
     "gelu_new": "gelu_tanh",
 }
+
+RESAMPLING = {2: "bilinear", 3: "bicubic"}  # Pillow's numbers
 
 
 class ProjectedVision(nn.Module):
@@ -53,25 +58,60 @@ class PooledVision(nn.Module):
         return self.vision(pixel_values=pixels_B3SS).pooler_output
 
 
-class SquareVision(nn.Module):
-    """SigLIP 2's image tower of any size (NaFlex) at the size of its position embeddings, which then need no resizing."""
+class OwnShapeVision(nn.Module):
+    """SigLIP 2's image tower of any shape (NaFlex): pixels [B, 3, H, W], whose sides are multiples of its patch."""
 
     def __init__(self, model: Any) -> None:
         super().__init__()
-        self.vision, self.patch = model.vision_model, model.config.vision_config.patch_size
+        self.vision, config = model.vision_model, model.config.vision_config
+        self.patch, self.grid = config.patch_size, round(config.num_patches**0.5)
 
-    def forward(self, pixels_B3SS: torch.Tensor) -> torch.Tensor:
+    def forward(self, pixels_B3HW: torch.Tensor) -> torch.Tensor:
         """[B, E], not normalised."""
-        B, colours, side, _ = pixels_B3SS.shape
-        grid, patch = side // self.patch, self.patch
-        cut = pixels_B3SS.reshape(B, colours, grid, patch, grid, patch).permute(0, 2, 4, 3, 5, 1)
-        embeddings = self.vision.embeddings
-        x_BPD = embeddings.patch_embedding(cut.reshape(B, grid * grid, -1)) + embeddings.position_embedding.weight
-        encoded = self.vision.encoder(inputs_embeds=x_BPD).last_hidden_state
-        return self.vision.head(self.vision.post_layernorm(encoded))
+        B, colours, height, width = pixels_B3HW.shape
+        patch, rows, columns = self.patch, height // self.patch, width // self.patch
+        cut = pixels_B3HW.reshape(B, colours, rows, patch, columns, patch).permute(0, 2, 4, 3, 5, 1)
+        x_BPD = self.vision.embeddings.patch_embedding(cut.reshape(B, rows * columns, -1))
+        placed_BPD = x_BPD + self.positions(rows, columns)
+        encoded = self.vision.encoder(inputs_embeds=placed_BPD).last_hidden_state
+        return self.pooled(self.vision.post_layernorm(encoded))
+
+    def pooled(self, x_BPD: torch.Tensor) -> torch.Tensor:
+        """[B, D]: what the learned probe reads. PyTorch's own layer would write the number of patches into an ONNX graph."""
+        B, P, D = x_BPD.shape
+        head = self.vision.head
+        inner, heads = head.attention, head.num_heads
+        weights, biases = inner.in_proj_weight.chunk(3), inner.in_proj_bias.chunk(3)
+        query_H1K = F.linear(head.probe, weights[0], biases[0]).reshape(heads, 1, D // heads)
+        key_BHKP, value_BHPK = (
+            F.linear(x_BPD, weights[part], biases[part]).reshape(B, P, heads, D // heads).permute(0, 2, *order)
+            for part, order in ((1, (3, 1)), (2, (1, 3)))
+        )
+        weight_BH1P = torch.softmax(torch.matmul(query_H1K * (D // heads) ** -0.5, key_BHKP), -1)
+        seen_BD = inner.out_proj(torch.matmul(weight_BH1P, value_BHPK).reshape(B, D))
+        return seen_BD + head.mlp(head.layernorm(seen_BD))
+
+    def positions(self, rows: int, columns: int) -> torch.Tensor:
+        """[rows * columns, D]: the square of position embeddings, brought to the picture's grid."""
+        square_GGD = self.vision.embeddings.position_embedding.weight.reshape(self.grid, self.grid, -1)
+        down_RG, across_CG = bilinear(rows, self.grid), bilinear(columns, self.grid)
+        wide_GCD = torch.matmul(across_CG, square_GGD)
+        return torch.matmul(down_RG, wide_GCD.flatten(1)).reshape(rows * columns, -1)
 
 
-VISIONS: dict[str, type[nn.Module]] = {"clip": ProjectedVision, "siglip": PooledVision, "siglip2": SquareVision}
+def bilinear(into: int, of: int) -> torch.Tensor:
+    """[into, of]: weights of bilinear resizing with antialiasing along one side, as `torch.nn.functional.interpolate` has them.
+
+    Of its definition and not of that function, because no ONNX exporter writes it for a side that is known when the graph runs.
+    """
+    scale = of / (torch.ones(()) * into)
+    centre_I1 = (torch.arange(into)[:, None] + 0.5) * scale
+    distance_IO = (torch.arange(of)[None] + 0.5 - centre_I1) / scale.clamp(min=1.0)
+    weight_IO = (1 - distance_IO.abs()).relu()
+    return weight_IO / weight_IO.sum(1, keepdim=True)
+
+
+VISIONS: dict[str, type[nn.Module]] = {"clip": ProjectedVision, "siglip": PooledVision, "siglip2": OwnShapeVision}
 
 
 def read_transformers(folder: Path) -> Checkpoint:
@@ -122,7 +162,7 @@ def image_side(kind: str, model: Any, folder: Path) -> ImageSide:
     """The image tower, how pictures are prepared for it, and what cosines become."""
     return ImageSide(
         image=UnitVectors(VISIONS[kind](model)).eval(),
-        preprocess=naflex_preprocessing(folder, model) if kind == "siglip2" else transformers_preprocessing(folder),
+        preprocess=own_shape_preprocessing(folder) if kind == "siglip2" else transformers_preprocessing(folder),
         logit_scale=float(model.logit_scale.detach().exp()),
         logit_bias=None if kind == "clip" else float(model.logit_bias.detach()),
         published=Published("transformers", model.config.to_dict(), image_tensors(model)),
@@ -216,10 +256,7 @@ def transformers_preprocessing(folder: Path) -> PreprocessRecipe:
     size, crop = own["size"], own.get("crop_size")
     shortest = size if isinstance(size, int) else size.get("shortest_edge")
     side = crop if isinstance(crop, int) or crop is None else crop["height"]
-    names = {2: "bilinear", 3: "bicubic"}
-    interpolation = names.get(own.get("resample", 3), str(own.get("resample")))
-    if interpolation not in FILTERS:
-        raise CannotExpress(f"{file} resamples with filter {own.get('resample')}: {' and '.join(FILTERS)} are served")
+    interpolation = resampling(file, own, default=3)
     if shortest is not None and own.get("do_center_crop", True) and side == shortest:
         return recipe_of(shortest, "shortest", interpolation, own["image_mean"], own["image_std"])
     if isinstance(size, dict) and size.get("height") == size.get("width") and not own.get("do_center_crop", False):
@@ -229,9 +266,24 @@ def transformers_preprocessing(folder: Path) -> PreprocessRecipe:
     )
 
 
-def naflex_preprocessing(folder: Path, model: Any) -> PreprocessRecipe:
-    """A square of the grid that the position embeddings have."""
-    own = json.loads((folder / "preprocessor_config.json").read_text(encoding="utf-8"))
-    vision = model.config.vision_config
-    side = round(vision.num_patches**0.5) * vision.patch_size
-    return recipe_of(side, "squash", "bicubic", own["image_mean"], own["image_std"])
+def resampling(file: Path, own: Mapping[str, Any], default: int) -> str:
+    """The filter's name. Raises CannotExpress for one that is not served."""
+    number = own.get("resample", default)
+    if number not in RESAMPLING:
+        raise CannotExpress(f"{file} resamples with filter {number}: {' and '.join(FILTERS)} are served")
+    return RESAMPLING[number]
+
+
+def own_shape_preprocessing(folder: Path) -> PreprocessRecipe:
+    """Of Siglip2ImageProcessor, with its defaults. Raises CannotExpress for a number of patches that is no square."""
+    file = folder / "preprocessor_config.json"
+    own = json.loads(file.read_text(encoding="utf-8"))
+    patch, most = own.get("patch_size", 16), own.get("max_num_patches", 256)
+    grid = round(most**0.5)
+    if grid**2 != most:
+        raise CannotExpress(
+            f"{file} allows {most} patches: served are as many as a square has: set max_num_patches to {grid**2}, for instance"
+        )
+    interpolation = resampling(file, own, default=2)
+    square = recipe_of(grid * patch, "patches", interpolation, own["image_mean"], own["image_std"])
+    return {**square, "patch": patch}

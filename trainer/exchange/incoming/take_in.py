@@ -24,7 +24,7 @@ from exchange.names import FILE, write_names
 from exchange.refusal import CannotExpress
 from towers.exported_files import MIN_GOLDEN_COSINE, write_manifest
 from towers.onnx_export import export_image_tower, session, space_id
-from towers.preprocess import preprocess
+from towers.preprocess import by_shape, preprocess
 from towers.quantisation import int8_scale
 from towers.served_text import EmbedTexts, served_tiers
 
@@ -60,7 +60,9 @@ def take_in(source: Path, out: Path, options: ImportOptions) -> ModelManifest:
     else:
         side = read_image_side(source, options.architecture)
         text = students(out, options.students, OPSET)
-    export_image_tower(side.image, side.preprocess["size"], out / "image.onnx", OPSET, options.image_weights)
+    size, keeps_shape = side.preprocess["size"], side.preprocess["resize_mode"] == "patches"
+    read = (size, size) if keeps_shape else size
+    export_image_tower(side.image, read, out / "image.onnx", OPSET, options.image_weights)
     image: Any = {"preprocess": side.preprocess, "graph": {"file": artefact(out, "image.onnx"), "opset": OPSET}}
     write_names(side.published, out / "image.onnx", out / FILE)
     image["names"] = artefact(out, FILE)
@@ -134,9 +136,10 @@ def pictures_in(folder: Path) -> list[Path]:
 @torch.no_grad()
 def image_vectors(checkpoint: ImageSide, out: Path, photos: Path) -> tuple[np.ndarray, np.ndarray]:
     """Served vectors of the pictures [M, E], and their cosines to PyTorch's."""
-    pixels = np.stack([preprocess(file.read_bytes(), checkpoint.preprocess) for file in pictures_in(photos)])
-    served_ME = np.asarray(session(out / "image.onnx").run(["embedding"], {"pixels": pixels})[0])
-    own_ME = checkpoint.image(torch.from_numpy(pixels)).numpy()
+    pixels = [preprocess(file.read_bytes(), checkpoint.preprocess) for file in pictures_in(photos)]
+    graph = session(out / "image.onnx")
+    served_ME = by_shape(pixels, lambda some: np.asarray(graph.run(["embedding"], {"pixels": some})[0]))
+    own_ME = by_shape(pixels, lambda some: checkpoint.image(torch.from_numpy(some)).numpy())
     return served_ME, (served_ME * own_ME).sum(1)
 
 

@@ -3,7 +3,8 @@
     TIER/model.onnx        float32, standard operators: `input_ids`, `attention_mask` int64 [B, T] -> `embedding` [B, E]
     TIER/model_int8.onnx   what servers run, with the token table inside; exact for one text a run, without padding
     static/model.onnx      the same inputs, of ids without special tokens
-    image/model.onnx       what servers run: `pixels` [B, 3, S, S] -> `embedding` [B, E]
+    image/model.onnx       what servers run: `pixels` [B, 3, S, S] -> `embedding` [B, E]; where pictures keep their shape [B, 3, H, W], and
+                           how they are prepared is in preprocess.json, as manifest.json has it
 
 Shapes: B texts, T tokens, V pieces, K width of a token row, E joint dimensions.
 """
@@ -23,7 +24,7 @@ from torch.nn import functional as F
 from contracts.types import ModelManifest, Tier
 from exchange.outgoing.floats import FloatModel, static_rows
 from exchange.outgoing.preprocessor import write_preprocessor
-from exchange.outgoing.tokenizer_files import write_tokenizer
+from exchange.outgoing.tokenizer_files import write_json, write_tokenizer
 from towers.exported_files import text_towers
 from towers.onnx_export import IR_VERSION
 from towers.student.model import StaticStudent, TextStudent
@@ -82,7 +83,10 @@ def write_image(folder: Path, manifest: ModelManifest, out: Path) -> None:
     weights = image["graph"].get("weights")
     if weights is not None:
         shutil.copyfile(folder / weights["file"]["path"], out / weights["name"])
-    write_preprocessor(out, image["preprocess"])
+    if image["preprocess"]["resize_mode"] == "patches":  # the graph cuts the patches that transformers' processor makes
+        write_json(out / "preprocess.json", image["preprocess"])
+    else:
+        write_preprocessor(out, image["preprocess"])
 
 
 def export_floats(module: nn.Module, file: Path, opset: int) -> None:

@@ -35,7 +35,8 @@ describe('an image file becomes the pixels that the trainer sees', () => {
     const expected = await sharp(read(vector.expected)).removeAlpha().toColourspace('srgb').raw().toBuffer();
     const worst = pixels.reduce((most, level, i) => Math.max(most, Math.abs(level - (expected[i] ?? -1000))), 0);
     expect(worst).toBeLessThanOrEqual(vector.tolerance);
-    const tensor = preprocess.toTensor(picture);
+    const { tensor, width, height } = preprocess.toTensor(picture);
+    expect(tensor).toHaveLength(3 * width * height);
     const slack = 1e-6 + vector.tolerance / 255 / 0.224;
     for (const [place, value] of vector.values) expect(Math.abs((tensor[place] ?? NaN) - value)).toBeLessThan(slack);
   });
@@ -44,19 +45,16 @@ describe('an image file becomes the pixels that the trainer sees', () => {
 describe('resizing is bit-exact with Pillow', () => {
   test.each(vectors)('$from to $to, $interpolation', ({ from, to, digest: expected, interpolation }) => {
     const [[width, height], [toWidth, toHeight]] = [from, to];
-    const size = Math.max(toWidth, toHeight);
     const picture = { width, height, pixels: noise(width * height * 3) };
-    const crop = { left: 0, top: 0, size };
-    const square = resize(picture, { width: toWidth, height: toHeight, crop, interpolation });
-    const rows = Array.from({ length: toHeight }, (_, y) => square.subarray(y * size * 3, (y * size + toWidth) * 3));
-    expect(digest(Buffer.concat(rows))).toBe(expected);
+    const crop = { left: 0, top: 0, width: toWidth, height: toHeight };
+    expect(digest(resize(picture, { width: toWidth, height: toHeight, crop, interpolation }))).toBe(expected);
   });
 
   test('a crop of the resized image holds the same pixels as the whole', () => {
     const picture = { width: 97, height: 61, pixels: noise(97 * 61 * 3) };
     const scaled = { width: 50, height: 30, interpolation: 'bicubic' as const };
-    const whole = resize(picture, { ...scaled, crop: { left: 0, top: 0, size: 50 } });
-    const part = resize(picture, { ...scaled, crop: { left: 21, top: 9, size: 12 } });
+    const whole = resize(picture, { ...scaled, crop: { left: 0, top: 0, width: 50, height: 30 } });
+    const part = resize(picture, { ...scaled, crop: { left: 21, top: 9, width: 12, height: 12 } });
     for (let y = 0; y < 12; y++) {
       const from = ((y + 9) * 50 + 21) * 3;
       expect(part.subarray(y * 36, y * 36 + 36)).toEqual(whole.subarray(from, from + 36));
@@ -70,6 +68,9 @@ describe('the recipe is refused', () => {
     ['an unknown key', { ...recipe, gamma: 2.2 }, /gamma/],
     ['another interpolation', { ...recipe, interpolation: 'nearest' }, /interpolation/],
     ['a result that is not square', { ...recipe, crop: 'none' }, /crop is 'center' with resize_mode 'shortest'/],
+    ['a patch where the result is a square', { ...recipe, patch: 3 }, /patch is given with resize_mode 'patches'/],
+    ['no patch where pictures keep their shape', { ...recipes.patches, patch: undefined }, /patch is given with/],
+    ['a square that patches do not fill', { ...recipes.patches, patch: 5 }, /size 32 is no multiple of patch 5/],
     ['a missing mean', { ...recipe, mean: undefined }, /mean/],
   ])('with %s', (_, bad, message) => {
     expect(() => createPreprocess(bad)).toThrow(message);

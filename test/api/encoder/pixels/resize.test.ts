@@ -32,9 +32,9 @@ function define({ width, height, pixels }: Picture, to: Geometry): Uint8Array {
     const [y, x, channel] = [Math.floor(i / 3 / to.width), Math.floor(i / 3) % to.width, i % 3];
     return sumOf(columns, x, (place) => pixels[(y * width + place) * 3 + channel] ?? Number.NaN);
   });
-  const { left, top, size } = to.crop;
-  return new Uint8Array(size * size * 3).map((_, i) => {
-    const [y, x, channel] = [Math.floor(i / 3 / size) + top, (Math.floor(i / 3) % size) + left, i % 3];
+  const { left, top, width: across, height: down } = to.crop;
+  return new Uint8Array(across * down * 3).map((_, i) => {
+    const [y, x, channel] = [Math.floor(i / 3 / across) + top, (Math.floor(i / 3) % across) + left, i % 3];
     if (x < 0 || y < 0 || x >= to.width || y >= to.height) return 0;
     return sumOf(rows, y, (place) => lines[(place * to.width + x) * 3 + channel] ?? Number.NaN);
   });
@@ -45,7 +45,7 @@ function expectDefined(picture: Picture, geometry: Geometry): void {
 }
 
 const whole = (width: number, height: number, interpolation: Geometry['interpolation'] = 'bicubic') => {
-  return { width, height, crop: { left: 0, top: 0, size: Math.max(width, height) }, interpolation };
+  return { width, height, crop: { left: 0, top: 0, width, height }, interpolation };
 };
 
 describe('every sample is what its definition says', () => {
@@ -53,10 +53,12 @@ describe('every sample is what its definition says', () => {
     const next = drawing(interpolation.length);
     for (let run = 0; run < 120; run++) {
       const picture = draw(1 + next(70), 1 + next(70), { seed: run, isHard: run % 3 === 0 });
-      const [width, height, size] = [1 + next(40), 1 + next(40), 1 + next(36)];
+      const [width, height] = [1 + next(40), 1 + next(40)];
+      const size = { width: 1 + next(36), height: 1 + next(36) };
       // Beside the image as well as within it; at least one pixel of it is in the crop.
-      const place = (side: number) => next(side + size - 1) - size + 1;
-      expectDefined(picture, { width, height, crop: { left: place(width), top: place(height), size }, interpolation });
+      const place = (side: number, part: number) => next(side + part - 1) - part + 1;
+      const crop = { left: place(width, size.width), top: place(height, size.height), ...size };
+      expectDefined(picture, { width, height, crop, interpolation });
     }
   });
 
@@ -77,7 +79,7 @@ describe('every sample is what its definition says', () => {
 
   test('of a picture after a larger one, whose samples are still in memory', () => {
     resize({ width: 800, height: 600, pixels: new Uint8Array(800 * 600 * 3).fill(255) }, whole(64, 64));
-    expectDefined(draw(37, 41), { ...whole(20, 20), crop: { left: -5, top: -4, size: 32 } });
+    expectDefined(draw(37, 41), { ...whole(20, 20), crop: { left: -5, top: -4, width: 32, height: 30 } });
   });
 });
 
@@ -97,9 +99,9 @@ test('a tensor has, plane by plane, the numbers of its pixels, also where it is 
     const channel = Math.floor(i / plane);
     return ((pixels[(i % plane) * 3 + channel] ?? 0) / 255 - (mean[channel] ?? 0)) / (std[channel] ?? 0);
   });
-  expect(preprocess.toTensor(picture)).toEqual(expected);
+  expect(preprocess.toTensor(picture)).toEqual({ tensor: expected, width: 224, height: 224 });
   const given = new Float32Array(pixels.length).fill(7);
-  expect(preprocess.toTensor(picture, given)).toBe(given);
+  expect(preprocess.toTensor(picture, given.buffer).tensor).toEqual(expected);
   expect(given).toEqual(expected);
 });
 

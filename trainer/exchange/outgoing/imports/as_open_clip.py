@@ -36,6 +36,8 @@ def write(model: ImportedModel, image: Published, out: Path) -> dict[str, float]
     config, tensors = open_clip_form(model, image)
     pictures = model.manifest["image"]["preprocess"]
     settings = {name: pictures[name] for name in ("mean", "std", "interpolation", "resize_mode")}
+    if settings["resize_mode"] == "patches":  # open_clip's towers read squares alone
+        settings["resize_mode"] = "squash"
     write_json(out / "open_clip_config.json", {"model_cfg": config, "preprocess_cfg": settings})
     theirs = built(out)
     tower: Any = theirs.text if hasattr(theirs, "text") else theirs
@@ -76,7 +78,9 @@ def open_clip_form(model: ImportedModel, image: Published) -> tuple[dict[str, An
             image.tensors
         )
     tensors = siglip_to_open_clip(image.tensors, vision["patch_size"])
-    side = model.manifest["image"]["preprocess"]["size"]
+    # Position embeddings of SigLIP 2 may be fewer than the patches that are read.
+    patches = vision.get("num_patches")
+    side = round(patches**0.5) * vision["patch_size"] if patches else model.manifest["image"]["preprocess"]["size"]
     name = timm_siglip(vision, side, tensors)
     if name is None:
         raise CannotExpress(

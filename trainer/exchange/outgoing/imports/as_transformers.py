@@ -18,7 +18,14 @@ from exchange.outgoing.imports.check import check_images, check_texts
 from exchange.outgoing.imports.read import ImportedModel
 from exchange.outgoing.imports.text_towers import fill, sizes_of, write_clip, write_siglip
 from exchange.outgoing.imports.tokenizers import clip_tokenizer, write_siglip_tokenizer
-from exchange.outgoing.imports.vision_towers import VISION, load_strictly, vision_form, write_image, write_processor
+from exchange.outgoing.imports.vision_towers import (
+    VISION,
+    load_strictly,
+    own_shape_patch,
+    vision_form,
+    write_image,
+    write_processor,
+)
 from exchange.refusal import CannotExpress
 from towers.clip_bpe import ClipBpe
 
@@ -128,6 +135,6 @@ def write_whole(
         return torch.cat([theirs.text_projection(text(input_ids=torch.tensor([row])).pooler_output) for row in ids])
 
     return {
-        "images": check_images(model, VISIONS[config["model_type"]](theirs)),
+        "images": check_images(model, VISIONS[config["model_type"]](theirs), own_shape_patch(model)),
         "texts": check_texts(model, embed_texts),
     }

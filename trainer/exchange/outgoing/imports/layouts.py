@@ -12,7 +12,7 @@ from exchange.outgoing.as_onnx import export_floats, with_table, write_image
 from exchange.outgoing.imports import as_open_clip, as_transformers
 from exchange.outgoing.imports.read import ImportedModel
 from exchange.outgoing.imports.text_towers import write_tokenizer
-from exchange.outgoing.imports.vision_towers import NO_NAMES, image_code
+from exchange.outgoing.imports.vision_towers import NO_NAMES, image_code, own_shape_patch
 from exchange.outgoing.tokenizer_files import write_json
 from exchange.refusal import CannotExpress
 
@@ -47,8 +47,8 @@ TENSORS = """from safetensors.torch import load_file
 
 tensors = load_file("model.safetensors")  # what they are says config.json"""
 TOLD = "`model_int8.onnx` is what servers run: exact for one text a run, without padding."
-NAFLEX = (
-    "Servers make a square of every picture. transformers' processor of SigLIP 2 keeps its shape: vectors of pictures that are no "
+SQUARES = (
+    "open_clip makes a square of every picture. Servers keep its shape, as transformers' SigLIP 2 does: vectors of pictures that are no "
     "squares are therefore others than the served ones."
 )
 
@@ -88,9 +88,8 @@ def write_transformers(model: ImportedModel, out: Path) -> tuple[list[str], list
     if "image" in folders:
         code["image"] = image_code(out / "image")
     lines = [python(code[folder].replace("FOLDER", '"."')) for folder in folders]
-    naflex = model.image is not None and model.image.config.get("model_type") == "siglip2"
-    parts = [*lines, *distances(found), *([NAFLEX] if naflex else []), *absent]
-    return (["config.json", "model.safetensors"] if folders == ["."] else folders), parts
+    files = ["config.json", "model.safetensors"] if folders == ["."] else folders
+    return files, [*lines, *distances(found), *absent]
 
 
 def write_open_clip(model: ImportedModel, out: Path) -> tuple[list[str], list[str]]:
@@ -98,7 +97,9 @@ def write_open_clip(model: ImportedModel, out: Path) -> tuple[list[str], list[st
     if model.image is None:
         raise CannotExpress(f"the image tower of {model.name} cannot be written: {NO_NAMES}")
     found = as_open_clip.write(model, model.image, out)
-    return ["open_clip_config.json", "open_clip_model.safetensors"], [python(OPEN_CLIP), *distances(found)]
+    squares = [SQUARES] if own_shape_patch(model) else []
+    files = ["open_clip_config.json", "open_clip_model.safetensors"]
+    return files, [python(OPEN_CLIP), *distances(found), *squares]
 
 
 def write_onnx(model: ImportedModel, out: Path) -> tuple[list[str], list[str]]:

@@ -17,7 +17,7 @@ from exchange.incoming.from_transformers import VISIONS
 from exchange.names import Published
 from exchange.outgoing.imports.check import Served, check_images
 from exchange.outgoing.imports.vision_names import clip_to_transformers
-from exchange.outgoing.preprocessor import write_preprocessor
+from exchange.outgoing.preprocessor import FILTERS, write_preprocessor
 from exchange.refusal import CannotExpress
 
 TRUNK, VISION = "visual.trunk.", "vision_model."
@@ -101,10 +101,16 @@ def write_vision(model: Served, form: VisionForm, out: Path) -> float:
     if form.kind == "clip":
         theirs.visual_projection.load_state_dict({"weight": form.tensors["visual_projection.weight"]})
         parts.visual_projection = theirs.visual_projection
-    apart = check_images(model, VISIONS[form.kind](parts))  # pyright: ignore[reportCallIssue] - they take what has the parts
+    tower = VISIONS[form.kind](parts)  # pyright: ignore[reportCallIssue] - they take what has the parts
+    apart = check_images(model, tower, own_shape_patch(model))
     theirs.save_pretrained(out)
     write_processor(model, form.kind, form.config, out)
     return apart
+
+
+def own_shape_patch(model: Served) -> int:
+    """The side of a patch, in pixels, of a model whose pictures keep their shape; 0 of others."""
+    return model.manifest["image"]["preprocess"].get("patch", 0)
 
 
 def load_strictly(tower: nn.Module, tensors: Mapping[str, torch.Tensor], model: Served) -> None:
@@ -196,9 +202,11 @@ def write_processor(model: Served, kind: str, vision: Mapping[str, Any], out: Pa
         return
     from transformers import Siglip2ImageProcessor
 
+    patch = vision["patch_size"]
     Siglip2ImageProcessor(
-        patch_size=vision["patch_size"],
-        max_num_patches=vision["num_patches"],
+        patch_size=patch,
+        max_num_patches=(pictures["size"] // patch) ** 2,
+        resample=FILTERS[pictures["interpolation"]],
         image_mean=list(pictures["mean"]),
         image_std=list(pictures["std"]),
     ).save_pretrained(out)
