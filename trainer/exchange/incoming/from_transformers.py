@@ -81,13 +81,13 @@ class OwnShapeVision(nn.Module):
         B, P, D = x_BPD.shape
         head = self.vision.head
         inner, heads = head.attention, head.num_heads
-        weights, biases = inner.in_proj_weight.chunk(3), inner.in_proj_bias.chunk(3)
-        query_H1K = F.linear(head.probe, weights[0], biases[0]).reshape(heads, 1, D // heads)
-        key_BHKP, value_BHPK = (
-            F.linear(x_BPD, weights[part], biases[part]).reshape(B, P, heads, D // heads).permute(0, 2, *order)
-            for part, order in ((1, (3, 1)), (2, (1, 3)))
-        )
-        weight_BH1P = torch.softmax(torch.matmul(query_H1K * (D // heads) ** -0.5, key_BHKP), -1)
+        # Both by the whole matrix, so that the graph holds it as the checkpoint does.
+        query_11D, _, _ = F.linear(head.probe, inner.in_proj_weight, inner.in_proj_bias).chunk(3, -1)
+        _, key_BPD, value_BPD = F.linear(x_BPD, inner.in_proj_weight, inner.in_proj_bias).chunk(3, -1)
+        query_H1K = query_11D.reshape(heads, 1, D // heads) * (D // heads) ** -0.5
+        key_BHKP = key_BPD.reshape(B, P, heads, D // heads).permute(0, 2, 3, 1)
+        value_BHPK = value_BPD.reshape(B, P, heads, D // heads).permute(0, 2, 1, 3)
+        weight_BH1P = torch.softmax(torch.matmul(query_H1K, key_BHKP), -1)
         seen_BD = inner.out_proj(torch.matmul(weight_BH1P, value_BHPK).reshape(B, D))
         return seen_BD + head.mlp(head.layernorm(seen_BD))
 
