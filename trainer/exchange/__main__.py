@@ -1,16 +1,27 @@
 """The command behind `npm run model -- export`, `import` and `calibrate`: models out, checkpoints in, scores fitted again."""
 
 import argparse
+import errno
 import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from contracts.constants import EXIT_OK, EXIT_USAGE, FILE_MANIFEST
+from contracts.constants import EXIT_FAILED, EXIT_OK, EXIT_USAGE, FILE_MANIFEST
 from contracts.types import Tier
 from exchange.becoming import becoming
 
 IMAGE = "image"  # in the place of a text tier: the image tower alone
+# What a person's disk or rights forbid; another error of the system is a fault of ours and keeps its stack.
+ON_DISK = {
+    errno.EACCES: "this user may not read or write there",
+    errno.EPERM: "this user may not read or write there",
+    errno.EROFS: "that disk can only be read; name another folder",
+    errno.ENOSPC: "the disk is full: free some space and run the same command again",
+    errno.EDQUOT: "the quota of that disk is used up: free some space and run the same command again",
+    errno.ENOTDIR: "a file is where a folder is needed",
+    errno.EEXIST: "a file is where a folder is needed",
+}
 FORMATS = ("hf", "onnx", "open_clip", "safetensors", "sentence-transformers")
 
 
@@ -64,6 +75,17 @@ def main() -> int:
     given = parser.parse_args()
     if given.command == "look":
         return run_look(given)
+    try:
+        return write_wanted(given)
+    except OSError as error:
+        if error.errno not in ON_DISK:
+            raise
+        print(f"{error.filename or given.to}: {ON_DISK[error.errno]}", file=sys.stderr)
+        return EXIT_FAILED
+
+
+def write_wanted(given: argparse.Namespace) -> int:
+    """Run a command that writes what --to names."""
     if given.command == "features":
         return run_features(given)
     if given.to.exists() and (not given.to.is_dir() or any(given.to.iterdir())):

@@ -79,6 +79,15 @@ def test_sentence_transformers_opens_every_tier_that_it_can_express(tiered, expe
     assert (code, "is there already" in said) == (2, True)
 
 
+def test_a_file_in_the_way_is_a_sentence(tiered, tmp_path, monkeypatch, capsys):
+    (tmp_path / "notes.txt").write_text("mine")
+    to = tmp_path / "notes.txt" / "out"
+    monkeypatch.setattr(sys, "argv", ["exchange", "export", str(tiered), "--format", "onnx", "--to", str(to)])
+    code, said = main(), capsys.readouterr().err
+    assert (code, said) == (1, f"{to.parent}: a file is where a folder is needed\n")
+    assert to.parent.read_text() == "mine"
+
+
 def test_a_student_that_is_a_sum_is_refused_with_what_can_express_it_and_nothing_is_left(tiered, export):
     for layout in ("sentence-transformers", "hf"):
         code, out, said = export(tiered, layout)
