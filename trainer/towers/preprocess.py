@@ -130,10 +130,12 @@ def geometry(width: int, height: int, recipe: Mapping[str, Any]) -> Geometry:
             size if width <= height else size * width // short,
             size if height <= width else size * height // short,
         )
-        return Geometry(*resized, *(round((side - size) / 2) for side in resized), size, size)
+        left, top = (round((side - size) / 2) for side in resized)
+        return Geometry(*resized, left, top, size, size)
     scale = size / max(width, height)
     resized = (max(1, round(width * scale)), max(1, round(height * scale)))
-    return Geometry(*resized, *(-((size - side) // 2) for side in resized), size, size)
+    left, top = (-((size - side) // 2) for side in resized)
+    return Geometry(*resized, left, top, size, size)
 
 
 def resampled(image: Image.Image, width: int, height: int, interpolation: str) -> Image.Image:
