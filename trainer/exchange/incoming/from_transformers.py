@@ -31,7 +31,7 @@ ACTIVATIONS: dict[str, Activation] = {
     "gelu_new": "gelu_tanh",
 }
 
-RESAMPLING = {2: "bilinear", 3: "bicubic"}  # Pillow's numbers
+RESAMPLING = {int(number): name for name, number in FILTERS.items()}
 
 
 class ProjectedVision(nn.Module):

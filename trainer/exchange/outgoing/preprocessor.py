@@ -5,8 +5,7 @@ from pathlib import Path
 from contracts.types import PreprocessRecipe
 from exchange.outgoing.tokenizer_files import write_json
 from exchange.refusal import CannotExpress
-
-FILTERS: dict[str, int] = {"bilinear": 2, "bicubic": 3}  # Pillow's numbers
+from towers.preprocess import FILTERS
 
 
 def write_preprocessor(folder: Path, recipe: PreprocessRecipe) -> None:
@@ -26,7 +25,7 @@ def write_preprocessor(folder: Path, recipe: PreprocessRecipe) -> None:
         "do_convert_rgb": True,
         "do_resize": True,
         "size": square if mode == "squash" else {"shortest_edge": size},
-        "resample": FILTERS[recipe["interpolation"]],
+        "resample": int(FILTERS[recipe["interpolation"]]),
         "do_center_crop": mode == "shortest",
         "crop_size": square,
         "do_rescale": True,

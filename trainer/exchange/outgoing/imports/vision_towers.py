@@ -17,8 +17,9 @@ from exchange.incoming.from_transformers import VISIONS
 from exchange.names import Published
 from exchange.outgoing.imports.check import Served, check_images
 from exchange.outgoing.imports.vision_names import clip_to_transformers
-from exchange.outgoing.preprocessor import FILTERS, write_preprocessor
+from exchange.outgoing.preprocessor import write_preprocessor
 from exchange.refusal import CannotExpress
+from towers.preprocess import FILTERS
 
 TRUNK, VISION = "visual.trunk.", "vision_model."
 VISION_MODELS = {
@@ -206,7 +207,7 @@ def write_processor(model: Served, kind: str, vision: Mapping[str, Any], out: Pa
     Siglip2ImageProcessor(
         patch_size=patch,
         max_num_patches=(pictures["size"] // patch) ** 2,
-        resample=FILTERS[pictures["interpolation"]],
+        resample=int(FILTERS[pictures["interpolation"]]),
         image_mean=list(pictures["mean"]),
         image_std=list(pictures["std"]),
     ).save_pretrained(out)
