@@ -1,6 +1,7 @@
 // Reads the command line of every command: --help, --version, and one sentence for whatever it does not know.
 import { type ParseArgsConfig, parseArgs } from 'node:util';
 import packageJson from '../../package.json' with { type: 'json' };
+import { ON_DISK } from '../src/disk-errors.ts';
 import { EXIT } from '../src/exit-codes.ts';
 import { editDistance, UserError } from '../src/user-error.ts';
 
@@ -49,19 +50,6 @@ export async function runMain(main: () => number | undefined | Promise<number | 
     process.exit(isRefused ? EXIT.usage : EXIT.failed);
   }
 }
-
-/** What a person's disk or rights forbid, by the code of the system's error. */
-const ON_DISK: Record<string, string> = {
-  EACCES: 'this user may not read or write there',
-  EPERM: 'this user may not read or write there',
-  EROFS: 'that disk can only be read; name another folder',
-  ENOSPC: 'the disk is full: free some space and run the same command again',
-  EDQUOT: 'the quota of that disk is used up: free some space and run the same command again',
-  EFBIG: 'the file would be larger than this user or that disk may have',
-  ENOTDIR: 'a file is where a folder is needed',
-  EISDIR: 'a folder is where a file is needed',
-  ELOOP: 'links lead in a circle there',
-};
 
 /** Undefined for what is no error of the disk: it is a fault of ours and keeps its stack. */
 function sentenceOfDisk(error: unknown): string | undefined {

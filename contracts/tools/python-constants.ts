@@ -3,9 +3,11 @@ import { LIMITS } from '../src/api/limits.ts';
 import { DEV_SETS } from '../src/data/dev-sets.ts';
 import { IMAGE_ENDINGS } from '../src/data/image-endings.ts';
 import { ELEMENTS, FIGURE_ELEMENT_SECONDS, LARGE_SET } from '../src/data/shards.ts';
+import { ON_DISK } from '../src/disk-errors.ts';
 import { ENVARS } from '../src/envars.ts';
 import { EXIT } from '../src/exit-codes.ts';
 import { FILES } from '../src/keys.ts';
+import { MAX_TOWER_SIDE } from '../src/model/preprocess.ts';
 import { SCHEMA_VERSION } from '../src/schema-version.ts';
 import { RANKED_STAGES } from '../src/stages.ts';
 import { DATA } from '../src/training/stages/table.ts';
@@ -16,6 +18,7 @@ const GROUPS: Record<string, Record<string, string | number | object>> = {
     'EXIT',
     EXIT,
   ),
+  "What a person's disk or rights forbid, by the name of the system's error.": { ON_DISK },
   'Names of files that are looked for by name.': named('FILE', FILES),
   "The role of the user's own files among the inputs of a job.": { DATA_ROLE: DATA },
   'Stages that several processes may train together.': { RANKED_STAGES },
@@ -31,6 +34,7 @@ const GROUPS: Record<string, Record<string, string | number | object>> = {
     ENV_WEIGHTS: ENVARS.weights,
     ENV_CPU_DTYPE: ENVARS.cpuDtype,
   },
+  'Pixels a side of what an image tower reads, at most.': { MAX_TOWER_SIDE },
   'What a writer puts into `schema_version`.': { SCHEMA_VERSION },
   'Dev sets by name, with the files of the data folder that each is read from.': { DEV_SET_FILES: DEV_SETS },
   'How files of images that a person names end, without the dot.': { IMAGE_ENDINGS },

@@ -3,16 +3,18 @@ import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import {
   existsSync,
+  mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
   realpathSync,
   rmSync,
   statSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { readIncumbent } from '../../api/registry/history.ts';
@@ -126,6 +128,22 @@ async function servesTiers(ids: string[]): Promise<void> {
   const listed = async () => ModelList.parse(await get('/v1/models')).data.map(({ id }) => id);
   await vi.waitFor(async () => expect(await listed()).toEqual(ids), { timeout: 60_000, interval: 250 });
 }
+
+test("takes its name from Hugging Face's cache, and no name away from another model unless it is told", async () => {
+  const cached = join(folder, 'models--org--tiny-hub', 'snapshots', 'f'.repeat(40));
+  mkdirSync(dirname(cached), { recursive: true });
+  symlinkSync(join(folder, 'clip'), cached);
+  const first = await command('import', cached);
+  expect(first).toMatchObject({ code: 0 });
+  const { name } = JSON.parse(first.stdout);
+  expect(name).toBe('tiny-hub');
+  const taken = await importAs(name, 'mobileclip');
+  expect(taken.code).toBe(2);
+  expect(JSON.parse(taken.stdout).refused).toContain(
+    'tiny-hub is the name of another model that is current in file://',
+  );
+  expect(await importAs(name, 'mobileclip', '--replace')).toMatchObject({ code: 0 });
+});
 
 describe.each(LAYOUTS)('a checkpoint of layout %s', (layout) => {
   let imported: { code: number; stdout: string };

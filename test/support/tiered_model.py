@@ -1,6 +1,8 @@
 """Writes a complete model of three tiers and random weights with the trainer's own export: for tests of what serves it.
 
-    python test/support/tiered_model.py FOLDER
+    python test/support/tiered_model.py FOLDER [RUN]
+
+RUN becomes what a finished run of `distill` leaves of it, with the float weights.
 
 The vocabulary of the tokenizer vectors and the 256 bytes. The student's vectors are sums with the static tier's; tiny has a
 table narrower than its states; the static table is narrower than the space. Golden vectors are PyTorch's in float32.
@@ -22,6 +24,7 @@ from contracts import load  # noqa: E402
 from engine.folders.files import artefact  # noqa: E402
 from towers.exported_files import tokenizer_of, write_static, write_tower  # noqa: E402
 from towers.onnx_export import space_id  # noqa: E402
+from towers.student.files import save_static, save_student  # noqa: E402
 from towers.student.model import StaticStudent, StudentShape, TextStudent  # noqa: E402
 from towers.wordpiece import BYTES, SPECIAL_TOKENS, WordPiece  # noqa: E402
 
@@ -81,6 +84,12 @@ def main() -> None:
     text = json.dumps(manifest, indent=1, ensure_ascii=False)
     load("ModelManifest", text)
     (folder / "manifest.json").write_text(text + "\n", encoding="utf-8")
+    for run in map(Path, sys.argv[2:]):
+        run.mkdir(parents=True)
+        for tier, student in tiers.items():
+            save_student(run, student, wordpiece, tier)
+        save_static(run, static)
+        (run / "report.json").write_text("{}", encoding="utf-8")
 
 
 if __name__ == "__main__":

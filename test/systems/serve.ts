@@ -10,7 +10,7 @@ import { ModelList, ReadyReport } from '../../contracts/src/api/models.ts';
 import { ENVARS } from '../../contracts/src/envars.ts';
 import { FILES } from '../../contracts/src/keys.ts';
 import { ModelManifest } from '../../contracts/src/model/manifest.ts';
-import { publishImported } from '../../trainer/control/cli/exchange/import-model.ts';
+import { publishImported } from '../../trainer/control/cli/exchange/model-in-folder.ts';
 import { type LocalServer, startLocalServer } from '../support/local-server.ts';
 
 export interface Served {
@@ -73,7 +73,10 @@ async function start(folder: string): Promise<Started> {
     rmSync(registry, { recursive: true, force: true, maxRetries: 5 });
   };
   try {
-    await publishImported(openStore(toFileUri(registry)), folder, 'a row of npm run systems');
+    await publishImported(openStore(toFileUri(registry)), folder, {
+      reason: 'a row of npm run systems',
+      replace: false,
+    });
     server = await startLocalServer({ registry, name, pollMs: 250, onEvent: () => {} });
     await current(server.url, name);
     return { server, end };

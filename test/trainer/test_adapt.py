@@ -40,6 +40,8 @@ def model(tmp_path_factory):
     write_tiered_model(folder)
     (folder / "text.packed.bin").write_bytes(b"of the graph that this model has")
     manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    (folder / "image.names.safetensors").write_bytes(b"an imported tower, by its library's names")
+    manifest["image"]["names"] = artefact(folder, "image.names.safetensors")
     manifest["text"] |= {"engine": "own", "packed": {"file": artefact(folder, "text.packed.bin"), "layout": 1}}
     (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     return folder
@@ -129,11 +131,20 @@ class Unit(nn.Module):
         return F.normalize(x, dim=-1)
 
 
+def test_a_model_whose_pictures_keep_their_shape_is_refused_before_it_learns(model, tmp_path):
+    manifest = json.loads((model / "manifest.json").read_text(encoding="utf-8"))
+    manifest["image"]["preprocess"] |= {"resize_mode": "patches", "patch": 8, "crop": "none"}
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    with pytest.raises(ValueError, match=r"sees pictures in their own shape.* Start from a model with square pictures"):
+        read_base(tmp_path, str(tmp_path))
+
+
 def test_the_text_side_learns_and_the_space_stays(model, shop, kept):
     folder, report = kept
     metrics, before, after = report["metrics"], manifest_of(model), manifest_of(folder)
     assert after["space_id"] == before["space_id"]
-    assert (folder / "image.onnx").read_bytes() == (model / "image.onnx").read_bytes()
+    for name in ("image.onnx", "image.names.safetensors"):
+        assert (folder / name).read_bytes() == (model / name).read_bytes()
     for tier in ("student", "tiny", "static"):
         assert metrics[f"{tier}.image_to_class_top1"] == 1, tier
         assert metrics[f"{tier}.image_to_class_top1.before"] < 1, tier
@@ -162,6 +173,7 @@ def test_a_new_space_has_another_id_and_serves_what_was_measured(model, shop, tm
     report = run_stage(job)
     before, after = manifest_of(model), manifest_of(job.parent)
     assert after["space_id"] != before["space_id"]
+    assert "names" not in after["image"]  # their values are those before
     assert report["metrics"]["student.image_to_class_top1"] == 1
     pixels = np.random.default_rng(0).standard_normal((1, 3, 32, 32)).astype(np.float32)
     old, new = (session(folder / "image.onnx").run(None, {"pixels": pixels})[0] for folder in (model, job.parent))

@@ -5,6 +5,7 @@ import subprocess
 
 import pytest
 
+from contracts.constants import ON_DISK
 from support import ROOT, STAGE_ENV, warm_python, write_job
 
 READ = """
@@ -79,6 +80,15 @@ def test_a_stage_cannot_read_a_set_of_texts_that_its_job_does_not_name(tmp_path)
     assert last.endswith("name captions.groups.train under `embedded` there")
 
 
+LIMITED = """import resource, signal
+from numpy import zeros
+from safetensors.numpy import save_file
+from tempfile import mkdtemp
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (999, 999))
+"""
+
+
 @pytest.mark.parametrize(
     ("code", "last", "has_traceback"),
     [
@@ -86,6 +96,9 @@ def test_a_stage_cannot_read_a_set_of_texts_that_its_job_does_not_name(tmp_path)
         ('int("one")', "ValueError: invalid literal for int()", True),
         # Raised on purpose, but not by the trainer.
         ('raise ValueError("a sentence")', "ValueError: a sentence", True),
+        # What a disk forbids, whichever library says it.
+        ('open("/dev/full", "w").write("x" * 10**5)', f"[mntp] {ON_DISK['ENOSPC']} (ENOSPC)", False),
+        (LIMITED + 'save_file({"a": zeros(9999)}, mkdtemp() + "/a")', f"[mntp] {ON_DISK['EFBIG']} (EFBIG)", False),
     ],
 )
 def test_what_the_trainer_refuses_is_a_sentence_and_what_nobody_expected_a_traceback(code, last, has_traceback):

@@ -1,5 +1,7 @@
-"""How a stage fails: with the sentence that the trainer's own code raised, or, where nobody expected it, with the traceback."""
+"""How a stage or a command fails: with a sentence of ours, or of the disk's, or, where nobody expected it, with the traceback."""
 
+import errno
+import re
 import sys
 import traceback
 from collections.abc import Callable
@@ -7,7 +9,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 
+from safetensors import SafetensorError
+
 import contracts
+from contracts.constants import ON_DISK
 
 # The trainer's code and the Python package of the contracts; a virtual environment may lie below the first.
 OWN = (Path(__file__).resolve().parents[1], Path(contracts.__file__).resolve().parent)
@@ -18,12 +23,13 @@ Result = TypeVar("Result")
 def fail_in_a_sentence(stage: str) -> None:
     """From now on an exception that the trainer raised itself ends the process with its message alone, on standard error.
 
-    Whoever wrote `raise` wrote a sentence that says what to do, and lines of code above it would only hide it. What Python or a
-    library raised keeps its traceback, as does a broken assertion. The exit code is 1 either way.
+    Whoever wrote `raise` wrote a sentence that says what to do, and lines of code above it would only hide it. So they would hide
+    that a disk is full. What Python or a library raised else keeps its traceback, as does a broken assertion. The exit code is 1
+    either way.
     """
 
     def report(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        sentence = sentence_of(error, trace)
+        sentence = sentence_of(error, trace) or sentence_of_disk(error)
         if sentence is None:
             sys.__excepthook__(kind, error, trace)
         else:
@@ -43,6 +49,20 @@ def sentence_of(error: BaseException, trace: TracebackType | None) -> str | None
         return None
     # As a string, a KeyError is its message in quotes.
     return str(error.args[0]) if isinstance(error, KeyError) else str(error)
+
+
+def sentence_of_disk(error: BaseException) -> str | None:
+    """What a person's disk or rights forbid; None for an error that is a fault of ours."""
+    if isinstance(error, OSError):
+        number, place = error.errno, error.filename
+    elif isinstance(error, SafetensorError):  # it says the system's number in words, and no file
+        found = re.search(r"os error (\d+)", str(error))
+        number, place = found and int(found[1]), None
+    else:
+        return None
+    name = errno.errorcode.get(number or 0, "")
+    said = ON_DISK.get(name)
+    return said and f"{f'{place}: ' if place else ''}{said} ({name})"
 
 
 # -- from another process, which sends an exception without the lines that raised it --------------------------------

@@ -6,6 +6,7 @@ import torch
 
 from contracts.constants import FILE_MANIFEST
 from evaluation.bench import Model
+from towers.published_weights import UNREADABLE, in_one_line
 
 CLIP_RUN = "clip.json"
 OPEN_CLIP = "open_clip:"
@@ -51,5 +52,6 @@ def open_model(name: str, threads: int = 0, device: torch.device | None = None) 
         from evaluation.published.transformers_model import TransformersModel
 
         return TransformersModel(folder, place)
-    except (ValueError, OSError, RuntimeError) as error:
-        raise NoModel(f"{name} cannot be opened: {error}") from error
+    except UNREADABLE as error:
+        weights = Path(name.partition("@")[2] or name.removeprefix(f"{OPEN_CLIP}local-dir:"))
+        raise NoModel(f"{name} cannot be opened: {in_one_line(error, weights)}") from error

@@ -1,27 +1,19 @@
 """The command behind `npm run model -- export`, `import` and `calibrate`: models out, checkpoints in, scores fitted again."""
 
 import argparse
-import errno
 import json
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from contracts.constants import EXIT_FAILED, EXIT_OK, EXIT_USAGE, FILE_MANIFEST
+from contracts.constants import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, FILE_MANIFEST
 from contracts.types import Tier
+from engine.failure import sentence_of_disk
 from exchange.becoming import becoming
+from exchange.refusal import CannotExpress
 
 IMAGE = "image"  # in the place of a text tier: the image tower alone
-# What a person's disk or rights forbid; another error of the system is a fault of ours and keeps its stack.
-ON_DISK = {
-    errno.EACCES: "this user may not read or write there",
-    errno.EPERM: "this user may not read or write there",
-    errno.EROFS: "that disk can only be read; name another folder",
-    errno.ENOSPC: "the disk is full: free some space and run the same command again",
-    errno.EDQUOT: "the quota of that disk is used up: free some space and run the same command again",
-    errno.ENOTDIR: "a file is where a folder is needed",
-    errno.EEXIST: "a file is where a folder is needed",
-}
 FORMATS = ("hf", "onnx", "open_clip", "safetensors", "sentence-transformers")
 
 
@@ -43,6 +35,7 @@ def main() -> int:
     inward.add_argument("--model-version", default="1")
     inward.add_argument("--to", type=Path, required=True, help="folder that is not there yet, or is empty")
     inward.add_argument("--photos", type=Path, required=True, help="folder of pictures to measure with")
+    inward.add_argument("--source-name", help="what the lineage says of the source (default: its name)")
     inward.add_argument("--architecture", help="open_clip's name, for a file of weights")
     inward.add_argument("--licence", default="not stated")
     inward.add_argument("--students", type=Path, help="finished run of imitate, served in place of its own text tower")
@@ -61,6 +54,8 @@ def main() -> int:
     looking.add_argument("--architecture")
     looking.add_argument("--features", type=Path)
     looking.add_argument("--language-model", type=Path)
+    looking.add_argument("--student", help="block imitate.student of the recipe that is to be run, as JSON")
+    looking.add_argument("--json", action="store_true", help="a refusal is one JSON object, too")
     featuring = commands.add_parser(
         "features", help="a language model's vectors of captions, for import --distil; goes on where it was stopped"
     )
@@ -72,40 +67,57 @@ def main() -> int:
     featuring.add_argument("--captions", type=Path, required=True, help="the file that import is given")
     featuring.add_argument("--max-tokens", type=int, default=512, help="tokens of a text that are read (default: 512)")
     featuring.add_argument("--to", type=Path, required=True, help="safetensors file that is not there yet")
+    featuring.add_argument("--json", action="store_true", help="one JSON object instead of text")
     given = parser.parse_args()
-    if given.command == "look":
-        return run_look(given)
     try:
-        return write_wanted(given)
-    except OSError as error:
-        if error.errno not in ON_DISK:
+        run(given)
+    except CannotExpress as error:
+        # A user's mistake; a program that asked for JSON reads it where it reads everything else.
+        print(
+            json.dumps({"refused": str(error)}) if given.json else error, file=sys.stdout if given.json else sys.stderr
+        )
+        return EXIT_USAGE
+    except Exception as error:
+        said = sentence_of_disk(error)
+        if said is None:
             raise
-        print(f"{error.filename or given.to}: {ON_DISK[error.errno]}", file=sys.stderr)
+        print(said, file=sys.stderr)
         return EXIT_FAILED
+    return EXIT_OK
 
 
-def write_wanted(given: argparse.Namespace) -> int:
-    """Run a command that writes what --to names."""
-    if given.command == "features":
-        return run_features(given)
-    if given.to.exists() and (not given.to.is_dir() or any(given.to.iterdir())):
-        return refuse(f"{given.to} is there already: name another folder with --to, or remove it")
-    run = {"export": run_export, "import": run_import, "calibrate": run_calibrate}[given.command]
-    return run(given)
-
-
-def run_calibrate(given: argparse.Namespace) -> int:
-    """Write the model with scores that were fitted again."""
+def run(given: argparse.Namespace) -> None:
+    """Run a command. Raises CannotExpress for what a user can fix."""
+    if given.command in ("export", "import", "calibrate") and is_taken(given.to):
+        raise CannotExpress(f"{given.to} is there already: name another folder with --to, or remove it")
+    # Torch takes seconds to import: mistakes of the command line are told before.
     import towers  # noqa: F401  (makes transformers importable beside a CPU build of torch)
+
+    commands = {
+        "export": run_export,
+        "import": run_import,
+        "calibrate": run_calibrate,
+        "look": run_look,
+        "features": run_features,
+    }
+    commands[given.command](given)
+
+
+def is_taken(folder: Path) -> bool:
+    """Whether something is there that would be lost."""
+    return folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
+
+
+def run_calibrate(given: argparse.Namespace) -> None:
+    """Write the model with scores that were fitted again."""
     from exchange.calibrate import calibrate
-    from exchange.refusal import CannotExpress
     from towers.formats.item import FormatError
 
     try:
         with becoming(given.to) as making:
             done = calibrate(given.model, making, version=given.model_version, images=given.images, seed=given.seed)
-    except (CannotExpress, FormatError) as error:
-        return refuse(str(error))
+    except FormatError as error:
+        raise CannotExpress(str(error)) from error
     name, version, metrics = done.manifest["name"], done.manifest["version"], done.manifest["metrics"]
     if given.json:
         print(
@@ -114,71 +126,49 @@ def run_calibrate(given: argparse.Namespace) -> int:
     else:
         figures = [f"  {figure} {value:.4f}" for figure, value in metrics.items() if ".verdict." in figure]
         print("\n".join([f"{given.to}: {name} {version}", *figures, *done.notes]))
-    return EXIT_OK
 
 
-def run_import(given: argparse.Namespace) -> int:
+def run_import(given: argparse.Namespace) -> None:
     """Write the folder of a model."""
-    import towers  # noqa: F401  (makes transformers importable beside a CPU build of torch)
     from exchange.incoming.take_in import ImportOptions, import_into
-    from exchange.refusal import CannotExpress
 
     options = ImportOptions(
         given.name,
         given.model_version,
         given.photos,
-        given.source.name,
+        given.source_name or given.source.name,
         given.licence,
         architecture=given.architecture,
         students=given.students,
     )
-    try:
-        manifest = import_into(given.source, given.to, options)
-    except CannotExpress as error:
-        return refuse(str(error))
+    manifest = import_into(given.source, given.to, options)
     metrics = manifest["metrics"]
     if given.json:
         print(json.dumps({"to": str(given.to), "name": manifest["name"], "metrics": metrics}))
     else:
         print(f"{given.to}: {manifest['name']}, {', '.join(f'{name} {value:.5g}' for name, value in metrics.items())}")
-    return EXIT_OK
 
 
-def run_look(given: argparse.Namespace) -> int:
+def run_look(given: argparse.Namespace) -> None:
     """Print `{checkpoint}`; refuses what could not be imported with students."""
-    import towers  # noqa: F401  (makes transformers importable beside a CPU build of torch)
-    from exchange.incoming.teachable import teachable
-    from exchange.refusal import CannotExpress
+    from exchange.incoming.teachable import Wanted, teachable
 
-    try:
-        print(
-            json.dumps(
-                {"checkpoint": teachable(given.source, given.architecture, given.features, given.language_model)}
-            )
-        )
-    except CannotExpress as error:
-        return refuse(str(error))
-    return EXIT_OK
+    student = None if given.student is None else json.loads(given.student)
+    name = teachable(given.source, Wanted(given.architecture, given.features, given.language_model, student))
+    print(json.dumps({"checkpoint": name}))
 
 
-def run_features(given: argparse.Namespace) -> int:
+def run_features(given: argparse.Namespace) -> None:
     """Write what students of LLM2CLIP's image tower learn from."""
-    import towers  # noqa: F401  (makes transformers importable beside a CPU build of torch)
     from exchange.language_features import Wanted, write_features
-    from exchange.refusal import CannotExpress
 
     wanted = Wanted(given.language_model, given.template, given.add_bos, given.captions, given.max_tokens)
-    try:
-        print(write_features(wanted, given.to))
-    except CannotExpress as error:
-        return refuse(str(error))
-    return EXIT_OK
+    written = write_features(wanted, given.to)
+    print(json.dumps({"written": written}) if given.json else written)
 
 
-def run_export(given: argparse.Namespace) -> int:
+def run_export(given: argparse.Namespace) -> None:
     """Write a model in the layout that was asked for."""
-    # Torch takes seconds to import: mistakes of the command line are told before.
-    import towers  # noqa: F401  (makes transformers importable beside a CPU build of torch)
     from exchange.outgoing import as_hf, as_onnx, as_open_clip, as_safetensors, as_sentence_transformers
     from exchange.outgoing.floats import read_floats
     from exchange.outgoing.imports.layouts import write as write_imported
@@ -195,16 +185,17 @@ def run_export(given: argparse.Namespace) -> int:
     if is_imported(given.model):
         taken = read_imported(given.model)
         if given.tier:
-            return refuse(f"--tier: {taken.name} was imported with its own text tower, and goes out whole")
-        return write_out(given, lambda making: write_imported(taken, given.format, making), taken.weights)
+            raise CannotExpress(f"--tier: {taken.name} was imported with its own text tower, and goes out whole")
+        write_out(given, lambda making: write_imported(taken, given.format, making), taken.weights)
+        return
     model = read_floats(given.model, given.distill, given.clip)
     there: list[Tier] = [*model.students, "static"]
     named = [word for word in given.tier.split(",") if word]
     if IMAGE in named and given.format not in ("hf", "onnx"):
-        return refuse(f"--tier {IMAGE}: --format hf and --format onnx write the image tower alone")
+        raise CannotExpress(f"--tier {IMAGE}: --format hf and --format onnx write the image tower alone")
     unknown = [tier for tier in named if tier not in (*there, IMAGE)]
     if unknown:
-        return refuse(f"--tier: {model.manifest['name']} has no text tier {unknown[0]}, but {', '.join(there)}")
+        raise CannotExpress(f"--tier: {model.manifest['name']} has no text tier {unknown[0]}, but {', '.join(there)}")
     tiers = [tier for tier in there if tier in named or not named]
 
     def write(making: Path) -> list[str]:
@@ -212,30 +203,20 @@ def run_export(given: argparse.Namespace) -> int:
         (making / "README.md").write_text(page(model, given.format, written, making), encoding="utf-8")
         return written
 
-    return write_out(given, write, model.weights)
+    write_out(given, write, model.weights)
 
 
-def write_out(given: argparse.Namespace, write: Callable[[Path], list[str]], weights: str) -> int:
+def write_out(given: argparse.Namespace, write: Callable[[Path], list[str]], weights: str) -> None:
     """Call `write` with a folder that becomes the target, and say what it wrote."""
-    from exchange.refusal import CannotExpress
-
-    try:
-        with becoming(given.to) as making:
-            written = write(making)
-    except CannotExpress as error:
-        return refuse(str(error))
+    with becoming(given.to) as making:
+        written = write(making)
     if given.json:
         print(json.dumps({"to": str(given.to), "format": given.format, "written": written, "weights": weights}))
     else:
         print(f"{given.to}: {', '.join(written)}, as {given.format}. README.md says how to open it.\n{weights}")
-    return EXIT_OK
-
-
-def refuse(sentence: str) -> int:
-    """A user's mistake."""
-    print(sentence, file=sys.stderr)
-    return EXIT_USAGE
 
 
 if __name__ == "__main__":
+    # Everything that is half written is removed on the way out.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_INTERRUPTED))
     sys.exit(main())

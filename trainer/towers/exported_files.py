@@ -21,6 +21,7 @@ from contracts.types import (
 from engine.folders.files import artefact, write_atomically
 from towers.graph_partition import partition_student
 from towers.onnx_export import export_student, write_table
+from towers.preprocess import check_recipe
 from towers.student.files import load_static, load_student
 from towers.student.model import StaticStudent, TextStudent
 from towers.wordpiece import CLS, PAD, SEP, UNK, WordPiece
@@ -31,8 +32,10 @@ MIN_GOLDEN_COSINE = 0.99  # of what a server computes to a golden vector
 
 
 def read_manifest(folder: Path) -> ModelManifest:
-    """The manifest of an exported model, checked."""
-    return cast(ModelManifest, load("ModelManifest", (folder / FILE_MANIFEST).read_text(encoding="utf-8")))
+    """The manifest of an exported model, checked, with its preprocessing recipe: else each picture would be blamed for that."""
+    manifest = cast(ModelManifest, load("ModelManifest", (folder / FILE_MANIFEST).read_text(encoding="utf-8")))
+    check_recipe(manifest["image"]["preprocess"])
+    return manifest
 
 
 def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:

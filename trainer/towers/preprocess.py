@@ -83,6 +83,11 @@ def to_rgb(image: Image.Image) -> Image.Image:
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
+def keeps_shape(recipe: Mapping[str, Any]) -> bool:
+    """Whether pictures keep their shape, and prepared ones differ in theirs."""
+    return recipe["resize_mode"] == "patches"
+
+
 def check_recipe(recipe: Mapping[str, Any]) -> None:
     """Refuse a recipe that this file does not implement: its vectors would belong to another space."""
     keys = RECIPE_KEYS | ({"patch"} if recipe.get("resize_mode") == "patches" else set())

@@ -20,18 +20,9 @@ export interface Preprocess {
 /** transformers looks for the scale of a picture that keeps its shape between these, and comes so near to it. */
 const SCALES = { least: 1e-6, largest: 100, step: 1e-5 };
 
-/** Refuses what the contract refuses (unknown keys too) and combinations that mean nothing. */
+/** Throws a ZodError for what the contract refuses: unknown keys, and combinations that mean nothing. */
 export function createPreprocess(recipe: unknown): Preprocess {
   const checked = PreprocessRecipe.parse(recipe);
-  if ((checked.resize_mode === 'shortest') !== (checked.crop === 'center')) {
-    throw new Error("preprocess recipe: crop is 'center' with resize_mode 'shortest' and 'none' otherwise");
-  }
-  if ((checked.resize_mode === 'patches') !== (checked.patch !== undefined)) {
-    throw new Error("preprocess recipe: patch is given with resize_mode 'patches' and not otherwise");
-  }
-  if (checked.size % (checked.patch ?? 1) !== 0) {
-    throw new Error(`preprocess recipe: size ${checked.size} is no multiple of patch ${checked.patch}`);
-  }
   const levels = new Float32Array(3 * 256);
   checked.mean.forEach((mean, channel) => {
     const std = checked.std[channel] ?? 1;

@@ -9,6 +9,9 @@ EXIT_USAGE: Final = 2
 EXIT_REFUSED: Final = 65
 EXIT_INTERRUPTED: Final = 75
 
+# What a person's disk or rights forbid, by the name of the system's error.
+ON_DISK: Final = {"EACCES":"this user may not read or write there","EPERM":"this user may not read or write there","EROFS":"that disk can only be read; name another folder","ENOSPC":"the disk is full: free some space and run the same command again","EDQUOT":"the quota of that disk is used up: free some space and run the same command again","EFBIG":"the file would be larger than this user or that disk may have","ENOTDIR":"a file is where a folder is needed","EEXIST":"a file is where a folder is needed","EISDIR":"a folder is where a file is needed","ELOOP":"links lead in a circle there"}
+
 # Names of files that are looked for by name.
 FILE_JOB: Final = "job.json"
 FILE_PLAN: Final = "plan.json"
@@ -51,6 +54,9 @@ ENV_STOP_SECONDS: Final = "STOP_SECONDS"
 ENV_PROGRESS_SECONDS: Final = "PROGRESS_SECONDS"
 ENV_WEIGHTS: Final = "WEIGHTS"
 ENV_CPU_DTYPE: Final = "TRAINER_CPU_DTYPE"
+
+# Pixels a side of what an image tower reads, at most.
+MAX_TOWER_SIDE: Final = 1024
 
 # What a writer puts into `schema_version`.
 SCHEMA_VERSION: Final = 1

@@ -2689,7 +2689,9 @@ class PreprocessRecipe(TypedDict):
 
 
 class ModelManifestImage(TypedDict):
-    """The image tower: input `pixels` [B, 3, size, size], output `embedding` [B, embed_dim]."""
+    """The image tower: input `pixels` [B, 3, height, width] as `preprocess` makes it, output `embedding` [B,
+    embed_dim].
+    """
 
     preprocess: PreprocessRecipe
     """A pixel value x in 0..255 becomes (x / 255 - mean) / std per channel; layout [B, 3, height, width]."""
@@ -2848,7 +2850,9 @@ class ModelManifest(TypedDict):
     """The static tier; absent: there is none."""
 
     image: ModelManifestImage
-    """The image tower: input `pixels` [B, 3, size, size], output `embedding` [B, embed_dim]."""
+    """The image tower: input `pixels` [B, 3, height, width] as `preprocess` makes it, output `embedding` [B,
+    embed_dim].
+    """
 
     quantisation: NotRequired[ModelManifestQuantisation]
     """How vectors are written in whole numbers, at every length; absent: a scale of 127."""

@@ -211,7 +211,9 @@ export const ModelManifest = z
             'Servers do not read it; absent: it was not imported.',
         ),
       })
-      .describe('The image tower: input `pixels` [B, 3, size, size], output `embedding` [B, embed_dim].'),
+      .describe(
+        'The image tower: input `pixels` [B, 3, height, width] as `preprocess` makes it, output `embedding` [B, embed_dim].',
+      ),
     quantisation: z
       .strictObject({
         int8_scale: z

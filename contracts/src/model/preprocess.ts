@@ -1,6 +1,9 @@
 // The exact path from the bytes of an image to the input of the image tower.
 import * as z from 'zod';
 
+/** Pixels a side of what an image tower reads, at most. */
+export const MAX_TOWER_SIDE = 1024;
+
 export const PreprocessRecipe = z
   .strictObject({
     resize_mode: z
@@ -13,14 +16,14 @@ export const PreprocessRecipe = z
     size: z
       .int()
       .min(1)
-      .max(1024)
+      .max(MAX_TOWER_SIDE)
       .describe(
         'Side of the square input, in pixels; with `patches`, of the square of which no input has more pixels.',
       ),
     patch: z
       .int()
       .min(1)
-      .max(1024)
+      .max(MAX_TOWER_SIDE)
       .optional()
       .describe('Side of a patch, in pixels, of which `size` is a multiple. With `patches` alone, and always there.'),
     interpolation: z
@@ -30,6 +33,14 @@ export const PreprocessRecipe = z
     mean: z.array(z.number()).length(3).describe('Per channel, subtracted from a value in 0..1.'),
     std: z.array(z.number().positive()).length(3).describe('Per channel, what the difference is divided by.'),
     color: z.literal('rgb').describe('Order of the channels.'),
+  })
+  .superRefine(({ resize_mode, crop, size, patch }, context) => {
+    const refuse = (path: string, message: string): void => context.addIssue({ code: 'custom', path: [path], message });
+    if ((resize_mode === 'shortest') !== (crop === 'center'))
+      refuse('crop', "preprocess recipe: crop is 'center' with resize_mode 'shortest' and 'none' otherwise");
+    if ((resize_mode === 'patches') !== (patch !== undefined))
+      refuse('patch', "preprocess recipe: patch is given with resize_mode 'patches' and not otherwise");
+    if (size % (patch ?? 1) !== 0) refuse('size', `preprocess recipe: size ${size} is no multiple of patch ${patch}`);
   })
   .meta({
     title: 'PreprocessRecipe',

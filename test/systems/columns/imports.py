@@ -20,7 +20,7 @@ from edge_clip import load
 from exchange.__main__ import run_export
 from exchange.incoming.read import read_checkpoint
 from exchange.incoming.take_in import ImportOptions, import_into
-from exchange.incoming.teachable import teachable
+from exchange.incoming.teachable import Wanted, teachable
 from towers.exported_files import read_manifest
 from towers.preprocess import preprocess
 
@@ -94,7 +94,7 @@ class ImportRow:
     def trains(self) -> str:
         """Text students learn the twin's text vectors (`import --distil`), and are served with its own image tower."""
         assert self.library is not None
-        run = self.means.students(teachable(self.folder / "published", None, None))
+        run = self.means.students(teachable(self.folder / "published", Wanted()))
         metrics = json.loads((run / FILE_REPORT).read_text(encoding="utf-8"))["metrics"]
         taught = load(self.taken_in("taught", run), device="cpu").embed(TEXTS, [str(self.picture)])
         own = load(self.model, device="cpu").embed(TEXTS, [str(self.picture)])

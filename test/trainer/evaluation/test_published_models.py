@@ -1,6 +1,7 @@
 """open_clip's and transformers' models as they come, and the figures of open_clip's benchmark tool for the same model and data."""
 
 import json
+import shutil
 import subprocess
 
 import numpy as np
@@ -180,6 +181,43 @@ def test_weights_decide_a_models_space_and_not_their_place(name, tmp_path):
     other = open_model(changed)
     assert other.space != first.space
     assert other.tiers["text"].key != first.tiers["text"].key
+
+
+def test_an_activation_and_a_tokenizer_without_weights_decide_it_too(name, tmp_path):
+    """Vectors are kept by these keys: those of one model must not be taken for those of another."""
+    folder = tmp_path / "quick"
+    shutil.copytree(name.removeprefix("open_clip:local-dir:"), folder)
+    settings = json.loads((folder / "open_clip_config.json").read_text())
+    settings["model_cfg"]["quick_gelu"] = True
+    (folder / "open_clip_config.json").write_text(json.dumps(settings))
+    first, other = open_model(name), open_model(str(folder))
+    assert other.space != first.space
+    assert other.tiers["text"].key != first.tiers["text"].key
+
+    write_clip(tmp_path / "clip")
+    shutil.copytree(tmp_path / "clip", tmp_path / "merged")
+    merges = tmp_path / "merged" / "merges.txt"
+    merges.write_text("\n".join(merges.read_text().split("\n")[:1000]) + "\n")
+    first, other = open_model(str(tmp_path / "clip")), open_model(str(tmp_path / "merged"))
+    assert other.space == first.space
+    assert other.tiers["text"].key != first.tiers["text"].key
+
+
+def test_a_folder_without_all_tensors_is_refused_and_not_measured_at_random(tmp_path):
+    write_clip(tmp_path)
+    weights = load_file(tmp_path / "model.safetensors")
+    save_file(
+        {name: value for name, value in weights.items() if "text_projection" not in name},
+        tmp_path / "model.safetensors",
+        {"format": "pt"},
+    )
+    with pytest.raises(
+        NoModel, match=r"lacks 1 tensors of its architecture, such as text_projection\.weight: they would be random"
+    ):
+        open_model(str(tmp_path))
+    (tmp_path / "model.safetensors").write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
+    with pytest.raises(NoModel, match=r"model\.safetensors is a pointer of Git LFS: `git lfs pull` fetches the file"):
+        open_model(str(tmp_path))
 
 
 def test_what_cannot_be_opened_is_refused(tmp_path):

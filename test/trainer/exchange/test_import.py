@@ -1,7 +1,9 @@
 """Published layouts with tiny random weights, made by their own libraries: imported, they give the libraries' vectors."""
 
 import json
+import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +15,16 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
+from transformers import CLIPImageProcessor, CLIPProcessor
 
+from contracts.constants import EXIT_INTERRUPTED, EXIT_USAGE
 from edge_clip import load
 from exchange.__main__ import main
+from exchange.incoming.pictures import transformers_preprocessing
 from exchange.incoming.read import read_checkpoint
+from exchange.refusal import CannotExpress
 from published_clip import clip_files, clip_tokenizer, image_vectors, text_vectors, write_clip
-from support import ROOT, TINY_VISION, tiny_clip
+from support import ROOT, STAGE_ENV, TINY_VISION, tiny_clip
 from towers.clip_bpe import ClipBpe
 
 PHOTOS = ROOT / "api" / "playground" / "samples"
@@ -46,7 +52,7 @@ def take_in(tmp_path, monkeypatch, capsys):
         monkeypatch.setattr(sys, "argv", [*argv, *more])
         code = main()
         said = capsys.readouterr()
-        return code, to, said.err if code else said.out
+        return code, to, json.loads(said.out)["refused"] if code == EXIT_USAGE else said.out
 
     return run
 
@@ -167,7 +173,6 @@ def test_what_cannot_be_served_is_refused_by_its_part_or_number(tmp_path, take_i
     # The text tower of OpenAI's B/32.
     from exchange.incoming.clip_text import ClipTextShape
     from exchange.incoming.isolate import check_isolate
-    from exchange.refusal import CannotExpress
 
     def shape(layers: int) -> ClipTextShape:
         return ClipTextShape(49408, 77, 512, 8, layers, 2048, 512, "quick_gelu", 1e-5, None)
@@ -177,14 +182,82 @@ def test_what_cannot_be_served_is_refused_by_its_part_or_number(tmp_path, take_i
     ):
         check_isolate(shape(12))
     check_isolate(shape(4))
-    folder, _ = published
-    (tmp_path / "copy").mkdir()
-    for file in folder.iterdir():
-        if file.name != "preprocessor_config.json":
-            (tmp_path / "copy" / file.name).symlink_to(file)
-    code, to, said = take_in(tmp_path / "copy")
+    code, to, said = take_in(other_folder(published, tmp_path / "copy", without="preprocessor_config.json"))
     assert (code, to.exists()) == (2, False)
     assert "has no preprocessor_config.json" in said
+
+
+def other_folder(published: tuple[Path, Any], to: Path, *, without: str) -> Path:
+    """The published folder without one of its files."""
+    to.mkdir()
+    for file in published[0].iterdir():
+        if file.name != without:
+            (to / file.name).symlink_to(file)
+    return to
+
+
+def test_what_libraries_cannot_read_is_a_sentence_with_what_to_do(tmp_path, take_in, published):
+    weights = load_file(published[0] / "model.safetensors")
+    pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 600000000\n"
+    shards = {"metadata": {"total_size": 1}, "weight_map": dict.fromkeys(weights, "model-00001-of-00001.safetensors")}
+    files: dict[str, tuple[str, bytes]] = {
+        "is a pointer of Git LFS: `git lfs pull` fetches the file": ("model.safetensors", pointer),
+        "model-00001-of-00001.safetensors": ("model.safetensors.index.json", json.dumps(shards).encode()),
+        "cannot be read: ": ("pytorch_model.bin", b"no weights"),
+        "no file named": ("notes.txt", b"nothing but a configuration"),
+    }
+    for number, (sentence, (name, content)) in enumerate(files.items()):
+        folder = other_folder(published, tmp_path / str(number), without="model.safetensors")
+        (folder / name).write_bytes(content)
+        code, to, said = take_in(folder)
+        assert (code, to.exists(), len(said.splitlines())) == (2, False, 1), said
+        assert sentence in said and str(folder) in said
+    incomplete = other_folder(published, tmp_path / "incomplete", without="model.safetensors")
+    save_file(
+        {name: value for name, value in weights.items() if not name.startswith("text_")},
+        incomplete / "model.safetensors",
+        {"format": "pt"},
+    )
+    assert "tensors of its architecture, such as text_model." in take_in(incomplete)[2]
+
+
+def test_an_architecture_is_named_as_open_clip_does_and_with_the_activation_that_its_weights_learned(tmp_path, take_in):
+    file = tmp_path / "ViT-B-32.pt"
+    torch.jit.script(torch.nn.Linear(2, 2)).save(file)
+    code, _, said = take_in(file, "--architecture", "ViT-B32")
+    assert code == 2 and "--architecture ViT-B32: open_clip knows none of that name: there are ViT-B-32" in said
+    code, _, said = take_in(file, "--architecture", "ViT-B-32")
+    assert (code, said) == (
+        2,
+        "ViT-B-32.pt learned with QuickGELU, and that architecture computes GELU: import it with --architecture ViT-B-32-quickgelu",
+    )
+
+
+def test_a_processor_saved_as_a_whole_says_how_pictures_are_prepared(tmp_path, published):
+    folder = other_folder(published, tmp_path / "whole", without="preprocessor_config.json")
+    image_processor = CLIPImageProcessor.from_pretrained(published[0])
+    CLIPProcessor(image_processor, clip_tokenizer()).save_pretrained(tmp_path / "processor")
+    assert not (tmp_path / "processor" / "preprocessor_config.json").exists()
+    (folder / "processor_config.json").symlink_to(tmp_path / "processor" / "processor_config.json")
+    assert transformers_preprocessing(folder) == transformers_preprocessing(published[0])
+    settings = json.loads((published[0] / "preprocessor_config.json").read_text())
+    for change in ({"do_normalize": False}, {"rescale_factor": 1 / 127.5}):
+        other = tmp_path / next(iter(change))
+        other.mkdir()
+        (other / "preprocessor_config.json").write_text(json.dumps(settings | change))
+        with pytest.raises(CannotExpress, match="served are pixels from 0 to 1, resized and normalised"):
+            transformers_preprocessing(other)
+
+
+def test_one_that_is_stopped_leaves_nothing_behind(tmp_path, published):
+    argv = [sys.executable, "-m", "exchange", "import", str(published[0]), "--name", "stopped"]
+    argv += ["--to", str(tmp_path / "model"), "--photos", str(PHOTOS)]
+    running = subprocess.Popen(argv, env=STAGE_ENV, cwd=ROOT / "trainer")
+    while not list(tmp_path.iterdir()):
+        assert running.poll() is None
+        time.sleep(0.01)
+    running.terminate()
+    assert (running.wait(120), list(tmp_path.iterdir())) == (EXIT_INTERRUPTED, [])
 
 
 def test_linear_memory_is_what_the_engine_has_for_the_embedded_towers():

@@ -15,10 +15,11 @@ from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from torch.nn import functional as F
 
+from contracts.constants import EXIT_USAGE
 from edge_clip import load
 from exchange.__main__ import main
 from exchange.outgoing.tokenizer_files import write_json, write_tokenizer
-from support import ROOT, write_tiered_model
+from support import ROOT, TINY_VISION, tiny_clip, write_tiered_model
 from towers.adaptation.tiers import TextSide
 from towers.exported_files import read_manifest
 from towers.image.backbone import create_backbone
@@ -61,7 +62,7 @@ def export(tmp_path, monkeypatch, capsys):
         monkeypatch.setattr(sys, "argv", argv)
         code = main()
         said = capsys.readouterr()
-        return code, to, said.err if code else said.out
+        return code, to, json.loads(said.out)["refused"] if code == EXIT_USAGE else said.out
 
     return run
 
@@ -84,7 +85,7 @@ def test_a_file_in_the_way_is_a_sentence(tiered, tmp_path, monkeypatch, capsys):
     to = tmp_path / "notes.txt" / "out"
     monkeypatch.setattr(sys, "argv", ["exchange", "export", str(tiered), "--format", "onnx", "--to", str(to)])
     code, said = main(), capsys.readouterr().err
-    assert (code, said) == (1, f"{to.parent}: a file is where a folder is needed\n")
+    assert (code, said) == (1, f"{to.parent}: a file is where a folder is needed (EEXIST)\n")
     assert to.parent.read_text() == "mine"
 
 
@@ -98,7 +99,7 @@ def test_a_student_that_is_a_sum_is_refused_with_what_can_express_it_and_nothing
     assert (code, out.exists()) == (2, False)
     assert "open_clip cannot build the text tower of tiered" in said
     code, _, said = export(tiered, "onnx", "--tier", "huge")
-    assert (code, said) == (2, "--tier: tiered has no text tier huge, but student, tiny, static\n")
+    assert (code, said) == (2, "--tier: tiered has no text tier huge, but student, tiny, static")
 
 
 def test_transformers_reads_texts_as_the_server_does_and_a_special_tokens_name_is_text(tmp_path):
@@ -141,7 +142,7 @@ def test_transformers_opens_the_text_tier(tiered, expected, export):
     pooled = (states * mask).sum(1) / mask.sum(1)
     vectors = F.normalize(pooled @ projection["weight"].T + projection["bias"], dim=-1)
     np.testing.assert_allclose(vectors.numpy(), expected["tiny"], atol=1e-4)
-    assert "served graph has no names that timm knows" in (out / "README.md").read_text()
+    assert "transformers wraps towers of timm, and this is none" in (out / "README.md").read_text()
 
 
 def test_transformers_opens_the_image_tower_of_a_run_of_clip(tiered, export, tmp_path):
@@ -166,6 +167,19 @@ def test_transformers_opens_the_image_tower_of_a_run_of_clip(tiered, export, tmp
     theirs = processor(picture, return_tensors="pt")["pixel_values"]
     # One level of 255 is 0.0078 at a deviation of 0.5: their resize rounds once, Pillow's twice.
     assert (theirs - pixels).abs().max() < 0.02
+
+
+def test_an_image_tower_that_transformers_does_not_wrap_leaves_the_text_tiers(tiered, export, tmp_path):
+    tower = ImageTower(create_backbone(tiny_clip(tmp_path, TINY_VISION), pretrained=False), 64).eval()
+    clip = tmp_path / "clip-1"
+    clip.mkdir()
+    recipe = read_manifest(tiered)["image"]["preprocess"]
+    shape = {"text_tower": "llm", "llm_width": 8, "embed_dim": 64, "adapter": {"blocks": 1, "expansion": 2},
+             "backbone": {"name": tiny_clip(tmp_path, TINY_VISION)}, "preprocess": recipe}  # fmt: skip
+    save_towers(clip, tower, Adapter(8, 64, 1, 2), cast(Any, shape))
+    code, out, said = export(tiered, "hf", "--tier", "tiny", "--clip", str(clip))
+    assert (code, json.loads(said)["written"]) == (0, ["tiny"])
+    assert "`--format onnx` writes it" in (out / "README.md").read_text()
 
 
 def test_onnx_graphs_read_ids_and_pixels(tiered, expected, export):

@@ -11,6 +11,7 @@ from PIL import Image
 from torch.nn import functional as F
 
 from edge_clip import load
+from exchange.calibrate import calibrate
 from exchange.incoming.read import read_checkpoint
 from exchange.incoming.take_in import ImportOptions, import_into
 from exchange.outgoing.imports.layouts import write
@@ -24,7 +25,7 @@ from published_siglip import (
     write_siglip,
     write_siglip2,
 )
-from support import ROOT
+from support import ROOT, write_captioned_noise
 from towers.preprocess import preprocess
 
 PHOTOS = ROOT / "api" / "playground" / "samples"
@@ -90,18 +91,36 @@ def test_a_picture_keeps_its_shape_as_with_the_librarys_own_processor(tmp_path):
     assert (served * theirs).sum(1).min() > 0.9999
 
 
+def test_scores_are_fitted_on_pictures_of_different_shapes(tmp_path):
+    write_siglip2(tmp_path / "published")
+    import_into(tmp_path / "published", tmp_path / "model", ImportOptions("taken", "1", PHOTOS, "siglip2", "MIT"))
+    photos = tmp_path / "photos"
+    write_captioned_noise(photos / "metadata.jsonl", photos)
+    for number, file in enumerate(sorted(photos.glob("*.png"))):
+        Image.open(file).resize(((40, 90), (90, 40), (64, 64))[number % 3]).save(file)
+    (tmp_path / "new").mkdir()
+    done = calibrate(tmp_path / "model", tmp_path / "new", version="2", images=photos / "metadata.jsonl", seed=1)
+    assert done.manifest.get("search_verdicts", {}).keys() == {"student"}
+
+
 def gradient(height: int, width: int) -> np.ndarray:
     """uint8 [height, width, 3] without edges."""
     down, across = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
     return np.dstack([255 * across, 255 * down, 255 * (1 - across) * down]).astype(np.uint8)
 
 
-def test_a_number_of_patches_that_no_square_has_is_refused_with_the_nearest(tmp_path):
+def test_patches_that_cannot_be_served_are_refused_with_what_can(tmp_path):
     folder = tmp_path / "published"
     write_siglip2(folder)
     settings = json.loads((folder / "preprocessor_config.json").read_text())
     (folder / "preprocessor_config.json").write_text(json.dumps(settings | {"max_num_patches": 250}))
     with pytest.raises(CannotExpress, match=r"allows 250 patches.*set max_num_patches to 256"):
+        read_checkpoint(folder)
+    (folder / "preprocessor_config.json").write_text(json.dumps(settings | {"max_num_patches": 10_000}))
+    with pytest.raises(CannotExpress, match=r"1600 pixels a side.*at most 1024 are served"):
+        read_checkpoint(folder)
+    (folder / "preprocessor_config.json").write_text(json.dumps(settings | {"patch_size": 14}))
+    with pytest.raises(CannotExpress, match=r"makes patches of 14 pixels, and the tower cuts pictures by 16"):
         read_checkpoint(folder)
 
 

@@ -15,8 +15,10 @@ from transformers import CLIPVisionModelWithProjection
 
 from edge_clip import load
 from exchange.__main__ import main
+from exchange.incoming.isolate import check_students
 from exchange.incoming.take_in import ImportOptions, import_into
-from exchange.incoming.teachable import teachable
+from exchange.incoming.teachable import Wanted, teachable
+from exchange.incoming.text_side import students
 from exchange.refusal import CannotExpress
 from published_clip import image_vectors, text_vectors, write_clip
 from support import ROOT, run_stage, schedule, write_job
@@ -45,7 +47,7 @@ def learned(tmp_path_factory):
         "static": {"width": 16, "batch_size": 32, "schedule": schedule(4)},
     }  # fmt: skip
     config = {
-        "checkpoint": teachable(folder / "clip", None, None), "captions": ["captions.txt"], "features": None,
+        "checkpoint": teachable(folder / "clip", Wanted()), "captions": ["captions.txt"], "features": None,
         "most_captions": 1000, "dev_captions": 10, "student": student,
     }  # fmt: skip
     run_stage(write_job(folder, "imitate", {"data": folder}, config))
@@ -89,9 +91,30 @@ def test_what_does_not_belong_together_is_refused(learned, tmp_path):
     with pytest.raises(CannotExpress, match="is no finished run of imitate"):
         import_into(folder, tmp_path / "model", ImportOptions("o", "1", PHOTOS, "o", "MIT", students=tmp_path))
     with pytest.raises(CannotExpress, match="--features is for LLM2CLIP's layouts"):
-        teachable(folder, None, Path("features.safetensors"))
+        teachable(folder, Wanted(features=Path("features.safetensors")))
     with pytest.raises(CannotExpress, match="--language-model is for LLM2CLIP's layouts: clip has a text tower"):
-        teachable(folder, None, language_model=folder)
+        teachable(folder, Wanted(language_model=folder))
+
+
+def test_students_that_no_isolate_holds_are_refused_before_they_are_trained(learned, tmp_path):
+    folder, _, run = learned
+    student = json.loads((run / "job.json").read_text())["config"]["student"]
+    assert teachable(folder, Wanted(student=student)) == str(folder)
+    wide: Any = {
+        **student,
+        "vocabulary_size": 60_000,
+        "tiers": [{**student["tiers"][0], "width": 768, "table_width": 768, "layers": 12}],
+    }
+    with pytest.raises(
+        CannotExpress,
+        match=r"of the 128 MiB of an isolate.* Students of fewer or narrower layers.* do: imitate\.student",
+    ):
+        teachable(folder, Wanted(student=wide))
+    # As the import itself measures their files afterwards.
+    found = students(tmp_path, run, 18)
+    own: Any = {**student, "vocabulary_size": found.described["text"]["table"]["rows"]}
+    foretold = check_students(own, embed_dim=24)
+    assert foretold == pytest.approx({name: found.metrics[name] for name in foretold}, rel=0.06)
 
 
 def test_llm2clips_image_tower_is_served_with_students_of_its_language_models_vectors(learned, tmp_path, monkeypatch):
@@ -100,16 +123,16 @@ def test_llm2clips_image_tower_is_served_with_students_of_its_language_models_ve
     model, features = write_released(folder, width=12), tmp_path / "features.safetensors"
     save_file({"features": torch.randn(3, 12)}, features)
     with pytest.raises(CannotExpress, match="--language-model FOLDER computes them, --features FILE holds them"):
-        teachable(folder, None, None)
-    assert teachable(folder, None, features) == str(folder)
+        teachable(folder, Wanted())
+    assert teachable(folder, Wanted(features=features)) == str(folder)
     write_language_model(tmp_path / "language-model")
     with pytest.raises(CannotExpress, match=r"its vectors have 32 numbers, and the adapter of LLM2CLIP.* reads 12"):
-        teachable(folder, None, language_model=tmp_path / "language-model")
+        teachable(folder, Wanted(language_model=tmp_path / "language-model"))
     with pytest.raises(CannotExpress, match="it is no language model in transformers' layout"):
-        teachable(folder, None, language_model=tmp_path)
+        teachable(folder, Wanted(language_model=tmp_path))
     save_file({"features": torch.randn(3, 13)}, tmp_path / "other.safetensors")
     with pytest.raises(CannotExpress, match=r"has features of 13 numbers.* width 12, and its joint space has 24"):
-        teachable(folder, None, tmp_path / "other.safetensors")
+        teachable(folder, Wanted(features=tmp_path / "other.safetensors"))
     options = ImportOptions("llm2clip", "1", PHOTOS, folder.name, "Apache-2.0", students=run)
     manifest = import_into(folder, tmp_path / "model", options)
     picture = PHOTOS / "cat.jpg"

@@ -1,7 +1,7 @@
 // The command `npm run evaluate`: measures a model on the dev sets or on published benchmarks, which trainer/evaluation lists.
 import { existsSync, mkdirSync, mkdtempSync, realpathSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { answerCommand, readCommandLine, runMain } from '../../../contracts/command/command-line.ts';
 import { wholeNumberOf } from '../../../contracts/command/numbers.ts';
 import { ENVARS } from '../../../contracts/src/envars.ts';
@@ -84,8 +84,7 @@ export async function evaluate(argv: readonly string[], context: CommandContext)
     const suites = (values.suite ?? []).map(
       (word) => `--suite=${word.replace(/(?<==).+/, (path) => resolve(cwd, path))}`,
     );
-    const page = values.html === undefined ? [] : [`--html=${resolve(cwd, values.html)}`];
-    if (page.length > 0 && suites.length === 0) throw new UserError('--html is a page of suites: there is no --suite');
+    const page = values.html === undefined ? [] : [`--html=${pageFor(suites, values.html, cwd)}`];
     const sample = wholeNumberOf('--sample', values.sample, { from: 1 });
     if (sample !== undefined && suites.length === 0)
       throw new UserError('--sample is of suites of pictures and captions: there is no --suite');
@@ -107,6 +106,14 @@ export async function evaluate(argv: readonly string[], context: CommandContext)
       rmSync(scratch, { recursive: true, force: true });
     }
   });
+}
+
+/** The whole path of the page; what would fail when everything is measured is refused now. */
+function pageFor(suites: readonly string[], html: string, cwd: string): string {
+  if (suites.length === 0) throw new UserError('--html is a page of suites: there is no --suite');
+  const file = resolve(cwd, html);
+  if (!existsSync(dirname(file))) throw new UserError(`--html ${html}: there is no folder ${dirname(file)}`);
+  return file;
 }
 
 interface Naming {

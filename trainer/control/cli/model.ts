@@ -1,5 +1,6 @@
 // The command `npm run model`: lists what is published, publishes what passes the gate, rolls back.
-import { join } from 'node:path';
+import { existsSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 import { candidateOf } from '../../../api/pack/candidate.ts';
 import { decide, decideAdapted } from '../../../api/registry/gate.ts';
 import { activeReleases, readHistory, readIncumbent } from '../../../api/registry/history.ts';
@@ -9,7 +10,7 @@ import type { ObjectStore } from '../../../api/registry/store.ts';
 import { openStore } from '../../../api/registry/stores/open.ts';
 import { answerCommand, runMain } from '../../../contracts/command/command-line.ts';
 import { EXIT } from '../../../contracts/src/exit-codes.ts';
-import { listPrefix, modelOfPointer } from '../../../contracts/src/keys.ts';
+import { FILES, listPrefix, modelOfPointer } from '../../../contracts/src/keys.ts';
 import type { ModelRelease } from '../../../contracts/src/model/release.ts';
 import type { GateDecision, Published } from '../../../contracts/src/training/pipeline.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
@@ -23,6 +24,7 @@ import { type CommandContext, openRegistryOf, processContext, runsFolder } from 
 import { calibrateModel } from './exchange/calibrate-model.ts';
 import { exportModel } from './exchange/export-model.ts';
 import { importModel } from './exchange/import-model.ts';
+import { type FolderPublication, publishFolder } from './exchange/model-in-folder.ts';
 import { MODEL_HELP, type ModelOptions, parseModelOptions } from './exchange/model-options.ts';
 
 /** The whole command; resolves to its exit code. */
@@ -80,6 +82,12 @@ interface PublishContext {
 
 async function publish(recipeName: string, { registry, options, context, print }: PublishContext): Promise<number> {
   const { root, cwd, env } = context;
+  const folder = resolve(cwd, recipeName);
+  if (existsSync(join(folder, FILES.manifest))) {
+    const { decision, published, manifest } = await publishFolder(registry, folder, options);
+    printDecision({ decision, published, manifest }, { registry, print });
+    return EXIT.ok;
+  }
   const resolved = resolveRecipe(recipeName, { folders: [cwd, join(root, 'trainer')], cwd, env });
   const plan =
     options.on === 'aws'
@@ -102,16 +110,22 @@ async function publish(recipeName: string, { registry, options, context, print }
   const judge = isAdapted ? decideAdapted : decide;
   const judged = judge(candidate, await readIncumbent(registry, candidate.manifest.name));
   const decision = forced(judged, options.force);
-  const { name, version } = candidate.manifest;
   const isPublished = decision.decision === 'publish' && !options.check;
   const published: Published | null = isPublished ? await publishModel(registry, candidate, decision) : null;
+  printDecision({ decision, published, manifest: candidate.manifest }, { registry, print });
+  return decision.decision === 'publish' ? EXIT.ok : EXIT.failed;
+}
+
+function printDecision(
+  { decision, published, manifest: { name, version } }: FolderPublication,
+  { registry, print }: { registry: ObjectStore; print: Print },
+): void {
   const verdict = decision.decision === 'publish' ? 'may be published' : 'is rejected';
   print({ ...decision, published }, [
     ...decision.checks.map(checkText),
     published === null ? `${name} ${version} ${verdict}:` : `${name} ${version} is current in ${registry.uri}:`,
     ...decision.reasons.map((reason) => `  ${reason}`),
   ]);
-  return decision.decision === 'publish' ? EXIT.ok : EXIT.failed;
 }
 
 /** A person may overrule the figures, not that a model is current already. */

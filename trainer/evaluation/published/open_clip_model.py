@@ -3,9 +3,7 @@
 Shapes: N texts, B images, S pixels a side, E dimensions.
 """
 
-import hashlib
 import io
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,8 @@ import torch
 from PIL import Image
 
 from evaluation.bench import TextTier
-from towers.image.checkpoint import PREFIX, read_model
+from evaluation.published.identity import digest_of_weights, digests_of_settings, identity
+from towers.image.checkpoint import LOCAL, PREFIX, configuration_of, read_model
 
 
 class OpenClipModel:
@@ -26,19 +25,22 @@ class OpenClipModel:
         from open_clip.transform import PreprocessCfg, image_transform_v2
 
         own = name.removeprefix(PREFIX)
-        self.title = Path(own.partition(":")[2]).name if own.startswith("local-dir:") else own
+        folder = Path(name.removeprefix(LOCAL)) if name.startswith(LOCAL) else None
+        self.title = own if folder is None else folder.name
         self.model, self.device = read_model(name).float().to(device), device
         settings = PreprocessCfg(**self.model.visual.preprocess_cfg)
         self.transform: Any = image_transform_v2(settings, is_train=False)
-        weights = self.model.state_dict()
+        weights, config = self.model.state_dict(), configuration_of(name)
         visual = {key: value for key, value in weights.items() if key.startswith("visual.")}
-        self.space = f"{digest_of_weights(visual)} {json.dumps(self.model.visual.preprocess_cfg, sort_keys=True)}"
+        self.space = identity("open_clip", digest_of_weights(visual), config, self.model.visual.preprocess_cfg)
         with torch.inference_mode():
             pixels_1CSS = torch.zeros(1, 3, *self._size(settings), device=device)
             self.dims = [self.model.encode_image(pixels_1CSS).shape[-1]]
         self.int8_scale = 127.0
         tokenizer = open_clip.get_tokenizer(own.partition("@")[0])
-        self.tiers: Mapping[str, TextTier] = {"text": OpenClipTexts(self, tokenizer, digest_of_weights(weights))}
+        beside = {} if folder is None else digests_of_settings(folder)
+        key = identity("open_clip", digest_of_weights(weights), config, beside)
+        self.tiers: Mapping[str, TextTier] = {"text": OpenClipTexts(self, tokenizer, key)}
 
     @staticmethod
     def _size(settings) -> tuple[int, int]:
@@ -60,20 +62,11 @@ class OpenClipModel:
 class OpenClipTexts:
     """The text tower with the tokenizer of its name, which cuts what is longer than the context."""
 
-    def __init__(self, of: OpenClipModel, tokenizer, digest: str) -> None:
-        self.of, self.tokenizer, self.key = of, tokenizer, f"open_clip {digest}"
+    def __init__(self, of: OpenClipModel, tokenizer, key: str) -> None:
+        self.of, self.tokenizer, self.key = of, tokenizer, key
 
     @torch.inference_mode()
     def embed(self, texts: Sequence[str]) -> np.ndarray:
         """Unit vectors [N, E]."""
         ids_NT = self.tokenizer(list(texts)).to(self.of.device)
         return self.of.model.encode_text(ids_NT, normalize=True).float().cpu().numpy()
-
-
-def digest_of_weights(weights: Mapping[str, torch.Tensor]) -> str:
-    """Of all values with their names: the same weights have it, whatever file they came from."""
-    digest = hashlib.sha256()
-    for name, value in sorted(weights.items()):
-        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()

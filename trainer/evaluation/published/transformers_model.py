@@ -14,7 +14,8 @@ from PIL import Image
 from torch.nn import functional as F
 
 from evaluation.bench import TextTier
-from evaluation.published.open_clip_model import digest_of_weights
+from evaluation.published.identity import digest_of_weights, digests_of_settings, identity
+from towers.published_weights import refuse_missing
 
 TOWERS = ("get_text_features", "get_image_features")
 
@@ -26,17 +27,25 @@ class TransformersModel:
         from transformers import AutoImageProcessor, AutoModel
 
         self.title, self.device = folder.name, device
-        model: Any = AutoModel.from_pretrained(folder).float().eval().to(device)
+        model: Any
+        model, info = AutoModel.from_pretrained(folder, output_loading_info=True)
+        refuse_missing(folder, info["missing_keys"])
+        model = model.float().eval().to(device)
         if not all(hasattr(model, name) for name in TOWERS):
             raise ValueError(
                 f"{folder} holds a {type(model).__name__}, which has not both towers of a CLIP ({' and '.join(TOWERS)})"
             )
         self.model: Any = model
         self.processor: Any = AutoImageProcessor.from_pretrained(folder)
-        digest = digest_of_weights(model.state_dict())
-        self.space = f"{digest} {self.processor.to_json_string()}"
+        config = {key: value for key, value in model.config.to_dict().items() if key != "_name_or_path"}
+        weights = digest_of_weights(model.state_dict())
+        self.space = identity("transformers", weights, config, self.processor.to_json_string())
         self.int8_scale = 127.0
-        self.tiers: Mapping[str, TextTier] = {"text": TransformersTexts(self, folder, digest)}
+        self.tiers: Mapping[str, TextTier] = {
+            "text": TransformersTexts(
+                self, folder, identity("transformers", weights, config, digests_of_settings(folder))
+            )
+        }
         self.dims = [self.tiers["text"].embed(["a"]).shape[1]]
 
     def pixels(self, image: bytes | Image.Image) -> np.ndarray:
@@ -68,10 +77,10 @@ class TransformersModel:
 class TransformersTexts:
     """The text tower; SigLIP's were trained with texts filled up to their whole length, the others ignore what fills up."""
 
-    def __init__(self, of: TransformersModel, folder: Path, digest: str) -> None:
+    def __init__(self, of: TransformersModel, folder: Path, key: str) -> None:
         from transformers import AutoTokenizer
 
-        self.of, self.key = of, f"transformers {digest}"
+        self.of, self.key = of, key
         self.tokenizer: Any = AutoTokenizer.from_pretrained(folder)
         config = of.model.config
         self.length = getattr(config, "text_config", config).max_position_embeddings

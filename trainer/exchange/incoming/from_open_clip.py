@@ -3,7 +3,6 @@
 Shapes: D width, E joint dimensions.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -16,38 +15,24 @@ from exchange.incoming.vocabulary import read_sentencepiece
 from exchange.names import Published
 from exchange.refusal import CannotExpress
 from towers.clip_bpe import END, START, ClipBpe
-from towers.image.checkpoint import PREFIX, ClipBackbone, read_model
+from towers.image.checkpoint import ClipBackbone, configuration_of, read_model
 from towers.sentencepiece_text import SentencePiece
-
-LOCAL = f"{PREFIX}local-dir:"
 
 
 def read_open_clip(name: str, folder: Path | None = None) -> Checkpoint:
     """By its `open_clip:` name; `folder` is what it names, which has the vocabulary of SigLIP's towers."""
     model = read_model(name).float()
     text = model.text if hasattr(model, "text") else model
-    settings = {} if folder is None else config_of(name, folder)["text_cfg"]
+    config = configuration_of(name)
+    settings = {} if folder is None else config["text_cfg"]
     tokenizer = siglip_tokenizer(folder, settings) if "hf_tokenizer_name" in settings else open_clip_tokenizer(text)
     padding = tokenizer.pad if isinstance(tokenizer, SentencePiece) else getattr(text, "pad_id", 0)
-    return Checkpoint(
-        text=open_clip_text(text, name, padding), tokenizer=tokenizer, **open_clip_image(model, config_of(name, folder))
-    )
+    return Checkpoint(text=open_clip_text(text, name, padding), tokenizer=tokenizer, **open_clip_image(model, config))
 
 
 def read_open_clip_image(name: str) -> ImageSide:
     """The image tower alone, whatever the text tower is."""
-    folder = Path(name.removeprefix(LOCAL)) if name.startswith(LOCAL) else None
-    return ImageSide(**open_clip_image(read_model(name).float(), config_of(name, folder)))
-
-
-def config_of(name: str, folder: Path | None) -> dict[str, Any]:
-    """How open_clip builds the model: from a folder's configuration, or by the name of an architecture."""
-    import open_clip
-
-    if folder is None:
-        return open_clip.get_model_config(name.removeprefix(PREFIX).partition("@")[0]) or {}
-    whole = json.loads((folder / "open_clip_config.json").read_text(encoding="utf-8"))
-    return whole.get("model_cfg", whole)
+    return ImageSide(**open_clip_image(read_model(name).float(), configuration_of(name)))
 
 
 def siglip_tokenizer(folder: Path | None, settings: dict[str, Any]) -> SentencePiece:

@@ -5,7 +5,6 @@ square of them, D width, K that of a head, E joint dimensions.
 """
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,15 +12,14 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from contracts.types import PreprocessRecipe
 from exchange.incoming.checkpoint import Checkpoint, ImageSide, UnitVectors, clip_text
 from exchange.incoming.clip_text import Activation, ClipText, ClipTextShape
+from exchange.incoming.pictures import own_shape_preprocessing, transformers_preprocessing
 from exchange.incoming.vocabulary import read_sentencepiece, setting
 from exchange.names import Published
 from exchange.refusal import CannotExpress
 from towers.clip_bpe import ClipBpe
-from towers.image.preprocessing import recipe_of
-from towers.preprocess import FILTERS
+from towers.published_weights import refuse_missing
 from towers.sentencepiece_text import SentencePiece
 
 ACTIVATIONS: dict[str, Activation] = {
@@ -30,8 +28,6 @@ ACTIVATIONS: dict[str, Activation] = {
     "gelu_pytorch_tanh": "gelu_tanh",
     "gelu_new": "gelu_tanh",
 }
-
-RESAMPLING = {int(number): name for name, number in FILTERS.items()}
 
 
 class ProjectedVision(nn.Module):
@@ -139,11 +135,7 @@ def open_model(folder: Path) -> tuple[str, Any]:
 
     model: Any
     model, info = AutoModel.from_pretrained(folder, attn_implementation="eager", output_loading_info=True)
-    missing = sorted(map(str, info["missing_keys"]))
-    if missing:
-        raise CannotExpress(
-            f"{folder} lacks {len(missing)} tensors of its architecture, such as {missing[0]}: they would be random"
-        )
+    refuse_missing(folder, info["missing_keys"])
     return kind, model.eval().float()
 
 
@@ -162,7 +154,11 @@ def image_side(kind: str, model: Any, folder: Path) -> ImageSide:
     """The image tower, how pictures are prepared for it, and what cosines become."""
     return ImageSide(
         image=UnitVectors(VISIONS[kind](model)).eval(),
-        preprocess=own_shape_preprocessing(folder) if kind == "siglip2" else transformers_preprocessing(folder),
+        preprocess=(
+            own_shape_preprocessing(folder, model.config.vision_config.patch_size)
+            if kind == "siglip2"
+            else transformers_preprocessing(folder)
+        ),
         logit_scale=float(model.logit_scale.detach().exp()),
         logit_bias=None if kind == "clip" else float(model.logit_bias.detach()),
         published=Published("transformers", model.config.to_dict(), image_tensors(model)),
@@ -245,45 +241,3 @@ def transformers_tokenizer(folder: Path) -> ClipBpe:
     if [ids[piece] for piece in pieces] != list(range(len(pieces))):
         raise CannotExpress(f"the ids of the vocabulary in {folder} have gaps")
     return ClipBpe(pieces, [(left, right) for left, right in pairs])
-
-
-def transformers_preprocessing(folder: Path) -> PreprocessRecipe:
-    """From `preprocessor_config.json`."""
-    file = folder / "preprocessor_config.json"
-    if not file.is_file():
-        raise CannotExpress(f"{folder} has no preprocessor_config.json, which says how pictures are prepared")
-    own = json.loads(file.read_text(encoding="utf-8"))
-    size, crop = own["size"], own.get("crop_size")
-    shortest = size if isinstance(size, int) else size.get("shortest_edge")
-    side = crop if isinstance(crop, int) or crop is None else crop["height"]
-    interpolation = resampling(file, own, default=3)
-    if shortest is not None and own.get("do_center_crop", True) and side == shortest:
-        return recipe_of(shortest, "shortest", interpolation, own["image_mean"], own["image_std"])
-    if isinstance(size, dict) and size.get("height") == size.get("width") and not own.get("do_center_crop", False):
-        return recipe_of(size["height"], "squash", interpolation, own["image_mean"], own["image_std"])
-    raise CannotExpress(
-        f"{file} resizes to {size} and crops to {crop}: served are a squashed square, and a cropped one of one side"
-    )
-
-
-def resampling(file: Path, own: Mapping[str, Any], default: int) -> str:
-    """The filter's name. Raises CannotExpress for one that is not served."""
-    number = own.get("resample", default)
-    if number not in RESAMPLING:
-        raise CannotExpress(f"{file} resamples with filter {number}: {' and '.join(FILTERS)} are served")
-    return RESAMPLING[number]
-
-
-def own_shape_preprocessing(folder: Path) -> PreprocessRecipe:
-    """Of Siglip2ImageProcessor, with its defaults. Raises CannotExpress for a number of patches that is no square."""
-    file = folder / "preprocessor_config.json"
-    own = json.loads(file.read_text(encoding="utf-8"))
-    patch, most = own.get("patch_size", 16), own.get("max_num_patches", 256)
-    grid = round(most**0.5)
-    if grid**2 != most:
-        raise CannotExpress(
-            f"{file} allows {most} patches: served are as many as a square has: set max_num_patches to {grid**2}, for instance"
-        )
-    interpolation = resampling(file, own, default=2)
-    square = recipe_of(grid * patch, "patches", interpolation, own["image_mean"], own["image_std"])
-    return {**square, "patch": patch}

@@ -10,6 +10,7 @@ Sizes are in MiB unless a name says otherwise.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from contracts.types import ImitateStudent, StudentTier
 from exchange.incoming.clip_text import ClipTextShape
 from exchange.refusal import CannotExpress
 from towers.exported_files import MIB
@@ -17,6 +18,15 @@ from towers.student.model import StudentShape
 
 ISOLATE_MIB = 128.0
 OTHERS_MIB = {"heap": 20.0, "model before it": 41.0}
+
+OTHER_TOWER = (
+    "`npm run model -- import SOURCE --distil` trains a small text student on its vectors and serves that beside the checkpoint's own "
+    "image tower; a checkpoint with a narrower or shallower text tower (TinyCLIP's) is served as it is"
+)
+SMALLER_STUDENTS = (
+    "Students of fewer or narrower layers, or with a smaller vocabulary, do: imitate.student of the file that --recipe names has "
+    "`tiers` with `layers`, `width` and `table_width`, and `vocabulary_size`"
+)
 
 PAGE, ALIGNMENT, RESERVED = 65_536, 64, 1024  # bytes, as api/text/wasm/kernels.ts lays memory out
 CHUNK = 80  # rows that go through a layer's products together
@@ -102,8 +112,30 @@ def check_isolate(shape: ClipTextShape) -> dict[str, float]:
     return check_room([Tower(shape.vocabulary_size * shape.width / MIB, blocks + floats, linear)])
 
 
-def check_room(towers: Iterable[Tower], static: float = 0.0) -> dict[str, float]:
-    """The figures of a text side with a static tier of so many MiB; refuses one that is too large."""
+def check_students(student: ImitateStudent, embed_dim: int) -> dict[str, float]:
+    """The figures of students that are to be trained, by the sizes that their files will have; refuses those that no isolate holds."""
+    pieces, length = student["vocabulary_size"], student["context_length"]
+
+    def held(tier: StudentTier) -> Tower:
+        width, table = tier["width"], tier["table_width"]
+        shape = StudentShape(pieces, tier["layers"], width, tier["heads"], length, embed_dim, [], table)
+        floats = 4 * width * (length + embed_dim + (table if table != width else 0))
+        return Tower(
+            pieces * (table + 4) / MIB,
+            (12 * tier["layers"] * width**2 + floats) / MIB,
+            EngineShape.of_student(shape).linear_bytes() / MIB,
+        )
+
+    static = student["static"]["width"]
+    return check_room(
+        [held(tier) for tier in student["tiers"]],
+        (pieces * (static + 4) + 4 * static * embed_dim) / MIB,
+        SMALLER_STUDENTS,
+    )
+
+
+def check_room(towers: Iterable[Tower], static: float = 0.0, instead: str = OTHER_TOWER) -> dict[str, float]:
+    """The figures of a text side with a static tier of so many MiB; refuses one that is too large, and says what does `instead`."""
     all_towers = list(towers)
     table, weights = sum(tower.table for tower in all_towers) + static, sum(tower.weights for tower in all_towers)
     own = table + sum(tower.linear for tower in all_towers) + max(tower.weights for tower in all_towers)
@@ -114,7 +146,5 @@ def check_room(towers: Iterable[Tower], static: float = 0.0) -> dict[str, float]
     raise CannotExpress(
         f"the text tower has a table of {table:.1f} MiB and {weights:.1f} MiB of weights in int8. Opened in a Worker it takes "
         f"{own:.1f} MiB (weights twice while they are copied), with the others ({others}) {needed:.0f} of the {ISOLATE_MIB:g} MiB "
-        "of an isolate: it cannot be served there. `npm run model -- import SOURCE --distil` trains a small text student on its vectors and "
-        "serves that beside the checkpoint's own image tower; a checkpoint with a narrower or shallower text tower (TinyCLIP's) is "
-        "served as it is"
+        f"of an isolate: it cannot be served there. {instead}"
     )

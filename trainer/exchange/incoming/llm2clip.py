@@ -10,7 +10,6 @@ Texts are vectors of the language model, so that students learn them from featur
 
 import json
 import logging
-import pickle
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -23,14 +22,15 @@ from torch import nn
 from contracts.types import PreprocessRecipe
 from exchange.incoming.checkpoint import ImageSide, UnitVectors
 from exchange.incoming.from_open_clip import open_clip_image
-from exchange.incoming.from_transformers import transformers_preprocessing
 from exchange.incoming.isolate import ISOLATE_MIB
+from exchange.incoming.pictures import picture_settings, transformers_preprocessing
 from exchange.names import Published
 from exchange.refusal import CannotExpress
 from towers.exported_files import MIB
 from towers.image.checkpoint import is_torchscript, published_preprocessing
 from towers.image.eva_names import is_eva, open_clip_names
 from towers.image.preprocessing import recipe_of
+from towers.published_weights import UNREADABLE, in_one_line
 from towers.text.published_adapter import PublishedAdapter, read_published_adapter
 
 SCALE = 100.0  # of cosines, where the weights hold none: what its authors multiply with in their examples
@@ -42,11 +42,9 @@ UNREAD_TEXT = {"context_length": 2, "vocab_size": 2, "width": 8, "heads": 1, "la
 
 def llm2clip_adapter(source: Path) -> PublishedAdapter | None:
     """The adapter of a source of these layouts; None for one of another layout, whose reader says what else is wrong with it."""
-    if is_torchscript(source):
-        return None
     try:
-        return read_published_adapter(source)
-    except (AttributeError, OSError, RuntimeError, ValueError, pickle.UnpicklingError):
+        return None if is_torchscript(source) else read_published_adapter(source)
+    except UNREADABLE:
         return None
 
 
@@ -74,8 +72,8 @@ def check_features(file: Path, adapter: PublishedAdapter) -> None:
     try:
         with safe_open(file, "pt") as opened:
             shape = opened.get_slice("features").get_shape() if "features" in opened.keys() else []  # noqa: SIM118
-    except (OSError, RuntimeError) as error:
-        raise CannotExpress(f"{file} is no safetensors file: {error}") from error
+    except UNREADABLE as error:
+        raise CannotExpress(f"{file} is no safetensors file: {in_one_line(error, file)}") from error
     if len(shape) != 2:
         raise CannotExpress(f"{file} has no `features` [captions, numbers]")
     if shape[1] not in (adapter.width, adapter.embed_dim):
@@ -120,7 +118,7 @@ def image_of_folder(folder: Path) -> ImageSide:
     vision._attn_implementation = "eager"
     model: Any = CLIPVisionModelWithProjection(vision)
     load_whole(model, {name: tensor.float() for name, tensor in tensors.items()}, str(folder))
-    has_own = (folder / "preprocessor_config.json").is_file()
+    has_own = picture_settings(folder) is not None
     return ImageSide(
         image=UnitVectors(ProjectedVision(model)).eval(),
         preprocess=transformers_preprocessing(folder) if has_own else openai_preprocessing(vision.image_size),

@@ -24,7 +24,7 @@ from exchange.names import FILE, write_names
 from exchange.refusal import CannotExpress
 from towers.exported_files import MIN_GOLDEN_COSINE, write_manifest
 from towers.onnx_export import export_image_tower, session, space_id
-from towers.preprocess import by_shape, preprocess
+from towers.preprocess import by_shape, keeps_shape, preprocess
 from towers.quantisation import int8_scale
 from towers.served_text import EmbedTexts, served_tiers
 
@@ -60,8 +60,8 @@ def take_in(source: Path, out: Path, options: ImportOptions) -> ModelManifest:
     else:
         side = read_image_side(source, options.architecture)
         text = students(out, options.students, OPSET)
-    size, keeps_shape = side.preprocess["size"], side.preprocess["resize_mode"] == "patches"
-    read = (size, size) if keeps_shape else size
+    size = side.preprocess["size"]
+    read = (size, size) if keeps_shape(side.preprocess) else size
     export_image_tower(side.image, read, out / "image.onnx", OPSET, options.image_weights)
     image: Any = {"preprocess": side.preprocess, "graph": {"file": artefact(out, "image.onnx"), "opset": OPSET}}
     write_names(side.published, out / "image.onnx", out / FILE)

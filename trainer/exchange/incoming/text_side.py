@@ -17,7 +17,7 @@ from contracts.types import ImitateConfig, LineageParent, Tier, TrainingJob, Tra
 from engine.folders.files import artefact
 from exchange.incoming.checkpoint import Checkpoint
 from exchange.incoming.clip_text import TextTokenizer, write_clip_text
-from exchange.incoming.isolate import EngineShape, Tower, check_isolate, check_room
+from exchange.incoming.isolate import SMALLER_STUDENTS, EngineShape, Tower, check_isolate, check_room
 from exchange.refusal import CannotExpress
 from towers.clip_bpe import ClipBpe
 from towers.exported_files import (
@@ -101,7 +101,7 @@ def memory_of(described: dict[str, Any], tiers: dict[Tier, TextStudent]) -> dict
         )
 
     static = sum(file["size"] for file in artefacts_in(described["static"])) / MIB
-    return check_room([held(tier) for tier in tiers], static)
+    return check_room([held(tier) for tier in tiers], static, SMALLER_STUDENTS)
 
 
 def parents_of(config: ImitateConfig) -> list[LineageParent]:

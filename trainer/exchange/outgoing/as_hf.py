@@ -38,17 +38,15 @@ def write(model: FloatModel, out: Path, tiers: list[Tier]) -> list[str]:
         write_tokenizer(out / tier, model.wordpiece, model.context_length)
         weights = {name: value.detach().clone() for name, value in student.projection.state_dict().items()}
         save_file(weights, out / tier / "projection.safetensors")
-    if model.image_tower is None:
-        try:
+    try:
+        if model.image_tower is None:
             write_published(model, read_names(model.folder, model.manifest), out / "image")
-        except CannotExpress as error:
-            if not tiers:
-                raise CannotExpress(
-                    f"the image tower of {model.manifest['name']} cannot be written: {error}"
-                ) from error
-            return list(transformers)
-        return [*transformers, "image"]
-    write_image(model, out / "image")
+        else:
+            write_image(model, out / "image")
+    except CannotExpress as error:
+        if not tiers:
+            raise CannotExpress(f"the image tower of {model.manifest['name']} cannot be written: {error}") from error
+        return list(transformers)  # README.md says why it is not there
     return [*transformers, "image"]
 
 
@@ -60,8 +58,7 @@ def write_image(model: FloatModel, folder: Path) -> None:
     assert tower is not None and name is not None
     if ":" in name and name not in PACKAGES:
         raise CannotExpress(
-            f"the image tower {name} is none of timm's models, which is what transformers wraps: without --clip the text tiers "
-            "are written alone, --format onnx writes both towers"
+            f"the image tower {name} is none of timm's models, which is what transformers wraps: --format onnx writes both towers"
         )
     options: dict[str, Any] = {"num_labels": model.manifest["embed_dim"], "model_args": timm_options(tower)}
     config: Any = TimmWrapperConfig(architecture=PACKAGES.get(name, name), **options)

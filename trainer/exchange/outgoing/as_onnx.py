@@ -27,6 +27,7 @@ from exchange.outgoing.preprocessor import write_preprocessor
 from exchange.outgoing.tokenizer_files import write_json, write_tokenizer
 from towers.exported_files import text_towers
 from towers.onnx_export import IR_VERSION
+from towers.preprocess import keeps_shape
 from towers.student.model import StaticStudent, TextStudent
 from towers.student.rounding import quantize_rows
 from towers.wordpiece import SPECIAL_TOKENS
@@ -83,10 +84,23 @@ def write_image(folder: Path, manifest: ModelManifest, out: Path) -> None:
     weights = image["graph"].get("weights")
     if weights is not None:
         shutil.copyfile(folder / weights["file"]["path"], out / weights["name"])
-    if image["preprocess"]["resize_mode"] == "patches":  # the graph cuts the patches that transformers' processor makes
+    if keeps_shape(image["preprocess"]):  # the graph cuts the patches that transformers' processor makes
         write_json(out / "preprocess.json", image["preprocess"])
     else:
         write_preprocessor(out, image["preprocess"])
+
+
+def own_shapes(manifest: ModelManifest) -> list[str]:
+    """A paragraph on the graph's pixels, where pictures keep their shape and no file says so in a library's words."""
+    recipe = manifest["image"]["preprocess"]
+    side, patch = recipe["size"], recipe.get("patch")
+    if patch is None:
+        return []
+    return [
+        f"`image/model.onnx` reads pixels [B, 3, height, width] of any shape whose sides are multiples of {patch}: a picture is scaled, both sides "
+        f"alike, to as many pixels as fit into {side} x {side} and each side is rounded up to such a multiple (`image/preprocess.json`; "
+        f"transformers' Siglip2ImageProcessor with max_num_patches {(side // patch) ** 2} finds the same sides). Pictures of one run have one shape."
+    ]
 
 
 def export_floats(module: nn.Module, file: Path, opset: int) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from contracts.types import ModelManifest, Tier
+from exchange.refusal import CannotExpress
 from towers.adaptation.tiers import TextSide
 from towers.exported_files import load_tiers, read_manifest, static_weights_in
 from towers.image.of_run import load_image_tower
@@ -53,11 +54,11 @@ def read_floats(folder: Path, distill: Path | None = None, clip: Path | None = N
         trained, static = load_tiers(distill, static_weights_in(manifest)), load_static(distill)
         for tier, student in students.items():
             if tier not in trained or trained[tier].shape.layers != student.shape.layers:
-                raise ValueError(
+                raise CannotExpress(
                     f"{distill} is not the run that {folder} was exported from: its {tier} tier is another"
                 )
         if (distill / "vocabulary.txt").read_bytes() != (folder / "vocabulary.txt").read_bytes():
-            raise ValueError(f"{distill} is not the run that {folder} was exported from: its vocabulary is another")
+            raise CannotExpress(f"{distill} is not the run that {folder} was exported from: its vocabulary is another")
         students = trained
     for student in students.values():
         student.static.clear()

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from exchange.outgoing.as_onnx import own_shapes
 from exchange.outgoing.floats import FloatModel
 from exchange.outgoing.imports.vision_towers import image_code
 from exchange.outgoing.tokenizer_files import SPELLED
@@ -40,8 +41,8 @@ pixels = AutoImageProcessor.from_pretrained("image")(picture, return_tensors="pt
 vectors = {UNIT}(AutoModelForImageClassification.from_pretrained("image")(**pixels).logits, dim=-1)"""
 NO_IMAGE = {
     "sentence-transformers": "The image tower is not in this layout: `--format onnx` writes it.",
-    "hf": "The image tower is not here: the served graph has no names that timm knows. Give the run of `clip` (`--clip`), or use "
-    "`--format onnx`.",
+    "hf": "The image tower is not here: transformers wraps towers of timm, and this is none, or the run of `clip` with its weights was "
+    "not found (`--runs DIR` names the folder of runs). `--format onnx` writes it.",
 }
 
 
@@ -67,6 +68,7 @@ def page(model: FloatModel, layout: str, written: list[str], folder: Path) -> st
             "gives the served vector (a text of more than 128 tokens: nearly, because servers cut it into several runs). The "
             "static tier reads ids without special tokens: `encode(text, add_special_tokens=False)`."
         )
+        parts += own_shapes(manifest)
     if model.wordpiece.spells:
         parts.append(SPELLED)
     licences = sorted({parent["licence"] for parent in manifest["lineage"]["parents"]})

@@ -20,6 +20,7 @@ from towers.exported_files import MIN_GOLDEN_COSINE, artefacts_in, read_manifest
 from towers.from_model import ImageGraph
 from towers.model_card import model_card
 from towers.onnx_export import space_id
+from towers.preprocess import keeps_shape
 from towers.quantisation import int8_scale
 
 
@@ -32,9 +33,15 @@ class Base:
 
 
 def read_base(data: Path, model: str) -> Base:
-    """The model that a recipe names by its folder, relative to the data folder."""
+    """The model that a recipe names by its folder, relative to the data folder. Raises ValueError for one that cannot be taught."""
     folder = (data / placed(model)).resolve()
-    return Base(folder, read_manifest(folder))
+    manifest = read_manifest(folder)
+    if keeps_shape(manifest["image"]["preprocess"]):
+        raise ValueError(
+            f"{manifest['name']} sees pictures in their own shape (SigLIP 2's NaFlex), which fine-tuning cannot: it learns from squares. "
+            "Start from a model with square pictures"
+        )
+    return Base(folder, manifest)
 
 
 def has_room(out: Path, base: Base) -> None:
@@ -62,6 +69,10 @@ def write_files(out: Path, base: Base, text: TextSide, image: ImageGraph | None)
     manifest["text"] = {**kept, **written["text"]}  # packed weights are made of a graph: this one is another
     manifest |= {name: described for name, described in written.items() if name != "text"}
     manifest["image"] = {**base.manifest["image"], "graph": {**graph, "file": artefact(out, "image.onnx")}}
+    names = manifest["image"].pop("names", None)  # of an imported tower, with its values before it learned
+    if names is not None and image is None:
+        shutil.copyfile(base.folder / names["path"], out / names["path"])
+        manifest["image"]["names"] = names
     if image is not None:
         recipe = base.manifest["image"]["preprocess"]
         manifest["space_id"] = space_id(out / "image.onnx", recipe, base.manifest["embed_dim"])

@@ -18,7 +18,7 @@ from towers.data import read_images, read_pairs
 from towers.export.graphs import Exported
 from towers.exported_files import FILE_OF
 from towers.onnx_export import session
-from towers.preprocess import preprocess
+from towers.preprocess import by_shape, preprocess
 from towers.served_text import CountTokens, EmbedTexts, served_tiers, token_counts
 from towers.student.model import TextStudent
 
@@ -85,7 +85,7 @@ def rounded(student: TextStudent, ids: list[list[int]]) -> np.ndarray:
     return torch.cat(vectors).numpy()
 
 
-OnBatch = Callable[[int, np.ndarray, np.ndarray], None]
+OnBatch = Callable[[int, list[np.ndarray], np.ndarray], None]
 
 
 def serve_images(run: Run[ExportConfig], prepared: Path, exported: Exported) -> ServedImages:
@@ -94,10 +94,10 @@ def serve_images(run: Run[ExportConfig], prepared: Path, exported: Exported) -> 
     cosines: list[np.ndarray] = []
     limit = run.config["parity_samples"]
 
-    def compare(done: int, batch_B3SS: np.ndarray, vectors_BE: np.ndarray) -> None:
-        if done - len(batch_B3SS) < limit:
+    def compare(done: int, pixels: list[np.ndarray], vectors_BE: np.ndarray) -> None:
+        if done - len(pixels) < limit:
             with torch.no_grad():
-                cosines.append(row_cosines(vectors_BE, exported.tower(torch.from_numpy(batch_B3SS)).numpy()))
+                cosines.append(row_cosines(vectors_BE, exported.tower(torch.from_numpy(np.stack(pixels))).numpy()))
 
     images_ME, views_ME = see_images(read_images(prepared, pairs), graph, exported.recipe, compare)
     return ServedImages(images_ME, views_ME, np.concatenate(cosines))
@@ -110,6 +110,10 @@ def see_images(
 
     `on_batch` is told how many were embedded, and the pixels and vectors of the last ones.
     """
+
+    def embed(pixels_B3HW: np.ndarray) -> np.ndarray:
+        return np.asarray(graph.run(["embedding"], {"pixels": pixels_B3HW})[0])
+
     images, views = [], []
     done = 0
     for some in in_batches(files):
@@ -119,12 +123,11 @@ def see_images(
             pixels.append(preprocess(image, recipe))
             if done + len(pixels) <= VIEW_IMAGES:
                 crops.append(preprocess(mirrored_centre(image), recipe))
-        batch_B3SS = np.stack(pixels)
-        images.append(np.asarray(graph.run(["embedding"], {"pixels": batch_B3SS})[0]))
+        images.append(by_shape(pixels, embed))
         if crops:
-            views.append(np.asarray(graph.run(["embedding"], {"pixels": np.stack(crops)})[0]))
+            views.append(by_shape(crops, embed))
         done += len(pixels)
-        on_batch(done, batch_B3SS, images[-1])
+        on_batch(done, pixels, images[-1])
     return np.concatenate(images), np.concatenate(views)
 
 

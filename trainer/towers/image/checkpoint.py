@@ -6,6 +6,7 @@ where PRETRAINED is a tag of open_clip or a checkpoint file (OpenAI's own TorchS
 Shapes: B images, S side in pixels, F pooled features, E dimensions of the checkpoint's own joint space.
 """
 
+import json
 import pickle
 import tempfile
 import zipfile
@@ -24,8 +25,20 @@ from towers.image.input_size import built_size, is_open_clip, set_input_size
 from towers.image.preprocessing import recipe_of
 
 PREFIX = "open_clip:"
+LOCAL = f"{PREFIX}local-dir:"  # begins names of folders in the public layout
 QUICK = "-quickgelu"  # ends open_clip's names of models with OpenAI's activation
 NOT_WEIGHTS = ("input_resolution", "context_length", "vocab_size")  # numbers in OpenAI's archives that no model has
+
+
+class WrongActivation(ValueError):
+    """Weights that learned with QuickGELU, in a model that computes GELU. `right`: open_clip's name of the one to take, if it has one."""
+
+    def __init__(self, model: str, tag: str) -> None:
+        from open_clip import list_models
+
+        self.right = f"{model}{QUICK}" if f"{model}{QUICK}" in list_models() else None
+        spelled = "it cannot be used" if self.right is None else f"name it {PREFIX}{self.right}@{tag}"
+        super().__init__(f"{PREFIX}{model}@{tag} learned with QuickGELU, but {model} computes GELU: {spelled}")
 
 
 class ClipBackbone(nn.Module):
@@ -92,6 +105,16 @@ def read_backbone(name: str, size: int | None = None, *, pretrained: bool = True
     if size is not None:
         set_input_size(backbone, size)
     return backbone
+
+
+def configuration_of(name: str) -> dict[str, Any]:
+    """What open_clip builds both towers from: of a folder's file, or by the name of an architecture; empty for an unknown one."""
+    import open_clip
+
+    if not name.startswith(LOCAL):
+        return open_clip.get_model_config(name.removeprefix(PREFIX).partition("@")[0]) or {}
+    whole = json.loads((Path(name.removeprefix(LOCAL)) / "open_clip_config.json").read_text(encoding="utf-8"))
+    return whole.get("model_cfg", whole)
 
 
 def read_model(name: str, *, pretrained: bool = True) -> Any:
@@ -173,14 +196,13 @@ def check_activation(model: str, tag: str, *, is_quick: bool = False) -> None:
 
     OpenAI's, and some of later authors. `is_quick`: a file is known to hold such weights.
     """
-    from open_clip import get_model_config, list_models
+    from open_clip import get_model_config
     from open_clip.pretrained import get_pretrained_cfg
 
     is_quick = is_quick or bool((get_pretrained_cfg(model, tag) or {}).get("quick_gelu", False))
     if not is_quick or (get_model_config(model) or {}).get("quick_gelu", False):
         return
-    spelled = f"name it {PREFIX}{model}{QUICK}@{tag}" if f"{model}{QUICK}" in list_models() else "it cannot be used"
-    raise ValueError(f"{PREFIX}{model}@{tag} learned with QuickGELU, but {model} computes GELU: {spelled}")
+    raise WrongActivation(model, tag)
 
 
 # ---- the projection ------------------------------------------------------------------------------

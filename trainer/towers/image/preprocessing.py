@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, cast
 
+from contracts.constants import MAX_TOWER_SIDE
 from contracts.types import PreprocessRecipe
 from towers.preprocess import FILTERS
 
@@ -12,8 +13,12 @@ def recipe_of(
 ) -> PreprocessRecipe:
     """A preprocess recipe; `shortest` goes with the square in the middle, `squash` and `longest` with the whole picture.
 
-    Raises ValueError for an interpolation that serving does not have: pictures would be others than the tower was trained with.
+    Raises ValueError for an interpolation or a size that serving does not have: pictures would be others than the tower was trained with.
     """
+    if size > MAX_TOWER_SIDE:
+        raise ValueError(
+            f"this tower's publisher makes pictures of {size} pixels a side, or as many as they have: at most {MAX_TOWER_SIDE} are served"
+        )
     if interpolation not in FILTERS:
         raise ValueError(
             f"this tower's publisher resizes pictures with {interpolation} interpolation: {' and '.join(FILTERS)} are served"

@@ -21,6 +21,7 @@ from towers.language.model import LanguageModel
 from towers.language.probe import probe
 from towers.language.tokens import Reading, bos_ids, reading_in
 from towers.package_files import file_in_package
+from towers.published_weights import pointers_told, refuse_missing
 
 
 def read_language_model(source: LanguageModelSource, dtype: torch.dtype) -> LanguageModel:
@@ -30,12 +31,13 @@ def read_language_model(source: LanguageModelSource, dtype: torch.dtype) -> Lang
     """
     folder, options = weights_of(source)
     template, add_bos = source.get("template"), source.get("add_bos", False)
-    if not options and is_encoder(folder):
-        language_model = _with(read_encoder(Path(folder), dtype), Reading(template, add_bos, special_tokens=True))
-    else:
-        model, tokenizer, has_output_layer = read_decoder(folder, options, dtype)
-        reading = Reading(template, add_bos)
-        language_model = LanguageModel(model, tokenizer, reading, has_output_layer=has_output_layer)
+    with pointers_told(Path(folder)):
+        if not options and is_encoder(folder):
+            language_model = _with(read_encoder(Path(folder), dtype), Reading(template, add_bos, special_tokens=True))
+        else:
+            model, tokenizer, has_output_layer = read_decoder(folder, options, dtype)
+            reading = Reading(template, add_bos)
+            language_model = LanguageModel(model, tokenizer, reading, has_output_layer=has_output_layer)
     bos_ids(language_model.tokenizer, language_model.reading)
     merge_adapters(language_model.model, [Path(placed(adapter)) for adapter in source.get("adapters", [])])
     probe(language_model)
@@ -97,8 +99,8 @@ def read_decoder(folder: str, options: dict[str, Any], dtype: torch.dtype) -> tu
     if getattr(model.config, "quantization_config", None) is not None:
         del model.config.quantization_config
     inside = f"{model.base_model_prefix}."
-    missing = _names(info["missing_keys"])
-    _refuse_missing(folder, [name for name in missing if name.startswith(inside)])
+    missing = [str(name) for name in info["missing_keys"]]
+    refuse_missing(f"language_model: {folder}", (name for name in missing if name.startswith(inside)))
     return model, tokenizer, not missing
 
 
@@ -140,7 +142,8 @@ def read_encoder(folder: Path, dtype: torch.dtype) -> LanguageModel:
     tokenizer = AutoTokenizer.from_pretrained(folder)
     model, info = AutoModel.from_pretrained(folder, dtype=dtype, output_loading_info=True)
     # A pooler is a head for classification; a masked language model is saved without it and nothing here uses it.
-    _refuse_missing(str(folder), [name for name in _names(info["missing_keys"]) if "pooler" not in name])
+    missing = (name for name in map(str, info["missing_keys"]) if "pooler" not in name)
+    refuse_missing(f"language_model: {folder}", missing)
     reading = Reading(special_tokens=True)
     return LanguageModel(model, tokenizer, reading, is_encoder=True, has_output_layer=False)
 
@@ -159,15 +162,3 @@ def read_sentence_encoder(package: str, dtype: torch.dtype) -> LanguageModel:
 def _with(language_model: LanguageModel, reading: Reading) -> LanguageModel:
     language_model.reading = reading
     return language_model
-
-
-def _names(keys: Any) -> list[str]:
-    return sorted(str(key) for key in keys)
-
-
-def _refuse_missing(folder: str, missing: list[str]) -> None:
-    if missing:
-        raise ValueError(
-            f"language_model: {folder} lacks {len(missing)} tensors of its architecture, such as {missing[0]}: "
-            "they would be random; the folder is incomplete or belongs to another architecture"
-        )

@@ -19,10 +19,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from engine.folders.weights import placed
-from towers.image.checkpoint import PREFIX, read_model
+from towers.image.checkpoint import LOCAL, PREFIX, read_model
 from towers.language.tokens import TextTokens
+from towers.published_weights import refuse_missing
 
-FOLDER = f"{PREFIX}local-dir:"
 TRANSFORMERS = ("clip", "siglip", "siglip2")  # model types whose texts need their ids alone
 TEXT_BATCH = 256
 
@@ -58,7 +58,7 @@ def read_checkpoint_text(source: str, dtype: torch.dtype = torch.float32) -> Che
     if source.startswith(PREFIX):
         return _of_open_clip(source, dtype)
     if (folder / "open_clip_config.json").is_file():
-        return _of_open_clip(f"{FOLDER}{source}", dtype)
+        return _of_open_clip(f"{LOCAL}{source}", dtype)
     if (folder / "config.json").is_file():
         return _of_transformers(folder, dtype)
     raise FileNotFoundError(
@@ -69,7 +69,7 @@ def read_checkpoint_text(source: str, dtype: torch.dtype = torch.float32) -> Che
 def weight_files(source: str) -> list[Path]:
     """The files of this machine that a source's weights are in; empty for a tag, which its name says all of."""
     source = placed(source)
-    folder = Path(source.removeprefix(FOLDER))
+    folder = Path(source.removeprefix(LOCAL))
     _, _, tag = source.partition("@")
     if source.startswith(PREFIX) and tag:
         return [Path(tag)] if Path(tag).is_file() else []
@@ -119,11 +119,7 @@ def _of_transformers(folder: Path, dtype: torch.dtype) -> CheckpointText:
         )
     model: Any
     model, info = AutoModel.from_pretrained(folder, dtype=dtype, output_loading_info=True)
-    if info["missing_keys"]:
-        raise ValueError(
-            f"clip_text: {folder} lacks {len(info['missing_keys'])} tensors of its architecture, such as "
-            f"{sorted(map(str, info['missing_keys']))[0]}: they would be random"
-        )
+    refuse_missing(f"clip_text: {folder}", info["missing_keys"])
     model.vision_model = nn.Identity()
     tokenizer: Any = AutoTokenizer.from_pretrained(folder)
     length = model.config.text_config.max_position_embeddings

@@ -47,6 +47,14 @@ const run = (...args: string[]) =>
     env: { PATH: process.env.PATH, TRAINER_PYTHON: python, CLIP_DATA: 'data' },
   });
 
+it('says before it measures that a page has no folder to lie in', async () => {
+  const { code, stderr } = await run('--suite', 'flickr30k=data', '--html', 'nowhere/page.html');
+  expect({ code, stderr }).toEqual({
+    code: 2,
+    stderr: `--html nowhere/page.html: there is no folder ${join(folder, 'nowhere')}\n`,
+  });
+});
+
 it('measures the embedded model on the sets that are there, names the others, and keeps vectors where it is told', async () => {
   const { code, stdout } = await run('--cache', 'kept', '--only', 'stsb,long', '--tier', 'base,static', '--json');
   expect(code).toBe(0);

@@ -1,5 +1,6 @@
 // `npm run model` from outside: a trained recipe is published, listed, held back and rolled back.
-import { readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, globSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { beforeAll, describe, expect, it, vi } from 'vitest';
 import { GOOD_EVALUATION, plantModel, smallModel } from '../../../support/exported-model.ts';
 import { createRepository, model, type TinyRepository, train } from '../../../support/tiny-repository.ts';
@@ -19,6 +20,8 @@ async function retrain(
   writeFileSync(recipeFile, JSON.stringify(recipe));
   expect((await train(root, [RECIPE])).code).toBe(0);
 }
+
+const manifestIn = (folder: string) => JSON.parse(readFileSync(join(folder, 'manifest.json'), 'utf8'));
 
 describe('a registry beside the repository', () => {
   let repository: TinyRepository;
@@ -66,6 +69,34 @@ describe('a registry beside the repository', () => {
     expect(answer.current).toBe(forced.answer.published.manifest);
   });
 
+  it('takes the current model with other scores out of a folder, and no other folder without a reason', async () => {
+    const { current } = (await run('list', 'tiny')).answer;
+    const folders = globSync('runs/tiny/export-*', { cwd: repository.root }).map((name) => join(repository.root, name));
+    const exported = folders.find((folder) => manifestIn(folder).version === '2') ?? '';
+    const folder = join(repository.root, 'tiny-3');
+    const write = (changes: object): void =>
+      writeFileSync(join(folder, 'manifest.json'), JSON.stringify({ ...manifestIn(exported), ...changes }));
+    cpSync(exported, folder, { recursive: true });
+    const { calibration } = manifestIn(exported);
+    write({ version: '3', calibration: { ...calibration, text_text: { scale: 7, bias: -1 } } });
+    const check = await run('publish', 'tiny-3', '--check');
+    expect(check).toMatchObject({ code: 0, answer: { decision: 'publish', published: null, incumbent: current } });
+    const done = await run('publish', 'tiny-3');
+    expect(done.answer.reasons).toEqual(['scores and verdicts fitted again: the towers are those of 2']);
+    const again = await run('publish', 'tiny-3');
+    expect(again).toMatchObject({
+      code: 2,
+      answer: { refused: expect.stringContaining('tiny 3 is current in file://') },
+    });
+    write({ version: '4', space_id: `sha256:${'0'.repeat(64)}` });
+    const other = await run('publish', 'tiny-3');
+    expect(other).toMatchObject({ code: 2, answer: { refused: expect.stringContaining('held against no gate') } });
+    const forced = await run('publish', 'tiny-3', '--force', 'measured elsewhere');
+    expect(forced).toMatchObject({ code: 0, answer: { reasons: ['without a gate: measured elsewhere'] } });
+    for (let left = 2; left > 0; left -= 1) await run('rollback', 'tiny');
+    expect((await run('list', 'tiny')).answer.current).toBe(current);
+  });
+
   it('goes back on one command, which the list shows with its reason', async () => {
     const back = await run('rollback', 'tiny', '--reason', 'too easy indeed');
     expect(back.code).toBe(0);
@@ -73,7 +104,7 @@ describe('a registry beside the repository', () => {
     const lines = stdout.trim().split('\n');
     expect(lines[0]).toContain(`current: ${back.answer.manifest}`);
     expect(lines[1]).toMatch(/^\* .* {2}rolled back to 1 {2}sha256:\w{64} {2}too easy indeed$/);
-    expect(lines).toHaveLength(4);
+    expect(lines).toHaveLength(8);
   });
 });
 
@@ -82,7 +113,7 @@ describe('the command line', () => {
   it.each([
     [[], 'there are list, publish, rollback, export, import, calibrate'],
     [['promote'], 'promote: there are list, publish, rollback, export, import, calibrate'],
-    [['publish'], 'publish which recipe?'],
+    [['publish'], 'publish which recipe, or which folder?'],
     [['rollback'], 'roll back which model?'],
     [['rollback', 'tiny'], 'nothing was ever published under this name'],
     [['list', 'tiny'], 'nothing was ever published as tiny in file://'],

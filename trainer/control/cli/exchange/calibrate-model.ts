@@ -1,10 +1,10 @@
 // `npm run model -- calibrate`: what a finished model's scores and verdicts mean, fitted again without training.
 import { existsSync, mkdtempSync, realpathSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { basename, join, resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import type { ObjectStore } from '../../../../api/registry/store.ts';
 import { UserError } from '../../../../contracts/src/user-error.ts';
-import type { CommandContext } from '../context.ts';
+import { type CommandContext, embeddedModel } from '../context.ts';
 import { runPython } from '../python.ts';
 import { modelFolder } from './model-folder.ts';
 
@@ -33,7 +33,8 @@ export async function calibrateModel(
   const scratch = realpathSync(mkdtempSync(join(tmpdir(), 'calibrate-')));
   try {
     const folder = await modelFolder(name, { registry, context, scratch });
-    const to = resolve(context.cwd, options.to ?? `${basename(name)}-${version}`);
+    const beside = folder === scratch || folder === embeddedModel(context) ? name : folder;
+    const to = resolve(context.cwd, options.to ?? `${beside}-${version}`);
     const flags = [`--images=${path}`, `--model-version=${version}`, `--to=${to}`];
     return await runPython(
       ['-m', 'exchange', 'calibrate', folder, ...flags, ...(options.json ? ['--json'] : [])],

@@ -1,11 +1,13 @@
 // `npm run model -- export`: a model in the layout of another library, written by the trainer's `exchange`.
 import { existsSync, globSync, mkdtempSync, readFileSync, realpathSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join, resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
+import * as z from 'zod';
 import type { ObjectStore } from '../../../../api/registry/store.ts';
 import { fromFileUri } from '../../../../api/registry/stores/file-uri.ts';
 import { FILES } from '../../../../contracts/src/keys.ts';
-import { TrainingJob } from '../../../../contracts/src/training/job.ts';
+import type { ModelManifest } from '../../../../contracts/src/model/manifest.ts';
 import { UserError } from '../../../../contracts/src/user-error.ts';
 import { type CommandContext, runsFolder } from '../context.ts';
 import { runPython } from '../python.ts';
@@ -34,8 +36,14 @@ export async function exportModel(
   const scratch = realpathSync(mkdtempSync(join(tmpdir(), 'export-')));
   try {
     const folder = await modelFolder(name, { registry, context, scratch });
-    const to = resolve(context.cwd, options.to ?? `${name.split('/').at(-1)}.${format}`);
-    const trained = runsOf(join(folder, FILES.manifest), runsFolder(options, context));
+    const to = resolve(context.cwd, options.to ?? `${basename(name)}.${format}`);
+    const runs = runsFolder(options, context);
+    if (options.runs !== undefined && !existsSync(runs)) throw new UserError(`--runs: there is no ${runs}`);
+    const trained = runsOf(join(folder, FILES.manifest), runs);
+    if (options.runs !== undefined && trained.distill === undefined)
+      throw new UserError(
+        `--runs ${options.runs}: no finished run of distill is there that ${name} was exported from. Without --runs weights are those that servers use`,
+      );
     const given = Object.entries({ ...trained, format, to, tier: options.tier ?? '' });
     const flags = given.map(([option, value]) => `--${option}=${value}`);
     return await runPython(
@@ -47,22 +55,30 @@ export async function exportModel(
   }
 }
 
+/** Of a job, whatever else an older or a newer version writes into it. */
+const Read = z.object({ inputs: z.record(z.string(), z.string()) });
+
+/** What tells one export from another. The whole document would not: a published model's names packed weights, too. */
+function whichOf(manifest: string): object {
+  const { name, version, created_at, space_id } = JSON.parse(readFileSync(manifest, 'utf8')) as Partial<ModelManifest>;
+  return { name, version, created_at, space_id };
+}
+
 /** The runs of `distill` and `clip` that a model was exported from, as far as they are still on this machine. */
 function runsOf(manifest: string, runs: string): { distill?: string; clip?: string } {
-  const bytes = readFileSync(manifest);
-  const beside = [
-    dirname(manifest),
-    ...globSync(`*/*/${FILES.manifest}`, { cwd: runs }).map((path) => join(runs, dirname(path))),
-  ];
-  const exported = beside.find(
-    (folder) => existsSync(join(folder, FILES.job)) && readFileSync(join(folder, FILES.manifest)).equals(bytes),
+  const own = whichOf(manifest);
+  const below = globSync(`{.,*,*/*}/${FILES.manifest}`, { cwd: runs }).map((path) => join(runs, dirname(path)));
+  const exported = [dirname(manifest), ...below].find(
+    (folder) => existsSync(join(folder, FILES.job)) && isDeepStrictEqual(whichOf(join(folder, FILES.manifest)), own),
   );
   if (exported === undefined) return {};
-  const job = TrainingJob.safeParse(JSON.parse(readFileSync(join(exported, FILES.job), 'utf8')));
-  if (!job.success) return {};
+  const job = Read.parse(JSON.parse(readFileSync(join(exported, FILES.job), 'utf8')));
   const folders = (['distill', 'clip'] as const).flatMap((role) => {
-    const folder = fromFileUri(job.data.inputs[role] ?? '');
-    return folder !== undefined && existsSync(join(folder, FILES.report)) ? [[role, folder] as const] : [];
+    const uri = job.inputs[role] ?? '';
+    // Where it was when the model was exported, or beside that model: runs are moved together, and fetched from AWS.
+    const places = [fromFileUri(uri), join(dirname(exported), basename(uri))];
+    const folder = places.find((place) => place !== undefined && existsSync(join(place, FILES.report)));
+    return folder === undefined ? [] : [[role, folder] as const];
   });
   return Object.fromEntries(folders);
 }

@@ -18,6 +18,7 @@ export interface LanguageOptions {
   captions?: string | undefined;
   features?: string | undefined;
   runs?: string | undefined;
+  json: boolean;
 }
 
 /** How a language model reads a text. */
@@ -86,10 +87,11 @@ export async function languageFeatures(
   ];
   async function write(): Promise<number> {
     if (existsSync(file)) return EXIT.ok;
-    const code = await runPython(['-m', 'exchange', 'features', ...flags], {
-      ...context,
-      stdout: { write: () => true },
-    });
+    const said: string[] = [];
+    const stdout = { write: (text: string) => said.push(text) };
+    const asked = ['-m', 'exchange', 'features', ...flags, ...(options.json ? ['--json'] : [])];
+    const code = await runPython(asked, { ...context, stdout });
+    if (code !== EXIT.ok) context.stdout.write(said.join('')); // a refusal
     if (code === EXIT.interrupted)
       context.stderr.write('Vectors that are finished are kept: the same command goes on.\n');
     return code;

@@ -4,7 +4,7 @@ import { ENVARS } from '../../../../contracts/src/envars.ts';
 import { UserError } from '../../../../contracts/src/user-error.ts';
 
 export const MODEL_HELP = `Usage: npm run model -- list [NAME] [options]
-       npm run model -- publish recipes/NAME.json [options]
+       npm run model -- publish recipes/NAME.json | FOLDER [options]
        npm run model -- rollback NAME [options]
        npm run model -- export NAME --format FORMAT [options]
        npm run model -- import SOURCE [--name NAME] [options]
@@ -14,7 +14,8 @@ A registry holds models by digest and, for each name, a pointer to the current o
 
   list            the current model and every release of it, the newest first; without NAME the names there are
   publish         pack the text weights of the recipe's finished model, embed its golden texts with them, hold it against the gate
-                  and, if it passes, publish it: files, manifest, pointer
+                  and, if it passes, publish it: files, manifest, pointer. Of a folder with manifest.json, which has no figures for the
+                  gate: what calibrate wrote of the current model, anything else with --force
   rollback        point back to the model before the current one; nothing is copied or deleted
   export          write a model for another library: its current one, the embedded one, or that of a folder with manifest.json
   import          make a published CLIP or SigLIP a model and publish it: a folder of transformers or open_clip, or a file
@@ -27,15 +28,16 @@ A registry holds models by digest and, for each name, a pointer to the current o
 
   --registry URI  file:// or s3:// (default $${ENVARS.registry}, else registry/ in the repository, which \`npm start\` follows)
   --check         publish: only ask the gate; exit 1 if it rejects
-  --force REASON  publish: in spite of the gate; the reason is kept with the release
+  --force REASON  publish: in spite of the gate, or without one; the reason is kept with the release
   --runs DIR      publish, import --distil: where the recipe's runs are (default runs/ in the repository); export: where the
                   runs of distill and clip may be, whose float weights are taken where the model was exported from them
   --to DIGEST     rollback: to this manifest, as list shows it
-  --to FOLDER     export, calibrate: a folder that is not there yet (default NAME.FORMAT, NAME-VERSION)
+  --to FOLDER     export, calibrate: a folder that is not there yet (default NAME.FORMAT here; NAME-VERSION here, or beside the folder)
   --images PATH   calibrate: images with captions, at least 100, of which 50 have two; any form that finetune reads
   --format FORMAT export: hf, onnx, open_clip, safetensors or sentence-transformers
   --tier TIER,…   export: these text tiers only; image: the image tower alone (hf, onnx)
-  --name NAME     import: the model's name (default: that of the folder or file)
+  --name NAME     import: the model's name (default: that of the folder or file, or of the model in Hugging Face's cache)
+  --replace       import: take the place of a model of that name that came from elsewhere
   --model-version TEXT   import, calibrate: kept in the manifest (default of import: 1)
   --licence TEXT  import: kept in the manifest (default: not stated)
   --architecture NAME   import: open_clip's name of what a file of weights belongs to
@@ -48,7 +50,7 @@ A registry holds models by digest and, for each name, a pointer to the current o
   --steps N, --recipe FILE   of the student, and what the students' recipe extends instead of imitate
   --reason TEXT   rollback: why; kept with the release
   --on aws        runs and registry of the deployment, by --outputs FILE (default the only cdk-outputs*.json here)
-  --json          one JSON object instead of text
+  --json          one JSON object instead of text; what is said while it works goes to standard error
   --help          this text
   --version       the version of this program
 
@@ -69,6 +71,7 @@ export interface ModelOptions {
   'model-version'?: string | undefined;
   licence?: string | undefined;
   architecture?: string | undefined;
+  replace: boolean;
   distil: boolean;
   captions?: string | undefined;
   features?: string | undefined;
@@ -97,6 +100,7 @@ const OPTIONS = {
   'model-version': { type: 'string' },
   licence: { type: 'string' },
   architecture: { type: 'string' },
+  replace: { type: 'boolean', default: false },
   distil: { type: 'boolean', default: false },
   captions: { type: 'string' },
   features: { type: 'string' },
@@ -129,6 +133,7 @@ const OWNERS: Record<string, readonly ModelCommand[]> = {
   images: ['calibrate'],
   licence: ['import'],
   architecture: ['import'],
+  replace: ['import'],
   distil: ['import'],
   captions: ['import'],
   features: ['import'],
@@ -141,7 +146,7 @@ const OWNERS: Record<string, readonly ModelCommand[]> = {
 };
 
 const ASKED: Record<Exclude<ModelCommand, 'list'>, string> = {
-  publish: 'publish which recipe?',
+  publish: 'publish which recipe, or which folder?',
   rollback: 'roll back which model? list shows their names',
   export: 'export which model? list shows their names',
   calibrate: 'calibrate which model? Its folder, or a name that list shows',

@@ -16,7 +16,6 @@ export interface DistilOptions extends LanguageOptions {
   recipe?: string | undefined;
   steps?: string | undefined;
   architecture?: string | undefined;
-  json: boolean;
 }
 
 /** What Python says of a checkpoint whose text vectors can be learned: how the stage opens it. */
@@ -34,38 +33,53 @@ export async function trainStudents(
   checkLanguage(options);
   documentOf('', { name, options, cwd });
   const computed = await languageFeatures(options, context);
-  const looked = await look(resolve(cwd, source), { options, computed, context });
+  const resolved = (file: string): ResolvedRecipe =>
+    resolveRecipe(file, { folders: [cwd, join(root, 'trainer')], cwd, env });
+  const base = resolved(options.recipe ?? 'imitate').recipe.imitate;
+  if (base === undefined) throw new UserError(`${options.recipe} has no block imitate: --recipe names one that has`);
+  const looked = await look(resolve(cwd, source), { options, computed, student: base.student, context });
   if (typeof looked === 'number') return looked;
   const code = (await computed?.write()) ?? EXIT.ok;
   if (code !== EXIT.ok) return code;
   const told = { ...options, features: computed?.file ?? options.features };
   const runs = runsFolder(options, context);
-  const resolved = (file: string): ResolvedRecipe =>
-    resolveRecipe(file, { folders: [cwd, join(root, 'trainer')], cwd, env });
   const file = join(runs, `${name.slice(0, 55)}-students`, 'recipe.json');
   const document = documentOf(looked.checkpoint, { name: basename(dirname(file)), options: told, cwd });
   writeRecipe(file, document);
   if (steps !== undefined) writeRecipe(file, withSteps(document, resolved(file), steps));
   const recipe = resolved(file);
-  const trained = await trainWritten(recipe, { runs, options, context });
+  // One document on standard output is what --json promises; the events of a training go beside it.
+  const watched = options.json ? { ...context, stdout: context.stderr } : context;
+  const trained = await trainWritten(recipe, { runs, options, context: watched });
   return typeof trained === 'number' ? trained : trained.folder;
+}
+
+interface Look {
+  options: DistilOptions;
+  computed?: LanguageFeatures | undefined;
+  student: ImitateConfig['student'];
+  context: CommandContext;
 }
 
 /** Refuses, before hours of training, what could not be imported afterwards. */
 async function look(
   source: string,
-  { options, computed, context }: { options: DistilOptions; computed?: LanguageFeatures; context: CommandContext },
+  { options, computed, student, context }: Look,
 ): Promise<z.infer<typeof Looked> | number> {
   const said: string[] = [];
-  const { architecture, features } = options;
+  const { architecture, features, json } = options;
   const flags = [
+    `--student=${JSON.stringify(student)}`,
+    ...(json ? ['--json'] : []),
     ...(architecture === undefined ? [] : [`--architecture=${architecture}`]),
     ...(features === undefined ? [] : [`--features=${existing(resolve(context.cwd, features), features)}`]),
     ...(computed === undefined ? [] : [`--language-model=${computed.languageModel}`]),
   ];
   const stdout = { write: (text: string) => said.push(text) };
   const code = await runPython(['-m', 'exchange', 'look', source, ...flags], { ...context, stdout });
-  return code === EXIT.ok ? Looked.parse(JSON.parse(said.join(''))) : code;
+  if (code === EXIT.ok) return Looked.parse(JSON.parse(said.join('')));
+  context.stdout.write(said.join('')); // a refusal
+  return code;
 }
 
 interface Written {

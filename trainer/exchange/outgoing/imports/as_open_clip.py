@@ -23,6 +23,8 @@ from exchange.outgoing.imports.vision_names import clip_to_open_clip, siglip_to_
 from exchange.outgoing.tokenizer_files import write_json
 from exchange.refusal import CannotExpress
 from towers.clip_bpe import ClipBpe
+from towers.image.checkpoint import side_of
+from towers.preprocess import keeps_shape
 
 CLEANING = {"lower": "lower", "canonical": "canonicalize", "canonical_spaced": "canonicalize"}
 LAYER_NORM_EPS = 1e-5  # PyTorch's, which open_clip's layers have unless a configuration says otherwise
@@ -36,7 +38,7 @@ def write(model: ImportedModel, image: Published, out: Path) -> dict[str, float]
     config, tensors = open_clip_form(model, image)
     pictures = model.manifest["image"]["preprocess"]
     settings = {name: pictures[name] for name in ("mean", "std", "interpolation", "resize_mode")}
-    if settings["resize_mode"] == "patches":  # open_clip's towers read squares alone
+    if keeps_shape(model.manifest["image"]["preprocess"]):  # open_clip's towers read squares alone
         settings["resize_mode"] = "squash"
     write_json(out / "open_clip_config.json", {"model_cfg": config, "preprocess_cfg": settings})
     theirs = built(out)
@@ -56,7 +58,7 @@ def write(model: ImportedModel, image: Published, out: Path) -> dict[str, float]
     if not isinstance(model.tokenizer, ClipBpe):
         write_siglip_tokenizer(out, model.tokenizer, width, model.name, cleaned=True)
     return {
-        "images": check_images(model, theirs.encode_image),
+        "images": check_images(model, theirs.encode_image, size=side_of(theirs.visual.preprocess_cfg["size"])),
         "texts": check_texts(model, lambda ids: theirs.encode_text(padded(ids, width, model.text.shape))),
     }
 

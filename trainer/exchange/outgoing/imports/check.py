@@ -32,12 +32,15 @@ class Served(Protocol):
 
 
 @torch.no_grad()
-def check_images(model: Served, embed: Callable[[torch.Tensor], torch.Tensor], patch: int = 0) -> float:
+def check_images(
+    model: Served, embed: Callable[[torch.Tensor], torch.Tensor], patch: int = 0, *, size: int | None = None
+) -> float:
     """The largest difference of a number in unit vectors to those of the served graph, on drawn pixels.
 
     `patch`: its side, in pixels, of a library's tower that reads pictures of any shape: they are a row of patches less high than wide.
+    `size`: the side that the library's tower reads, where it may be another than the graph's largest.
     """
-    size = model.manifest["image"]["preprocess"]["size"]
+    size = size or model.manifest["image"]["preprocess"]["size"]
     pixels = torch.randn(2, 3, max(size - patch, patch), size, generator=torch.Generator().manual_seed(0))
     graph = model.folder / model.manifest["image"]["graph"]["file"]["path"]
     served = np.asarray(session(graph).run(["embedding"], {"pixels": pixels.numpy()})[0])

@@ -8,7 +8,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from exchange.incoming.clip_text import ClipText
-from exchange.outgoing.as_onnx import export_floats, with_table, write_image
+from exchange.outgoing.as_onnx import export_floats, own_shapes, with_table, write_image
 from exchange.outgoing.imports import as_open_clip, as_transformers
 from exchange.outgoing.imports.read import ImportedModel
 from exchange.outgoing.imports.text_towers import write_tokenizer
@@ -116,7 +116,7 @@ def write_onnx(model: ImportedModel, out: Path) -> tuple[list[str], list[str]]:
     onnx.save_model(with_table(model.folder, model.manifest, "student"), str(out / "student" / "model_int8.onnx"))
     write_tokenizer(out / "student", model)
     write_image(model.folder, model.manifest, out / "image")
-    return ["student", "image"], [TOLD, python(GRAPHS)]
+    return ["student", "image"], [TOLD, python(GRAPHS), *own_shapes(model.manifest)]
 
 
 def write_tensors(model: ImportedModel, out: Path) -> tuple[list[str], list[str]]:
@@ -126,7 +126,7 @@ def write_tensors(model: ImportedModel, out: Path) -> tuple[list[str], list[str]
     write_json(out / "config.json", {"name": model.name, "text": {"student": vars(model.text.shape)}})
     vocabulary = write_tokenizer(out, model)
     write_image(model.folder, model.manifest, out / "image")
-    return ["model.safetensors", "config.json", *vocabulary, "image"], [python(TENSORS)]
+    return ["model.safetensors", "config.json", *vocabulary, "image"], [python(TENSORS), *own_shapes(model.manifest)]
 
 
 def python(code: str) -> str:

@@ -19,7 +19,7 @@ from exchange.outgoing.imports.check import Served, check_images
 from exchange.outgoing.imports.vision_names import clip_to_transformers
 from exchange.outgoing.preprocessor import write_preprocessor
 from exchange.refusal import CannotExpress
-from towers.preprocess import FILTERS
+from towers.preprocess import FILTERS, keeps_shape
 
 TRUNK, VISION = "visual.trunk.", "vision_model."
 VISION_MODELS = {
@@ -201,6 +201,11 @@ def write_processor(model: Served, kind: str, vision: Mapping[str, Any], out: Pa
     if kind != "siglip2":
         write_preprocessor(out, pictures)
         return
+    if not keeps_shape(pictures):
+        raise CannotExpress(
+            f"{model.manifest['name']} was imported when SigLIP 2's pictures were squeezed into squares, and transformers' processor keeps their "
+            "shape: import the checkpoint again"
+        )
     from transformers import Siglip2ImageProcessor
 
     patch = vision["patch_size"]

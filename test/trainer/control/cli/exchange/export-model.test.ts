@@ -47,7 +47,7 @@ beforeAll(async () => {
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 const run = (...args: string[]) =>
-  captured(model, ['export', ...args, '--registry', 'registry', '--runs', 'nowhere'], {
+  captured(model, ['export', ...args, '--registry', 'registry'], {
     root: ROOT,
     cwd: folder,
     env: { PATH: process.env.PATH, TRAINER_PYTHON: python },
@@ -71,6 +71,27 @@ it('ends with what a format cannot express, and leaves nothing', async () => {
   expect(code).toBe(2);
   expect(stderr).toContain('open_clip cannot build the text tower of tiered');
   expect(existsSync(join(folder, 'other'))).toBe(false);
+});
+
+it('refuses a folder of runs that holds none of the model, whose weights would be others than were asked for', async () => {
+  const refused = async (runs: string) => (await run('tiered', '--format', 'onnx', '--runs', runs)).stderr;
+  expect(await refused('nowhere')).toBe(`--runs: there is no ${join(folder, 'nowhere')}\n`);
+  expect(await refused('.')).toContain('--runs .: no finished run of distill is there that tiered was exported from');
+});
+
+it('finds the runs of a model where they were moved to, and writes beside no hidden name', async () => {
+  const moved = join(folder, 'moved', 'mine');
+  const distill = join(moved, 'distill-0123456789ab');
+  const exported = join(moved, 'export-0123456789ab');
+  execFileSync(python, [join(ROOT, 'test/support/tiered_model.py'), exported, distill]);
+  const inputs = { distill: 's3://bucket/runs/mine/distill-0123456789ab' };
+  writeFileSync(join(exported, 'job.json'), JSON.stringify({ inputs }));
+  const { code, stdout } = await run(`${exported}/`, '--format', 'safetensors', '--json');
+  expect(code).toBe(0);
+  expect(JSON.parse(stdout)).toMatchObject({
+    to: join(folder, 'export-0123456789ab.safetensors'),
+    weights: expect.stringContaining('float32 weights of the run of `distill`'),
+  });
 });
 
 it('names the models that there are', async () => {

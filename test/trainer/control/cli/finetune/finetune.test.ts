@@ -40,6 +40,16 @@ beforeAll(async () => {
     }
   }
   writeFileSync(join(folder, 'shop/red/notes.jpg'), 'no picture');
+  const base = JSON.parse(readFileSync(join(folder, 'base/manifest.json'), 'utf8'));
+  const preprocess = { ...base.image.preprocess, resize_mode: 'patches', patch: 8, crop: 'none' };
+  const others = {
+    'own-shape': { image: { ...base.image, preprocess } },
+    'own-text': { static: undefined, tiny: undefined },
+  };
+  for (const [name, changes] of Object.entries(others)) {
+    mkdirSync(join(folder, name));
+    writeFileSync(join(folder, name, 'manifest.json'), JSON.stringify({ ...base, ...changes }));
+  }
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
@@ -195,6 +205,8 @@ it('gives its result although the images changed while it trained', async () => 
 it.each([
   [['nowhere'], 'there is no nowhere'],
   [['shop', '--from', 'shop'], 'shop is neither a folder with a manifest.json nor a model in'],
+  [['shop', '--from', 'own-shape'], "tiered sees pictures in their own shape (SigLIP 2's NaFlex)"],
+  [['shop', '--from', 'own-text'], 'tiered was imported with its own text tower, and fine-tuning teaches students'],
   [['shop', '--space', 'other'], '--space other: there are keep and new'],
   [['shop', '--steps', 'many'], '--steps many: a whole number from 1 on'],
   [['shop', '--name', 'My Shop'], '--name My Shop: a name starts with a small letter or digit'],
