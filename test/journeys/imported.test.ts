@@ -103,16 +103,16 @@ async function embed(input: unknown[]): Promise<number[][]> {
   return EmbedResponse.parse(await response.json()).data.map(({ embedding }) => embedding as number[]);
 }
 
-async function command(...argv: string[]): Promise<{ code: number; stdout: string }> {
-  let stdout = '';
+async function command(...argv: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
+  let [stdout, stderr] = ['', ''];
   const code = await model([...argv, '--registry', 'registry', '--json'], {
     root: ROOT,
     cwd: folder,
     env: { PATH: process.env.PATH, TRAINER_PYTHON: python },
     stdout: { write: (text: string) => (stdout += text) },
-    stderr: process.stderr,
+    stderr: { write: (text: string) => (stderr += text) },
   });
-  return { code, stdout };
+  return { code, stdout, stderr };
 }
 const importAs = (name: string, ...more: string[]) => command('import', ...more, '--name', name, '--licence', 'MIT');
 
@@ -232,19 +232,17 @@ describe('text students in place of a text tower', () => {
     imitate: { student: { vocabulary_size: 250, tiers: [student], static: { width: 16, batch_size: 32, schedule } } },
   };
   const args = ['clip', '--distil', '--captions', 'captions.txt', '--recipe', 'small.json', '--runs', 'runs'];
-  let imported: { code: number; stdout: string };
+  let imported: Awaited<ReturnType<typeof command>>;
   beforeAll(async () => {
     writeFileSync(join(folder, 'captions.txt'), `${THINGS.join('\n')}\n`);
     writeFileSync(join(folder, 'small.json'), JSON.stringify(small));
     imported = await importAs('tiny-students', ...args);
     await serve('tiny-students');
   });
-  const last = (text: string) => JSON.parse(text.trim().split('\n').at(-1) ?? '');
-
   test('the command trains them, says how near they came, and publishes', () => {
     expect(imported.code).toBe(0);
-    expect(imported.stdout).toContain('"event":"progress"');
-    const { name, metrics } = last(imported.stdout);
+    expect(imported.stderr).toContain('"event":"progress"');
+    const { name, metrics } = JSON.parse(imported.stdout);
     expect(name).toBe('tiny-students');
     expect(metrics['parity.image.worst']).toBeGreaterThan(0.9999);
     // Fresh weights put all texts into a narrow cone: what counts is that a caption finds its own vector among others.
@@ -288,7 +286,7 @@ describe('text students in place of a text tower', () => {
     test('one command computes the vectors, trains, publishes', () => {
       expect(taught.code).toBe(0);
       expect(computed()).toHaveLength(1);
-      const { name, metrics } = last(taught.stdout);
+      const { name, metrics } = JSON.parse(taught.stdout);
       expect(name).toBe('tiny-llm2clip');
       expect(metrics['parity.image.worst']).toBeGreaterThan(0.9999);
       expect(metrics['student.dev_top1']).toBeGreaterThan(0.3);

@@ -18,6 +18,9 @@ export interface DistilOptions extends LanguageOptions {
   architecture?: string | undefined;
 }
 
+/** What students are trained by where no --recipe says otherwise. */
+const BASE = join('recipes', 'imitate.json');
+
 /** What Python says of a checkpoint whose text vectors can be learned: how the stage opens it. */
 const Looked = z.object({ checkpoint: z.string() });
 
@@ -35,7 +38,7 @@ export async function trainStudents(
   const computed = await languageFeatures(options, context);
   const resolved = (file: string): ResolvedRecipe =>
     resolveRecipe(file, { folders: [cwd, join(root, 'trainer')], cwd, env });
-  const base = resolved(options.recipe ?? 'imitate').recipe.imitate;
+  const base = resolved(options.recipe === undefined ? BASE : resolve(cwd, options.recipe)).recipe.imitate;
   if (base === undefined) throw new UserError(`${options.recipe} has no block imitate: --recipe names one that has`);
   const looked = await look(resolve(cwd, source), { options, computed, student: base.student, context });
   if (typeof looked === 'number') return looked;
