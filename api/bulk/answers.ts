@@ -2,7 +2,6 @@
 
 import { BatchLine } from '../../contracts/src/api/doors/batches.ts';
 import type { BulkJob } from '../../contracts/src/bulk/job.ts';
-import { fieldOf } from '../../contracts/src/json.ts';
 import type { EmbedOutput } from '../core/embed.ts';
 import { listEmbeddings, ofOnlyItem, tokenUsage } from '../core/encode/list.ts';
 import { errorDocument } from '../core/error-document.ts';
@@ -12,7 +11,7 @@ import { parseRequest } from '../core/validation.ts';
 import { encodeEmbedding } from '../core/vectors/vectors.ts';
 import type { BulkEncoder } from './model.ts';
 import { serialOf } from './service/ask.ts';
-import { LINE_BYTES, linesOf, tooLong } from './service/lines.ts';
+import { LINE_BYTES, linesOf, nameIn, tooLong } from './service/lines.ts';
 
 /** A line of OpenAI's files of answers and of errors. */
 export interface BatchAnswer {
@@ -71,9 +70,4 @@ function readDocument(text: string | undefined): unknown {
   } catch {
     throw new CoreError('malformed_json', 'the line is not JSON.');
   }
-}
-
-function nameIn(document: unknown): string | null {
-  const name = fieldOf(document, 'custom_id');
-  return typeof name === 'string' ? name : null;
 }

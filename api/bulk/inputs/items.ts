@@ -3,12 +3,13 @@
 import { LIMITS } from '../../../contracts/src/api/limits.ts';
 import { BULK_LIMITS } from '../../../contracts/src/bulk/job.ts';
 import type { BulkLine } from '../../../contracts/src/bulk/lines.ts';
+import { ON_DISK } from '../../../contracts/src/disk-errors.ts';
 import { codeOf, reasonOf } from '../../../contracts/src/user-error.ts';
 import { CoreError } from '../../core/errors.ts';
 import type { ImagePart, Part, TextPart } from '../../core/items/items.ts';
 import type { ObjectBody, StoredObject } from '../../registry/store.ts';
 import type { Sources } from '../places.ts';
-import { LINE_BYTES, linesOf, readLine } from '../service/lines.ts';
+import { LINE_BYTES, linesOf, nameOf, readLine } from '../service/lines.ts';
 import { membersOfTar } from './tar.ts';
 
 /** Of which nothing is read yet; one in a tar is read before the next item is asked for. */
@@ -44,7 +45,7 @@ export async function* itemsOf(lines: AsyncIterable<Uint8Array>, from: ItemSourc
       yield* itemsOfTar(line, from);
       continue;
     }
-    waiting.push(fetchItem(line, from.sources));
+    waiting.push(fetchItem(line instanceof CoreError ? { wrong: line, text } : line, from.sources));
     // An item that fails for another reason is noticed when its turn comes.
     waiting.at(-1)?.catch(() => {});
     if (waiting.length > FETCHES) yield* flat(await (waiting.shift() ?? []));
@@ -56,8 +57,13 @@ function* flat(items: BulkItem | BulkItem[]): Generator<BulkItem> {
   yield* [items].flat();
 }
 
-async function fetchItem(line: Exclude<BulkLine, { tar: string }> | CoreError, sources: Sources): Promise<BulkItem> {
-  if (line instanceof CoreError) return { custom_id: null, content: line, bytes: 0 };
+interface WrongLine {
+  wrong: CoreError;
+  text: string | undefined;
+}
+
+async function fetchItem(line: Exclude<BulkLine, { tar: string }> | WrongLine, sources: Sources): Promise<BulkItem> {
+  if ('wrong' in line) return { custom_id: nameOf(line.text), content: line.wrong, bytes: 0 };
   const { custom_id } = line;
   if ('text' in line) return { custom_id, content: { text: line.text }, bytes: line.text.length };
   if ('image' in line) return { custom_id, content: { image: line.image }, bytes: line.image.length };
@@ -70,9 +76,16 @@ async function fetchItem(line: Exclude<BulkLine, { tar: string }> | CoreError, s
     const image = await readUpTo(await sources.find('path' in line ? line.path : line.uri), LIMITS.image_bytes + 1);
     return { custom_id, content: { image }, bytes: image.length };
   } catch (error) {
-    if (error instanceof CoreError) return { custom_id, content: error, bytes: 0 };
-    throw error;
+    return { custom_id, content: ofItem(error), bytes: 0 };
   }
+}
+
+/** What ends one item and not its shard: a mistake in the line, and a file that this user may not read. Throws anything else. */
+function ofItem(error: unknown): CoreError {
+  if (error instanceof CoreError) return error;
+  const code = codeOf(error);
+  if (code !== 'EACCES' && code !== 'EPERM') throw error;
+  return new CoreError('not_found', `the file cannot be read: ${ON_DISK[code]} (${code}).`);
 }
 
 /** One byte more than allowed tells that a file is too large; the rest of it is not read. */
@@ -95,8 +108,7 @@ async function* itemsOfTar(
   try {
     archive = await sources.find(tar);
   } catch (error) {
-    if (!(error instanceof CoreError)) throw error;
-    yield { custom_id, content: error, bytes: 0 };
+    yield { custom_id, content: ofItem(error), bytes: 0 };
     return;
   }
   let count = 0;
@@ -133,6 +145,7 @@ function inTar({ size, stream }: ObjectBody, tar: string): VideoFile['video'] {
 /** A tar that ends early keeps the items that came before. */
 function damaged(tar: string, error: unknown): CoreError {
   const code = codeOf(error);
+  if (code === 'EACCES' || code === 'EPERM') return ofItem(error);
   // Of the file system or the network, and not of the archive: a rerun may succeed.
   if (code !== undefined && /^E[A-Z]+$/.test(code)) throw error;
   const reason = reasonOf(error);

@@ -6,6 +6,8 @@ import { CoreError } from '../../core/errors.ts';
 /** An image as base64, its name, and some room. */
 export const LINE_BYTES = Math.ceil((LIMITS.image_bytes * 4) / 3) + 64 * 1024;
 
+/** Letters of a name, as the contract has it. */
+const MOST_NAME = 512;
 const FORMS = 'a line is {"custom_id"} with one of "text", "image", "content", "path", "uri", "tar" and "video"';
 
 /** A line without its end; undefined in place of one that is longer than `most` bytes. */
@@ -62,7 +64,32 @@ export function readLine(text: string | undefined): BulkLine | CoreError {
     return new CoreError('malformed_json', 'the line is not JSON.');
   }
   const line = BulkLine.safeParse(document);
-  return line.success ? line.data : new CoreError('invalid_request', `${FORMS}.`);
+  return line.success ? line.data : new CoreError('invalid_request', wrongIn(document));
+}
+
+/** What a line is called that is no line of a job, as far as it has a name; null else. */
+export function nameOf(text: string | undefined): string | null {
+  try {
+    return nameIn(JSON.parse(text ?? ''));
+  } catch {
+    return null;
+  }
+}
+
+export function nameIn(document: unknown): string | null {
+  const named = typeof document === 'object' && document !== null && 'custom_id' in document;
+  return named && typeof document.custom_id === 'string' ? document.custom_id : null;
+}
+
+function wrongIn(document: unknown): string {
+  if (typeof document !== 'object' || document === null || Array.isArray(document)) return `${FORMS}.`;
+  const { custom_id, ...others } = document as Record<string, unknown>;
+  if (typeof custom_id !== 'string' || custom_id === '') return `${FORMS}; "custom_id" is not a text here.`;
+  if (custom_id.length > MOST_NAME) return `"custom_id" has ${custom_id.length} characters, of at most ${MOST_NAME}.`;
+  const [key, ...more] = Object.keys(others);
+  if (key !== undefined && more.length === 0 && FORMS.includes(`"${key}"`))
+    return `${FORMS}; the value of "${key}" is of another kind.`;
+  return `${FORMS}; this one has ${[key, ...more].map((each) => (each === undefined ? 'none of them' : `"${each}"`)).join(', ')}.`;
 }
 
 /** One document a line. */

@@ -63,8 +63,9 @@ export async function startBucket({ bucket, keys, store }: BucketOptions): Promi
   async function list(response: ServerResponse, asked: URLSearchParams): Promise<void> {
     const most = Number(asked.get('max-keys') ?? 1000);
     const page = { after: asked.get('start-after') ?? undefined, most };
+    const written = asked.get('encoding-type') === 'url' ? urlEncoded : xmlEncoded;
     const contents = ((await store()?.list(asked.get('prefix') ?? '', page)) ?? []).map(
-      ({ key, size }) => `<Contents><Key>${key}</Key><Size>${size}</Size></Contents>`,
+      ({ key, size }) => `<Contents><Key>${written(key)}</Key><Size>${size}</Size></Contents>`,
     );
     response.writeHead(200, { 'content-type': 'application/xml' });
     response.end(`<ListBucketResult><IsTruncated>false</IsTruncated>${contents.join('')}</ListBucketResult>`);
@@ -81,6 +82,11 @@ export async function startBucket({ bucket, keys, store }: BucketOptions): Promi
   };
   return local;
 }
+
+/** A key as S3 lists it under `encoding-type=url`: as forms write it, but for the slash. */
+const urlEncoded = (key: string): string => encodeURIComponent(key).replaceAll('%20', '+').replaceAll('%2F', '/');
+const xmlEncoded = (key: string): string =>
+  key.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
 
 /** Undefined where it is too large. */
 async function bodyOf(request: IncomingMessage): Promise<Uint8Array | undefined> {

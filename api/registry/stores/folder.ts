@@ -10,6 +10,8 @@ import { type ObjectBody, type ObjectStore, type StoredObject, storedObject } fr
 import { digestOfStream } from './hash.ts';
 import { waitForLock } from './process-lock.ts';
 
+/** A name that nothing has, or can have: below a file, too long, or a link that leads nowhere. */
+const NO_FILE = new Set(['ENOENT', 'ENOTDIR', 'ENAMETOOLONG', 'ELOOP']);
 /** A command of another machine holds the lock for less than this. */
 const STALE_LOCK_MS = 10_000;
 const LOCK_POLL_MS = 20;
@@ -103,14 +105,20 @@ async function locked<T>(file: string, work: () => Promise<T>): Promise<T> {
 async function filesBelow(folder: string): Promise<string[]> {
   if (!(await statOf(folder))?.isDirectory()) return [];
   const entries = await readdir(folder, { recursive: true, withFileTypes: true });
-  return entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
+  const files: string[] = [];
+  for (const entry of entries) {
+    const file = join(entry.parentPath, entry.name);
+    // A link to a file is that file, as `get` has it; what lies below a linked folder is listed where it is.
+    if (entry.isFile() || (entry.isSymbolicLink() && (await statOf(file))?.isFile())) files.push(file);
+  }
+  return files;
 }
 
 async function statOf(path: string): Promise<Stats | undefined> {
   try {
     return await stat(path);
   } catch (error) {
-    if (codeOf(error) === 'ENOENT') return undefined;
+    if (NO_FILE.has(codeOf(error) ?? '')) return undefined;
     throw error;
   }
 }

@@ -80,7 +80,8 @@ export async function beginJob(call: Call, asked: unknown): Promise<JobReport> {
   // The service looks at the body's form; what is inside of it counts here.
   const { input } = (asked ?? {}) as { input?: { items?: unknown } | null };
   const { images } = workIn(input?.items);
-  if (images > 0) call.checkImages?.(images);
+  // What was begun under this key costs nothing more; whether it is new knows the service, which holds it against what is left.
+  if (images > 0 && !call.request.headers.has('idempotency-key')) call.checkImages?.(images);
   const response = await askJobs(call, '/v1/jobs', JSON.stringify(asked));
   // What the service has counted is noted already.
   const isCounted = response.headers.has(WORK_HEADERS.images);

@@ -75,7 +75,7 @@ export function openBucket(options: BucketOptions): ObjectStore {
         const page = await (await send(`?${query}`, { method: 'GET' })).text();
         for (const [, contents = ''] of page.matchAll(/<Contents>([\s\S]*?)<\/Contents>/g))
           found.push({
-            key: decodeURIComponent(textIn(contents, 'Key') ?? ''),
+            key: keyIn(textIn(contents, 'Key') ?? ''),
             size: Number(textIn(contents, 'Size')),
           });
         token = plain(textIn(page, 'NextContinuationToken') ?? '');
@@ -84,6 +84,9 @@ export function openBucket(options: BucketOptions): ObjectStore {
     },
   };
 }
+
+/** Of `encoding-type=url`, by which S3 writes a space as a form does. */
+const keyIn = (text: string): string => decodeURIComponent(text.replaceAll('+', '%20'));
 
 const pathOf = (key: string): string => key.split('/').map(encodeURIComponent).join('/');
 

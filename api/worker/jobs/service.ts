@@ -46,7 +46,9 @@ export function createBatchService({ store, batch, current, background }: BatchS
 /** A prefix of the store as a store of its own: inputs of these jobs are nowhere else. */
 function below(store: ObjectStore, uri: string): ObjectStore {
   if (!isBelow(uri, store.uri)) throw new TypeError(`${uri} is not in ${store.uri}`);
-  const root = uri === store.uri ? '' : `${uri.slice(store.uri.length + 1)}/`;
+  // A person's prefix may end with a slash, which would be another key than theirs.
+  const inside = uri.slice(store.uri.length + 1).replace(/\/+$/, '');
+  const root = inside === '' ? '' : `${inside}/`;
   return {
     uri,
     get: (key) => store.get(root + key),

@@ -37,6 +37,9 @@ export type Access = (
 /** Answered also where access is not configured: the process is alive, and starting it again would not configure it. */
 const ALWAYS = '/health/live';
 
+/** Where jobs begin. */
+const JOBS = /^\/v1\/(jobs|batches)$/;
+
 export function createAccess({ policy, keys, limits, origins = [] }: AccessOptions): Access {
   return async function access(request, { scope, orScope, path, method }, asker) {
     if ('problem' in policy) {
@@ -53,7 +56,10 @@ export function createAccess({ policy, keys, limits, origins = [] }: AccessOptio
       check(key, scope, orScope);
       asker.scopes = key.scopes;
       // Cancelling a batch costs nothing, and may give something back; a dry run may be asked with nothing left to spend.
-      const isCostly = method === 'POST' && !path.endsWith('/cancel') && !/[?&]dry_run=/.test(request.url);
+      // So may a job again under its key, which begins none; a new one is held against what is left where it is planned.
+      const isAgain = JOBS.test(path) && request.headers.has('idempotency-key');
+      const isFree = path.endsWith('/cancel') || /[?&]dry_run=/.test(request.url) || isAgain;
+      const isCostly = method === 'POST' && !isFree;
       return limits?.enter(key, { isCostly, headers: asker.headers });
     }
     if (!open) throw missing(scope);

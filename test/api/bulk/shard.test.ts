@@ -2,6 +2,7 @@
 import { copyFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { type BulkItem, itemsOf } from '../../../api/bulk/inputs/items.ts';
 import type { BulkEncoder } from '../../../api/bulk/model.ts';
 import { openSources } from '../../../api/bulk/places.ts';
 import { encodeShard } from '../../../api/bulk/shard.ts';
@@ -23,6 +24,10 @@ import {
   writeImages,
   writeLines,
 } from './jobs.ts';
+
+async function* one(part: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield part;
+}
 
 describe('a shard', () => {
   test('of a prefix embeds every image as the tower does, in the order of the names', async () => {
@@ -56,6 +61,8 @@ describe('a shard', () => {
       { custom_id: 'gone', path: 'gone.png' },
       { custom_id: 'folder', path: 'folder.png' },
       { custom_id: 'long', path: 'x'.repeat(2000) },
+      { custom_id: 'longer-than-names', path: 'x'.repeat(300) },
+      { custom_id: 'below-a-file', path: 'tall.jpg/tall.jpg' },
       { custom_id: 'outside', path: '../secret.png' },
       { custom_id: 'absolute', path: '/etc/hostname' },
       { custom_id: 'elsewhere', uri: 's3://somebody/else.png' },
@@ -79,14 +86,31 @@ describe('a shard', () => {
       [5, 'gone', 'not_found'],
       [6, 'folder', 'not_found'],
       [7, 'long', 'not_found'],
-      [8, 'outside', 'invalid_request'],
-      [9, 'absolute', 'invalid_request'],
-      [10, 'elsewhere', 'invalid_request'],
-      [11, 'sideways', 'invalid_request'],
-      [12, null, 'invalid_request'],
-      [13, 'no-text', 'empty_input'],
-      [14, null, 'malformed_json'],
+      [8, 'longer-than-names', 'not_found'],
+      [9, 'below-a-file', 'not_found'],
+      [10, 'outside', 'invalid_request'],
+      [11, 'absolute', 'invalid_request'],
+      [12, 'elsewhere', 'invalid_request'],
+      [13, 'sideways', 'invalid_request'],
+      [14, 'odd', 'invalid_request'],
+      [15, 'no-text', 'empty_input'],
+      [16, null, 'malformed_json'],
     ]);
+    expect(errorsIn(output).find(({ custom_id }) => custom_id === 'odd')?.message).toContain('this one has "picture"');
+  });
+
+  test('goes on behind a file that this user may not read, and stops where the store is down', async () => {
+    const line = new TextEncoder().encode('{"custom_id":"a","path":"a.png"}\n');
+    const failing = (code: string) => ({ find: async () => Promise.reject(Object.assign(new Error(code), { code })) });
+    const read = async (code: string) => {
+      const found: BulkItem[] = [];
+      for await (const item of itemsOf(one(line), { sources: failing(code), hasVideos: false })) found.push(item);
+      return found;
+    };
+    expect(await read('EACCES')).toMatchObject([
+      { custom_id: 'a', content: { code: 'not_found', message: expect.stringContaining('may not read') } },
+    ]);
+    await expect(read('EIO')).rejects.toThrow('EIO');
   });
 
   test('refuses bombs and damaged files by the limits of the API, and embeds what is good as before', async () => {

@@ -1,4 +1,7 @@
 // The bucket of this machine where the store behind it fails: an answer, and the next request is served.
+import { mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { type LocalBucket, startBucket } from '../../../../api/dev/s3/endpoint.ts';
 import { encodeDocument, type ObjectStore, objectOf } from '../../../../api/registry/store.ts';
@@ -31,6 +34,17 @@ beforeAll(async () => {
 afterAll(() => {
   vi.unstubAllEnvs();
   bucket.stop();
+});
+
+test('names of every letter are listed and read as they are, by the SDK', async () => {
+  const names = ['100%.jpg', 'a b.jpg', 'a&b <1>.jpg', 'a+b.jpg', 'deep/er/\u00fc.jpg'];
+  const folder = openStore(`file://${mkdtempSync(join(tmpdir(), 'names '))}`);
+  for (const name of names) await folder.put(name, DOCUMENT);
+  const other = await startBucket({ bucket: 'names', keys: { ...KEYS, region: 'auto' }, store: () => folder });
+  const store = openStore('s3://names', { endpoint: other.url, credentials: KEYS });
+  expect((await store.list('')).map(({ key }) => key)).toEqual(names);
+  for (const name of names) expect(await (await store.get(name))?.bytes()).toEqual(DOCUMENT);
+  other.stop();
 });
 
 test.each(['reading', 'looking'] as const)('a store that fails while %s is told why', async (what) => {

@@ -1,5 +1,5 @@
 // One suite for every store: a folder, an S3 bucket and an R2 binding keep the same promises.
-import { mkdtempSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
@@ -44,6 +44,25 @@ const KINDS: [string, () => Promise<ObjectStore>][] = [
   ],
   ['an R2 binding', async () => openR2Store(await worker.getR2Bucket(BUCKETS.pop() ?? ''))],
 ];
+
+it('lists a link to a file as that file, and none that leads nowhere or to a folder', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'links '));
+  mkdirSync(join(folder, 'real'));
+  writeFileSync(join(folder, 'real', 'cat.jpg'), 'cat');
+  for (const [name, to] of Object.entries({
+    'link.jpg': 'real/cat.jpg',
+    gone: 'nowhere',
+    linked: 'real',
+    round: 'round',
+  }))
+    symlinkSync(to, join(folder, name));
+  const store = openStore(`file://${folder}`);
+  expect(await store.list('')).toEqual([
+    { key: 'link.jpg', size: 3 },
+    { key: 'real/cat.jpg', size: 3 },
+  ]);
+  expect(await store.get('round')).toBeUndefined();
+});
 
 const bytes = (text: string) => new TextEncoder().encode(text);
 /** More than a store holds in memory at a time, in parts that come one after the other. */

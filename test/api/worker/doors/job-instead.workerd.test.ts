@@ -5,6 +5,7 @@ import { createImageRouter } from '../../../../api/worker/images/router.ts';
 import { ErrorBody } from '../../../../contracts/src/api/error.ts';
 import { LIMITS } from '../../../../contracts/src/api/limits.ts';
 import { EmbedJob, type JobReport, JobRequest } from '../../../../contracts/src/api/tasks/jobs.ts';
+import { LEFT_HEADERS } from '../../../../contracts/src/bulk/quota.ts';
 import { accessBy, keyNamespace } from '../key-namespace.ts';
 import { appOf, STATIC, tableModel } from '../table-model.ts';
 
@@ -254,5 +255,18 @@ describe('a key', () => {
     const refused = await refusal(await ask(path, body, await keyFor(['embed', 'jobs'], MANY - 1)));
     expect(refused).toMatchObject({ status: 429, code: 'quota_exceeded' });
     expect([asked, settled]).toEqual([[], []]);
+  });
+
+  test('is asked again under its key with nothing left, since it may be there already', async () => {
+    answers = 200;
+    const headers = { ...(await keyFor(['jobs'], MANY - 1)), 'idempotency-key': 'monday' };
+    const response = await ask(
+      '/v1/jobs',
+      { input: { items: Array(MANY).fill({ custom_id: 'a', ...IMAGE }) } },
+      headers,
+    );
+    expect([response.status, asked.length, settled]).toEqual([200, 1, []]);
+    // The service refuses a new one: it is told what is left.
+    expect(asked[0]?.headers.get(LEFT_HEADERS.images)).toBe(String(MANY - 1));
   });
 });

@@ -111,6 +111,14 @@ describe('a job that AWS Batch runs', () => {
     expect(batch.submitted.map(({ children }) => children)).toEqual([1, 2]);
   });
 
+  test('of a prefix with a slash at its end holds what it holds without', async () => {
+    const { store, jobs } = open();
+    await store.put('uploads/shared/photos/my cat.jpg', new Uint8Array(9));
+    const planned = async (prefix: string) => (await jobs.plan({ input: { prefix } }, MONDAY)).items;
+    expect(await planned('s3://jobs/uploads/shared/photos')).toBe(1);
+    expect(await planned('s3://jobs/uploads/shared/photos/')).toBe(1);
+  });
+
   test('says what it takes: 4 vCPUs on Fargate, for a minute at least', async () => {
     const { jobs } = open();
     const { estimate, shards } = await jobs.create(BODY, MONDAY);

@@ -1,0 +1,19 @@
+// The bucket of bulk jobs as the Worker reads it: names of files as S3 lists them.
+import { afterEach, expect, test, vi } from 'vitest';
+import { openBucket } from '../../../../api/worker/jobs/bucket.ts';
+
+afterEach(() => vi.unstubAllGlobals());
+
+test('names are those that S3 writes as a form does, with a plus for a space', async () => {
+  const listed = ['my+cat+%281%29.jpg', 'a%2Bb.jpg', '100%25.jpg', '%C3%BC/%26.jpg'];
+  const contents = listed.map((key) => `<Contents><Key>${key}</Key><Size>3</Size></Contents>`).join('');
+  const asked: string[] = [];
+  vi.stubGlobal('fetch', async ({ url }: Request) => {
+    asked.push(url);
+    return new Response(`<ListBucketResult>${contents}</ListBucketResult>`);
+  });
+  const keys = async () => ({ accessKeyId: 'AKIDEXAMPLE', secretAccessKey: 'secret' });
+  const found = await openBucket({ uri: 's3://photos', region: 'eu-central-1', keys }).list('');
+  expect(found.map(({ key }) => key)).toEqual(['my cat (1).jpg', 'a+b.jpg', '100%.jpg', '\u00fc/&.jpg']);
+  expect(asked).toEqual([expect.stringContaining('encoding-type=url')]);
+});
