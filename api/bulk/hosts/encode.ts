@@ -1,5 +1,7 @@
 // `npm run encode`: embeds any number of images, texts and videos, from wherever they are, into files of vectors.
+import { existsSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
+import { resolve } from 'node:path';
 import { type CommandLine, runCommand } from '../../../contracts/command/command-line.ts';
 import { wholeNumberOf } from '../../../contracts/command/numbers.ts';
 import {
@@ -25,6 +27,7 @@ import { EXIT } from '../../../contracts/src/exit-codes.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
 import { CoreError } from '../../core/errors.ts';
 import { tierOfId } from '../../core/model.ts';
+import { fromFileUri } from '../../registry/stores/file-uri.ts';
 import { runShards } from '../run.ts';
 import { COMMAND, idOf, jobOf } from '../service/ask.ts';
 import { type JobFolder, totalsOf } from '../service/folder.ts';
@@ -123,20 +126,26 @@ async function main(line: Line): Promise<number> {
   const { values } = line;
   const [output, ...inputs] = line.words.toReversed();
   if (output === undefined || inputs.length === 0) throw new UserError(`INPUT and OUTPUT are needed.\n\n${HELP}`);
+  const began = Date.now();
+  // Before anything is written: a folder that holds a job takes no other.
+  const absent = inputs.find((input) => !existsSync(fromFileUri(toUri(input)) ?? '/'));
+  if (absent !== undefined) throw new UserError(`there is no ${absent} (looked for ${resolve(absent)})`);
+  const shardItems = wholeNumberOf('--shard-items', values['shard-items'], { from: 1, to: 1024 });
+  const workers = wholeNumberOf('--workers', values.workers, { from: 1 }) ?? availableParallelism();
   const folder = openFolder(output);
   const asked = await ask(line, inputs.toReversed());
   // What is only planned here may run where it is installed.
   if (asked.video && !values.plan && !(await hasPrograms(videoPrograms().path))) throw new UserError(MISSING);
   const job = await begin(folder, asked);
-  const shardItems = wholeNumberOf('--shard-items', values['shard-items'], { from: 1, to: 1024 });
   const tell = values.json ? print : printForPeople();
-  const workers = wholeNumberOf('--workers', values.workers, { from: 1 }) ?? availableParallelism();
   const plan = await planJob(folder, job, { open: openUri, shardItems, machines: { cpu: ownMachine(workers) } });
   // Before the first line is printed: a program that reads it may stop the job at once.
   const stop = new AbortController();
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => stop.abort());
   if (values.json) print(plannedEvent(plan, job, workers));
   else for (const sentence of sentencesOf(plan, { job, workers, uri: folder.uri })) console.log(sentence);
+  if (!values.json && Date.parse(plan.at) < began)
+    console.log(`planned at ${plan.at}: what came to the input since is not in it; another folder takes it`);
   if (values.plan) return EXIT.ok;
 
   const isDone = await runShards(folder, plan, {
@@ -181,7 +190,8 @@ function plannedEvent(plan: BulkPlan, { model, video: sampling }: BulkJob, worke
 
 function sentencesOf(plan: BulkPlan, { job, workers, uri }: { job: BulkJob; workers: number; uri: string }): string[] {
   const { estimate, items, shards } = plan;
-  const what = `${items === null ? 'tars or videos' : `${items} items`} in ${shards} ${shards === 1 ? 'shard' : 'shards'}, into ${uri}`;
+  const others = plan.skipped > 0 ? `; ${plan.skipped} other files there are left out` : '';
+  const what = `${items === null ? 'tars or videos' : `${items} items`} in ${shards} ${shards === 1 ? 'shard' : 'shards'}, into ${uri}${others}`;
   const { estimate: aws, children } = onAws(plan, job.model.id);
   const dollars = (usd: number | null) =>
     `$${centsOf(usd ?? 0)} on demand (${PRICE_TABLE.region}, ${PRICE_TABLE.date})`;

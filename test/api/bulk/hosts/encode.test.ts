@@ -122,5 +122,10 @@ describe.runIf(process.platform === 'linux')('npm run encode', () => {
     expect(await refused(few)).toContain('INPUT and OUTPUT are needed');
     writeFileSync(join(few, 'notes.txt'), '');
     expect(await refused(newFolder('empty'), newFolder('out'))).toContain('nothing to embed');
+    // A name that is typed wrongly does not spoil the folder.
+    const clean = newFolder('out');
+    expect(await refused(`${few}s`, clean)).toContain(`there is no ${few}s`);
+    expect(readdirSync(clean)).toEqual([]);
+    expect((await run([few, clean, '--plan'])).code).toBe(0);
   });
 });
