@@ -65,6 +65,22 @@ describe('a plan', () => {
     expect(await planOf({ input: prefix })).toMatchObject({ shards: 1, items: 3, skipped: 5 });
   });
 
+  test('fills shards with requests of a batch by their inputs, and gives a longer one a shard of its own', async () => {
+    const output = { endpoint: '/v1/embeddings', metadata: null, file: 'file_0' } as const;
+    const shardsOf = async (inputs: (number | string)[]) => {
+      const lines = inputs.map((count, at) => {
+        const input = typeof count === 'string' ? count : new Array<string>(count).fill('a');
+        return { custom_id: `${at}`, method: 'POST', url: '/v1/embeddings', body: { input } };
+      });
+      return planOf({ input: { jsonl: writeLines(newFolder('requests'), lines) }, output });
+    };
+    expect(await shardsOf(new Array(41).fill(2048))).toMatchObject({ shards: 41, items: 41 });
+    // 500, 500, 'a', 23 | 1 | 1025 | 0, 1023 | 2049, which is refused, and 1023
+    expect(await shardsOf([500, 500, 'a', 23, 1, 1025, 0, 1023, 2049, 1023])).toMatchObject({ shards: 5, items: 10 });
+    expect(await shardsOf(new Array(1024).fill('a'))).toMatchObject({ shards: 1 });
+    expect(await shardsOf(new Array(1025).fill('a'))).toMatchObject({ shards: 2 });
+  });
+
   test('stays as it is: the input may change after it was made', async () => {
     const input = newFolder('in');
     await writeImages(input, 3);
