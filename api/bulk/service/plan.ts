@@ -18,7 +18,7 @@ import { CoreError } from '../../core/errors.ts';
 import { tierOfId } from '../../core/model.ts';
 import { encodeDocument, type ObjectStore } from '../../registry/store.ts';
 import type { JobFolder } from './folder.ts';
-import { isImageName, isVideoName } from './inputs.ts';
+import { isImageName, isVideoName, linesOfTars } from './inputs.ts';
 import { LINE_BYTES, linesOf, readLine } from './lines.ts';
 import { budgetOf, excessOf, noteCharge, refusalOf } from './quota.ts';
 
@@ -171,10 +171,7 @@ async function* linesIn(job: Wanted, options: Opening, counts: Skipped): AsyncGe
       }
     }
   } else if ('tars' in input) {
-    for (const uri of input.tars) {
-      const [name = uri] = uri.split('/').slice(-1);
-      yield toLine({ custom_id: name.replace(/\.tar$/, ''), tar: uri }, job);
-    }
+    for (const line of linesOfTars(input.tars)) yield toLine(line, job);
   } else {
     // A line of a batch is read in full where it is answered.
     const read = 'endpoint' in job.output ? (text = '') => jsonIn(text) : readLine;

@@ -3,7 +3,7 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { openPlace } from '../../../../api/bulk/places.ts';
-import { type PlanOptions, planJob } from '../../../../api/bulk/service/plan.ts';
+import { cutJob, type PlanOptions, planJob } from '../../../../api/bulk/service/plan.ts';
 import type { BulkJob, BulkPlan } from '../../../../contracts/src/bulk/job.ts';
 import type { VideoSampling } from '../../../../contracts/src/bulk/video.ts';
 import { ownMachine } from '../../../../contracts/src/cloud/bulk-estimate.ts';
@@ -50,6 +50,32 @@ describe('a plan', () => {
     ]);
     const { plan } = await runJob({ input: { jsonl } });
     expect(plan).toMatchObject({ shards: 4, items: null, estimate: null });
+  });
+
+  test('names tars of one name by as much of their folders as tells them apart, and others by their files', async () => {
+    const namesOf = async (tars: string[]): Promise<string[]> => {
+      const names: string[] = [];
+      const job = { input: { tars }, output: { formats: [], type: 'float32' as const, dimensions: 8 }, video: null };
+      await cutJob(job, { open: openPlace, machines: { cpu: ownMachine(1) } }, async (_shard, lines) => {
+        for (const line of lines) names.push(JSON.parse(line).custom_id);
+      });
+      return names;
+    };
+    expect(await namesOf(['s3://x/b/2.tar', 's3://x/a/images.tar', 'file:///1.tar', 's3://x/b/images.tar'])).toEqual([
+      '2',
+      'a/images',
+      '1',
+      'b/images',
+    ]);
+    const [far, near] = [['s3://x/a/c/i.tar', 's3://x/b/c/i.tar'], 's3://x/d/i.tar'];
+    expect(await namesOf([...far, near])).toEqual(['a/c/i', 'b/c/i', 'd/i']);
+    expect(await namesOf(['s3://x/i.tar', 'r2://x/i.tar'])).toEqual(['s3://x/i', 'r2://x/i']);
+    expect(await namesOf(['s3://x/i.tar', 's3://x/i', 's3://x/j.tar', 's3://x/j.tar'])).toEqual([
+      's3://x/i.tar',
+      's3://x/i',
+      'j',
+      'j',
+    ]);
   });
 
   test('fills shards with videos by the frames that they may have, and leaves them out where the job does not read them', async () => {
