@@ -14,7 +14,7 @@ import { writeFormats } from './outputs/formats.ts';
 import type { Row } from './outputs/part.ts';
 import type { Sources } from './places.ts';
 import type { JobFolder } from './service/folder.ts';
-import { encodeLines } from './service/lines.ts';
+import { encodeLine, encodeLines, joinLines } from './service/lines.ts';
 
 export interface ShardWork extends Omit<OutcomeWork, 'onFrame'> {
   folder: JobFolder;
@@ -121,14 +121,16 @@ async function makeVectors(
 }
 
 async function makeAnswers(work: ShardWork, lines: AsyncIterable<Uint8Array>, note: Note): Promise<Made | undefined> {
-  const answers: BatchAnswer[] = [];
+  // In the form of the file at once: as arrays of numbers an answer would take more memory than its line.
+  const answers: Uint8Array[] = [];
   const errors: BatchAnswer[] = [];
   for await (const answer of answersOf(lines, work)) {
-    (answer.error ? errors : answers).push(answer);
+    if (answer.error) errors.push(answer);
+    else answers.push(encodeLine(answer));
     if (!note(answers.length + errors.length)) return undefined;
   }
   const files: Made['files'] = [
-    [bulkFiles(work.shard).part('jsonl'), encodeLines(answers)],
+    [bulkFiles(work.shard).part('jsonl'), joinLines(answers)],
     errorFile(work.shard, errors),
   ];
   return { files, succeeded: answers.length, failed: errors.length };

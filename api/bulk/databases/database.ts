@@ -4,7 +4,7 @@ import type { Kind, NamedVector } from './vectors.ts';
 
 /** A place that vectors go to, opened. */
 export interface Loader {
-  /** Vectors that are there under the same name are replaced, so that the same load twice changes nothing. */
+  /** Vectors that are there under the same name are replaced, so that the same load twice changes nothing. See `keepsAll`. */
   write(vectors: NamedVector[]): Promise<void>;
   /** After the last vector: only now is what was written complete. */
   finish(): Promise<void>;
@@ -25,6 +25,8 @@ export interface Database {
   form: string;
   /** What it can hold. */
   types: readonly Kind['type'][];
+  /** Whether vectors are only ever added to a new file: one whose name was in an earlier `write` is beside that one. */
+  keepsAll?: true;
   /** Throws a UserError where the table holds vectors of another kind. */
   open(at: TableAt, kind: Kind): Promise<Loader>;
   /** How the nearest vectors are asked for, in its own language. */

@@ -11,6 +11,8 @@ const UNUSED = 1n << 20n;
 export const faiss: Database = {
   form: 'faiss:FILE',
   types: ['float32', 'binary'],
+  // Its rows have no names.
+  keepsAll: true,
   async open({ place }, kind) {
     refusePartialBytes(kind);
     const [index, names] = await Promise.all([openNewFile(place), openNewFile(`${place}.ids.jsonl`)]);

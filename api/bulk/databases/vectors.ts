@@ -23,7 +23,7 @@ export interface JobVectors {
   kind: Kind;
   model: BulkJob['model'];
   count: number;
-  /** A shard at a time. Names of a batch are different: of those that are alike the last stays. */
+  /** A shard at a time. Names of a batch are different, of those that are alike the last stays; two batches may have one name. */
   batches(): AsyncGenerator<NamedVector[]>;
 }
 

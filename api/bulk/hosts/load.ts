@@ -2,6 +2,7 @@
 import { type CommandLine, runCommand } from '../../../contracts/command/command-line.ts';
 import { EXIT } from '../../../contracts/src/exit-codes.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
+import { createNames } from '../databases/names.ts';
 import { refuseType, targetOf } from '../databases/table.ts';
 import { readJobVectors } from '../databases/vectors.ts';
 import { openFolder, qdrantKey } from './open.ts';
@@ -17,7 +18,8 @@ VECTORS is what npm run encode wrote with --format jsonl, or the folder of a job
   faiss:FILE                      an index for faiss.read_index, names in FILE.ids.jsonl (float32, binary)
   vectorize:FILE.ndjson           lines for wrangler vectorize upsert (float32)
 Every vector keeps its name (custom_id), its modality and its space_id. Loading again replaces what has the same name, so a
-load that stopped is run again. A table that holds vectors of another space, type or length is refused.
+load that stopped is run again. Two vectors of one job with the same name are told at the end: the later one replaced the
+other, or in faiss is beside it. A table that holds vectors of another space, type or length is refused.
   --table NAME   table or collection (default vectors)
   --json         the end as one JSON object
   --help         this text
@@ -41,18 +43,21 @@ async function main({ values, words: [from, to] }: CommandLine<typeof OPTIONS>):
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => (isStopped = true));
   const tell = lineOfProgress();
   const start = performance.now();
-  let loaded = 0;
+  const isNew = createNames(vectors.count);
+  let [written, again] = [0, 0];
   const loader = await database.open(target, vectors.kind);
   try {
     for await (const batch of vectors.batches()) {
       if (isStopped) {
-        console.error(`Stopped after ${loaded} of ${vectors.count}; the same command loads them all.`);
+        console.error(`Stopped after ${written} of ${vectors.count}; the same command loads them all.`);
         return EXIT.interrupted;
       }
       await loader.write(batch);
-      loaded += batch.length;
-      const seconds = (((performance.now() - start) / 1000) * (vectors.count - loaded)) / Math.max(loaded, 1);
-      if (!values.json) tell(`${loaded} of ${vectors.count} vectors, ${timeOf(seconds)} left`, loaded >= vectors.count);
+      written += batch.length;
+      for (const { custom_id } of batch) again += isNew(custom_id) ? 0 : 1;
+      const seconds = (((performance.now() - start) / 1000) * (vectors.count - written)) / Math.max(written, 1);
+      if (!values.json)
+        tell(`${written} of ${vectors.count} vectors, ${timeOf(seconds)} left`, written >= vectors.count);
     }
     await loader.finish();
   } finally {
@@ -60,16 +65,26 @@ async function main({ values, words: [from, to] }: CommandLine<typeof OPTIONS>):
   }
   const { kind, model } = vectors;
   const query = database.query(target, kind);
-  if (values.json) console.log(JSON.stringify({ loaded, repeated: vectors.count - loaded, table, ...kind, query }));
+  const doubled = database.keepsAll ? again : 0;
+  const loaded = written - again + doubled;
+  const repeated = vectors.count - loaded;
+  if (values.json) console.log(JSON.stringify({ loaded, repeated, doubled, table, ...kind, query }));
   else {
-    const repeated = vectors.count - loaded;
-    const note = repeated === 0 ? '' : ` (${repeated} had the name of a later one)`;
+    const note = noteOf({ repeated, doubled });
     console.log(
       `\n${loaded} vectors of ${model.id} ${model.version}${note}, ${kind.dimensions} numbers as ${kind.type}`,
     );
     console.log(`Nearest to a vector: ${query}`);
   }
   return EXIT.ok;
+}
+
+/** Of vectors with the name of another, which are one item to whoever searches. */
+function noteOf({ repeated, doubled }: { repeated: number; doubled: number }): string {
+  const notes: string[] = [];
+  if (repeated > 0) notes.push(`${repeated} more had the name of a later one, which replaced them`);
+  if (doubled > 0) notes.push(`${doubled} of them have the name of an earlier one, which is there, too`);
+  return notes.length === 0 ? '' : ` (${notes.join('; ')}: give each item a custom_id of its own)`;
 }
 
 await runCommand({ help: HELP, options: OPTIONS, words: 2 }, main);

@@ -34,6 +34,35 @@ export function isVideoName(path: string): boolean {
   return VIDEOS.test(path) && !HIDDEN.test(path);
 }
 
+/**
+ * A line for each tar. Its items are named by the name of its file, and of tars of one name by as much of the folders above as tells
+ * them apart. A tar that is given twice has one name.
+ */
+export function linesOfTars(uris: string[]): { custom_id: string; tar: string }[] {
+  const names = new Map<string, string>();
+  let alike = [...new Set(uris)];
+  for (let depth = 1; alike.length > 0; depth++) {
+    const byName = Map.groupBy(alike, (uri) => nameOfTar(uri, depth));
+    alike = [];
+    for (const [name, some] of byName) {
+      for (const uri of some) names.set(uri, name);
+      if (some.length > 1) alike.push(...some);
+    }
+  }
+  return uris.map((uri) => ({ custom_id: names.get(uri) ?? uri, tar: uri }));
+}
+
+/** The last `depth` parts of its URI; beyond the whole of it, which `a` and `a.tar` have in common, with its ending. */
+function nameOfTar(uri: string, depth: number): string {
+  const parts = uri.split('/');
+  return depth > parts.length
+    ? uri
+    : parts
+        .slice(-depth)
+        .join('/')
+        .replace(/\.tar$/, '');
+}
+
 function dirname(uri: string): string {
   return uri.slice(0, uri.lastIndexOf('/'));
 }

@@ -23,7 +23,7 @@ export async function* linesOf(stream: AsyncIterable<Uint8Array>, most: number):
     else parts.push(part);
   };
   const take = (): string | undefined => {
-    const line = isTooLong ? undefined : decoder.decode(joined(parts, size)).replace(/\r$/, '');
+    const line = isTooLong ? undefined : decoder.decode(wholeOf(parts, size)).replace(/\r$/, '');
     [parts, size, isTooLong] = [[], 0, false];
     return line;
   };
@@ -39,9 +39,12 @@ export async function* linesOf(stream: AsyncIterable<Uint8Array>, most: number):
   if (size > 0) yield take();
 }
 
-function joined(parts: Uint8Array[], size: number): Uint8Array {
+function wholeOf(parts: Uint8Array[], size: number): Uint8Array {
   const [only] = parts;
-  if (only && parts.length === 1) return only;
+  return only && parts.length === 1 ? only : joined(parts, size);
+}
+
+function joined(parts: Uint8Array[], size: number): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(size);
   let at = 0;
   for (const part of parts) {
@@ -92,8 +95,17 @@ function wrongIn(document: unknown): string {
   return `${FORMS}; this one has ${[key, ...more].map((each) => (each === undefined ? 'none of them' : `"${each}"`)).join(', ')}.`;
 }
 
-/** One document a line. */
-export function encodeLines(documents: object[]): Uint8Array<ArrayBuffer> {
-  const text = documents.map((document) => `${JSON.stringify(document)}\n`).join('');
-  return Uint8Array.from(new TextEncoder().encode(text));
+/** One document a line. Never one string of them all: V8's longest has 536,870,888 characters. */
+export function encodeLines(documents: Iterable<object>): Uint8Array<ArrayBuffer> {
+  return joinLines(Array.from(documents, encodeLine));
+}
+
+export function encodeLine(document: object): Uint8Array {
+  return new TextEncoder().encode(`${JSON.stringify(document)}\n`);
+}
+
+export function joinLines(lines: Uint8Array[]): Uint8Array<ArrayBuffer> {
+  let size = 0;
+  for (const line of lines) size += line.byteLength;
+  return joined(lines, size);
 }

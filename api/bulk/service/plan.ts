@@ -1,5 +1,6 @@
 // Cuts a bulk job into shards before anything is computed: lines of a size that is cheap to do again, each shard's in a file.
 
+import { LIMITS } from '../../../contracts/src/api/limits.ts';
 import { BULK_LIMITS, type BulkJob, type BulkPlan } from '../../../contracts/src/bulk/job.ts';
 import { mostFrames } from '../../../contracts/src/bulk/video.ts';
 import { addWork, noWork, workIn } from '../../../contracts/src/bulk/work.ts';
@@ -9,7 +10,7 @@ import {
   chooseMachine,
   estimateBulk,
 } from '../../../contracts/src/cloud/bulk-estimate.ts';
-import { jsonIn } from '../../../contracts/src/json.ts';
+import { fieldOf, jsonIn } from '../../../contracts/src/json.ts';
 import { bulkFiles, FILES } from '../../../contracts/src/keys.ts';
 import { SCHEMA_VERSION } from '../../../contracts/src/schema-version.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
@@ -17,7 +18,7 @@ import { CoreError } from '../../core/errors.ts';
 import { tierOfId } from '../../core/model.ts';
 import { encodeDocument, type ObjectStore } from '../../registry/store.ts';
 import type { JobFolder } from './folder.ts';
-import { isImageName, isVideoName } from './inputs.ts';
+import { isImageName, isVideoName, linesOfTars } from './inputs.ts';
 import { LINE_BYTES, linesOf, readLine } from './lines.ts';
 import { budgetOf, excessOf, noteCharge, refusalOf } from './quota.ts';
 
@@ -147,7 +148,7 @@ function beside({ skipped, videos }: Skipped): string {
 function tooMany(items: number): UserError {
   const [shards, most] = [BULK_LIMITS.shards, BULK_LIMITS.shards * items].map((count) => count.toLocaleString('en-US'));
   return new UserError(
-    `the job would have more than ${shards} shards of ${items} items (${most} in all): cut its input into several jobs`,
+    `the job would have more than ${shards} shards of at most ${items} items (${most} in all): cut its input into several jobs`,
   );
 }
 
@@ -170,10 +171,7 @@ async function* linesIn(job: Wanted, options: Opening, counts: Skipped): AsyncGe
       }
     }
   } else if ('tars' in input) {
-    for (const uri of input.tars) {
-      const [name = uri] = uri.split('/').slice(-1);
-      yield toLine({ custom_id: name.replace(/\.tar$/, ''), tar: uri }, job);
-    }
+    for (const line of linesOfTars(input.tars)) yield toLine(line, job);
   } else {
     // A line of a batch is read in full where it is answered.
     const read = 'endpoint' in job.output ? (text = '') => jsonIn(text) : readLine;
@@ -193,13 +191,20 @@ function toLine(line: { custom_id: string } & ({ tar: string } | { video: string
   return { text: JSON.stringify(line), ...sizeOf(line, job) };
 }
 
-/** A tar is a shard by itself; a video fills one by the frames that it may have. */
-function sizeOf(line: unknown, { video }: Wanted): Omit<Line, 'text'> {
+/** A tar is a shard by itself; a video fills one by the frames that it may have, a request of a batch by its inputs. */
+function sizeOf(line: unknown, { output, video }: Wanted): Omit<Line, 'text'> {
+  if ('endpoint' in output) return { work: workIn(line), fills: inputsIn(line) };
   const names = typeof line === 'object' && line !== null ? Object.keys(line) : [];
   if (names.includes('tar')) return { work: noWork(), isOpen: true, fills: BULK_LIMITS.shard_items };
   // Without settings a video is refused: an item like any other.
   if (names.includes('video') && video) return { work: noWork(), isOpen: true, fills: mostFrames(video) };
   return { work: workIn(line) };
+}
+
+/** Each input of a request becomes a vector; one with more of them than a request may have is refused, which makes none. */
+function inputsIn(request: unknown): number {
+  const input = fieldOf(fieldOf(request, 'body'), 'input');
+  return Array.isArray(input) && input.length <= LIMITS.items ? Math.max(1, input.length) : 1;
 }
 
 /** One after the other, as if they were one: a line may begin in one and end in the next. */

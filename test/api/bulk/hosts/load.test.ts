@@ -1,14 +1,15 @@
 // `npm run load`: every database that is named finds what a search by the closed form finds, and refuses what it must not hold.
 import { execFileSync } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { Client } from 'pg';
 import { getLoadablePath } from 'sqlite-vec';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { createNames } from '../../../../api/bulk/databases/names.ts';
 import { trainerPython } from '../../../support/python.ts';
 import { distances, type Encoded, encode, floatsOf, load, QDRANT_KEY, serve } from '../databases/loading.ts';
-import { newFolder, runJob } from '../jobs.ts';
+import { newFolder, runJob, writeImages, writeLines } from '../jobs.ts';
 
 const TYPES = ['float32', 'int8', 'binary'] as const;
 type Type = (typeof TYPES)[number];
@@ -216,6 +217,67 @@ test.skipIf(!existsSync(LANCEDB))('LanceDB finds float32', async () => {
     rows.map(({ custom_id, _distance }) => ({ name: custom_id, distance: _distance })),
     'float32',
   );
+});
+
+describe('vectors of one name', () => {
+  /** Two shards: of five names, two are in both. */
+  const repeating = async () => {
+    const lines = ['a', 'b', 'c', 'b', 'c', 'd', 'e'].map((custom_id) => ({ custom_id, image: PIXEL }));
+    const input = { jsonl: writeLines(newFolder('in'), lines) };
+    return (await runJob({ input }, { shardItems: 3 })).output;
+  };
+
+  const rowsIn = (file: string): unknown => {
+    const db = new DatabaseSync(file, { allowExtension: true });
+    db.loadExtension(getLoadablePath());
+    const row = db.prepare('SELECT count(*) AS count FROM vectors').get();
+    db.close();
+    return row?.count;
+  };
+
+  test('are counted over all shards: the later one replaces the other, which is said', async () => {
+    const output = await repeating();
+    const file = join(newFolder('sqlite'), 'vectors.db');
+    for (let time = 0; time < 2; time++) {
+      const { stdout } = await load(output, `sqlite:${file}`, '--json');
+      expect(JSON.parse(stdout)).toMatchObject({ loaded: 5, repeated: 2, doubled: 0 });
+    }
+    expect(rowsIn(file)).toBe(5);
+    const { stdout } = await load(output, `sqlite:${file}`);
+    expect(stdout).toContain('5 vectors of');
+    expect(stdout).toContain('(2 more had the name of a later one, which replaced them: give each item a custom_id');
+  });
+
+  test('are both in an index of faiss, which is said', async () => {
+    const output = await repeating();
+    const file = join(newFolder('faiss'), 'vectors.faiss');
+    const { stdout } = await load(output, `faiss:${file}`);
+    expect(stdout).toContain('7 vectors of');
+    expect(stdout).toContain('(2 of them have the name of an earlier one, which is there, too: give each item');
+    expect(readFileSync(`${file}.ids.jsonl`, 'utf8').trim().split('\n')).toHaveLength(7);
+  });
+
+  test('are none where tars of one name are in two folders', async () => {
+    const folder = newFolder('tars');
+    await writeImages(folder, 3);
+    for (const name of ['a', 'b']) {
+      mkdirSync(join(folder, name));
+      execFileSync('tar', ['-cf', `${name}/images.tar`, '0000.png', '0001.png', '0002.png'], { cwd: folder });
+    }
+    const tars = ['a', 'b'].map((name) => `file://${folder}/${name}/images.tar`);
+    const { output } = await runJob({ input: { tars } });
+    const file = join(newFolder('sqlite'), 'vectors.db');
+    const { stdout } = await load(output, `sqlite:${file}`, '--json');
+    expect(JSON.parse(stdout)).toMatchObject({ loaded: 6, repeated: 0 });
+    expect(rowsIn(file)).toBe(6);
+  });
+});
+
+test('names are told from each other, however many there are, up to as many as were said', () => {
+  const isNew = createNames(10_000);
+  const names = Array.from({ length: 10_000 }, (_, at) => `photos/${at}.png`);
+  expect(names.filter(isNew)).toHaveLength(10_000);
+  expect(names.filter(isNew)).toHaveLength(0);
 });
 
 test.each([

@@ -1,6 +1,6 @@
 // Lines of a stream: however it is cut into chunks, and however long a line is.
 import { expect, test } from 'vitest';
-import { linesOf } from '../../../../api/bulk/service/lines.ts';
+import { encodeLines, linesOf } from '../../../../api/bulk/service/lines.ts';
 
 async function collect<T>(values: AsyncIterable<T>): Promise<T[]> {
   const collected: T[] = [];
@@ -33,4 +33,14 @@ test('a line that is too long is told and not held, and the next one is read', a
     'short',
     'y'.repeat(100),
   ]);
+});
+
+test('documents are a line each, of more letters in all than a string may have', () => {
+  const few = [{ custom_id: 'ü \ud800' }, { embedding: [0.5] }];
+  expect(Buffer.from(encodeLines(few)).toString()).toBe('{"custom_id":"ü \\ud800"}\n{"embedding":[0.5]}\n');
+  expect(encodeLines([])).toEqual(new Uint8Array());
+  const document = { text: 'x'.repeat(2 ** 24) };
+  const line = JSON.stringify(document).length + 1;
+  // 32 lines of this are 536,871,296 characters, and V8's longest string has 536,870,888.
+  expect(encodeLines(Array.from({ length: 32 }, () => document)).byteLength).toBe(32 * line);
 });

@@ -3,7 +3,7 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { openPlace } from '../../../../api/bulk/places.ts';
-import { type PlanOptions, planJob } from '../../../../api/bulk/service/plan.ts';
+import { cutJob, type PlanOptions, planJob } from '../../../../api/bulk/service/plan.ts';
 import type { BulkJob, BulkPlan } from '../../../../contracts/src/bulk/job.ts';
 import type { VideoSampling } from '../../../../contracts/src/bulk/video.ts';
 import { ownMachine } from '../../../../contracts/src/cloud/bulk-estimate.ts';
@@ -52,6 +52,32 @@ describe('a plan', () => {
     expect(plan).toMatchObject({ shards: 4, items: null, estimate: null });
   });
 
+  test('names tars of one name by as much of their folders as tells them apart, and others by their files', async () => {
+    const namesOf = async (tars: string[]): Promise<string[]> => {
+      const names: string[] = [];
+      const job = { input: { tars }, output: { formats: [], type: 'float32' as const, dimensions: 8 }, video: null };
+      await cutJob(job, { open: openPlace, machines: { cpu: ownMachine(1) } }, async (_shard, lines) => {
+        for (const line of lines) names.push(JSON.parse(line).custom_id);
+      });
+      return names;
+    };
+    expect(await namesOf(['s3://x/b/2.tar', 's3://x/a/images.tar', 'file:///1.tar', 's3://x/b/images.tar'])).toEqual([
+      '2',
+      'a/images',
+      '1',
+      'b/images',
+    ]);
+    const [far, near] = [['s3://x/a/c/i.tar', 's3://x/b/c/i.tar'], 's3://x/d/i.tar'];
+    expect(await namesOf([...far, near])).toEqual(['a/c/i', 'b/c/i', 'd/i']);
+    expect(await namesOf(['s3://x/i.tar', 'r2://x/i.tar'])).toEqual(['s3://x/i', 'r2://x/i']);
+    expect(await namesOf(['s3://x/i.tar', 's3://x/i', 's3://x/j.tar', 's3://x/j.tar'])).toEqual([
+      's3://x/i.tar',
+      's3://x/i',
+      'j',
+      'j',
+    ]);
+  });
+
   test('fills shards with videos by the frames that they may have, and leaves them out where the job does not read them', async () => {
     const input = newFolder('in');
     await writeImages(input, 3);
@@ -63,6 +89,22 @@ describe('a plan', () => {
     expect(await shardsOf({ count: 8 })).toMatchObject({ shards: 2, items: null, skipped: 2, estimate: null });
     expect(await shardsOf({ per_second: 1, most: 3600 })).toMatchObject({ shards: 4, items: null });
     expect(await planOf({ input: prefix })).toMatchObject({ shards: 1, items: 3, skipped: 5 });
+  });
+
+  test('fills shards with requests of a batch by their inputs, and gives a longer one a shard of its own', async () => {
+    const output = { endpoint: '/v1/embeddings', metadata: null, file: 'file_0' } as const;
+    const shardsOf = async (inputs: (number | string)[]) => {
+      const lines = inputs.map((count, at) => {
+        const input = typeof count === 'string' ? count : new Array<string>(count).fill('a');
+        return { custom_id: `${at}`, method: 'POST', url: '/v1/embeddings', body: { input } };
+      });
+      return planOf({ input: { jsonl: writeLines(newFolder('requests'), lines) }, output });
+    };
+    expect(await shardsOf(new Array(41).fill(2048))).toMatchObject({ shards: 41, items: 41 });
+    // 500, 500, 'a', 23 | 1 | 1025 | 0, 1023 | 2049, which is refused, and 1023
+    expect(await shardsOf([500, 500, 'a', 23, 1, 1025, 0, 1023, 2049, 1023])).toMatchObject({ shards: 5, items: 10 });
+    expect(await shardsOf(new Array(1024).fill('a'))).toMatchObject({ shards: 1 });
+    expect(await shardsOf(new Array(1025).fill('a'))).toMatchObject({ shards: 2 });
   });
 
   test('stays as it is: the input may change after it was made', async () => {
