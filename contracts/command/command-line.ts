@@ -1,9 +1,8 @@
 // Reads the command line of every command: --help, --version, and one sentence for whatever it does not know.
 import { type ParseArgsConfig, parseArgs } from 'node:util';
 import packageJson from '../../package.json' with { type: 'json' };
-import { ON_DISK } from '../src/disk-errors.ts';
 import { EXIT } from '../src/exit-codes.ts';
-import { editDistance, UserError } from '../src/user-error.ts';
+import { editDistance, ON_DISK, UserError } from '../src/user-error.ts';
 
 type Options = NonNullable<ParseArgsConfig['options']>;
 

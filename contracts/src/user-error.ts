@@ -1,5 +1,5 @@
 // The one error of everything a person starts from a command line: it is printed as a sentence, without a stack
-// trace; what any error says; and how far what somebody typed is from what there is.
+// trace; what any error says, and the disk; and how far what somebody typed is from what there is.
 
 /** What the user can fix; the message says what was wrong and what to do. Every command prints it and exits with 2. */
 export class UserError extends Error {
@@ -43,3 +43,17 @@ export function editDistance(a: string, b: string, limit: number): number {
   }
   return above[b.length] ?? 0;
 }
+
+/** What a person's disk or rights forbid, by the name of the system's error. Any other error of the system is a fault of ours. */
+export const ON_DISK: Record<string, string> = {
+  EACCES: 'this user may not read or write there',
+  EPERM: 'this user may not read or write there',
+  EROFS: 'that disk can only be read; name another folder',
+  ENOSPC: 'the disk is full: free some space and run the same command again',
+  EDQUOT: 'the quota of that disk is used up: free some space and run the same command again',
+  EFBIG: 'the file would be larger than this user or that disk may have',
+  ENOTDIR: 'a file is where a folder is needed',
+  EEXIST: 'a file is where a folder is needed',
+  EISDIR: 'a folder is where a file is needed',
+  ELOOP: 'links lead in a circle there',
+};

@@ -3,7 +3,6 @@ import { LIMITS } from '../src/api/limits.ts';
 import { DEV_SETS } from '../src/data/dev-sets.ts';
 import { IMAGE_ENDINGS } from '../src/data/image-endings.ts';
 import { ELEMENTS, FIGURE_ELEMENT_SECONDS, LARGE_SET } from '../src/data/shards.ts';
-import { ON_DISK } from '../src/disk-errors.ts';
 import { ENVARS } from '../src/envars.ts';
 import { EXIT } from '../src/exit-codes.ts';
 import { FILES } from '../src/keys.ts';
@@ -11,6 +10,7 @@ import { MAX_TOWER_SIDE } from '../src/model/preprocess.ts';
 import { SCHEMA_VERSION } from '../src/schema-version.ts';
 import { RANKED_STAGES } from '../src/stages.ts';
 import { DATA } from '../src/training/stages/table.ts';
+import { ON_DISK } from '../src/user-error.ts';
 
 /** Groups of constants by the comment above them. */
 const GROUPS: Record<string, Record<string, string | number | object>> = {

@@ -3,8 +3,7 @@
 import { LIMITS } from '../../../contracts/src/api/limits.ts';
 import { BULK_LIMITS } from '../../../contracts/src/bulk/job.ts';
 import type { BulkLine } from '../../../contracts/src/bulk/lines.ts';
-import { ON_DISK } from '../../../contracts/src/disk-errors.ts';
-import { codeOf, reasonOf } from '../../../contracts/src/user-error.ts';
+import { codeOf, ON_DISK, reasonOf } from '../../../contracts/src/user-error.ts';
 import { CoreError } from '../../core/errors.ts';
 import type { ImagePart, Part, TextPart } from '../../core/items/items.ts';
 import type { ObjectBody, StoredObject } from '../../registry/store.ts';

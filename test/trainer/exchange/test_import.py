@@ -20,8 +20,8 @@ from transformers import CLIPImageProcessor, CLIPProcessor
 from contracts.constants import EXIT_INTERRUPTED, EXIT_USAGE
 from edge_clip import load
 from exchange.__main__ import main
-from exchange.incoming.pictures import transformers_preprocessing
 from exchange.incoming.read import read_checkpoint
+from exchange.pictures import transformers_preprocessing
 from exchange.refusal import CannotExpress
 from published_clip import clip_files, clip_tokenizer, image_vectors, text_vectors, write_clip
 from support import ROOT, STAGE_ENV, TINY_VISION, tiny_clip

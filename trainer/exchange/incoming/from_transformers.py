@@ -14,9 +14,9 @@ from torch.nn import functional as F
 
 from exchange.incoming.checkpoint import Checkpoint, ImageSide, UnitVectors, clip_text
 from exchange.incoming.clip_text import Activation, ClipText, ClipTextShape
-from exchange.incoming.pictures import own_shape_preprocessing, transformers_preprocessing
 from exchange.incoming.vocabulary import read_sentencepiece, setting
 from exchange.names import Published
+from exchange.pictures import own_shape_preprocessing, transformers_preprocessing
 from exchange.refusal import CannotExpress
 from towers.clip_bpe import ClipBpe
 from towers.published_weights import refuse_missing

@@ -23,8 +23,8 @@ from contracts.types import PreprocessRecipe
 from exchange.incoming.checkpoint import ImageSide, UnitVectors
 from exchange.incoming.from_open_clip import open_clip_image
 from exchange.incoming.isolate import ISOLATE_MIB
-from exchange.incoming.pictures import picture_settings, transformers_preprocessing
 from exchange.names import Published
+from exchange.pictures import picture_settings, transformers_preprocessing
 from exchange.refusal import CannotExpress
 from towers.exported_files import MIB
 from towers.image.checkpoint import is_torchscript, published_preprocessing
