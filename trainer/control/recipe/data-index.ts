@@ -10,7 +10,7 @@ import { DECIDES, MEASURED_ON, PARTS, type Part } from '../../../contracts/src/t
 import type { Recipe } from '../../../contracts/src/training/recipe.ts';
 import type { Split } from '../../../contracts/src/training/stages/prepare.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
-import { type DigestOptions, digestOfFiles, digestsOf, filesBelow, type IndexedFile } from './file-digests.ts';
+import { type DigestOptions, digestOfFiles, digestsOf, filesBelow, type IndexedFile, isShown } from './file-digests.ts';
 
 type Prepare = NonNullable<Recipe['prepare']>;
 /** What is made from a file, or that figures are measured on it. */
@@ -134,7 +134,7 @@ function filesOfAdapt({ model, own }: NonNullable<Recipe['adapt']>, root: string
     if (path === null) continue;
     const file = resolve(root, path);
     if (!existsSync(file)) throw notFound(`adapt.own.${key}`, path, root);
-    if (statSync(file).isDirectory()) files.push(...filesBelow(file));
+    if (statSync(file).isDirectory()) files.push(...filesBelow(file, isShown));
     else if (key === 'classes' || key === 'further_captions') files.push(file);
     else files.push(...filesBeside(file));
   }
@@ -176,7 +176,7 @@ const imagesBelow = (folder: string): string[] =>
   filesBelow(folder, isWorked).filter((file) => IMAGE.test(file) || !basename(file).includes('.'));
 
 /** Folders in which programs keep what is theirs. */
-const isWorked = (name: string): boolean => !name.startsWith('.') && name !== 'node_modules' && name !== '__pycache__';
+const isWorked = (name: string): boolean => isShown(name) && name !== 'node_modules' && name !== '__pycache__';
 
 /** `shop-000.tar` and its table `shop.jsonl` begin alike. */
 function sharedName(tar: string): string {
@@ -187,11 +187,11 @@ function sharedName(tar: string): string {
 const FILES_OF: Record<Prepare['pairs'][number]['format'], (match: string) => string[]> = {
   // What img2dataset could not download is counted in NAME_stats.json.
   webdataset: (shard) => [shard, ...existing(shard.replace(/\.tar$/, '_stats.json'))],
-  folder: filesBelow,
+  folder: (folder) => filesBelow(folder, isShown),
   csv: filesBeside,
   jsonl: filesBeside,
   labelled: (table) => [table, ...shardsOf(table)],
-  any: (match) => (statSync(match).isDirectory() ? filesBelow(match) : filesBeside(match)),
+  any: (match) => (statSync(match).isDirectory() ? filesBelow(match, isShown) : filesBeside(match)),
 };
 
 const existing = (file: string): string[] => (existsSync(file) ? [file] : []);

@@ -1,7 +1,7 @@
 // The data digest: exactly the files that a recipe reads, by content.
 import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { beforeEach, expect, it } from 'vitest';
 import { IMAGES, MEASURED_ON } from '../../../../contracts/src/training/parts.ts';
 import { indexData } from '../../../../trainer/control/recipe/data-index.ts';
@@ -128,6 +128,20 @@ it('covers a table and the images near it, and nothing else that lies there', as
   expect(await paths()).toEqual(near);
   rmSync(join(root, 'work/photos'), { recursive: true });
   expect(await paths()).toEqual(['pool/b.png', 'work/shop.csv']);
+});
+
+it.each(['any', 'folder'] as const)('leaves hidden files alone, as readers of a folder do: %s', async (format) => {
+  mkdirSync(join(root, 'own'));
+  writeFileSync(join(root, 'own/1.jpg'), '1');
+  recipe.prepare.pairs = [{ split: 'train', format, path: 'own' }];
+  const before = await digest();
+  for (const file of ['.DS_Store', '.git/HEAD', 'b/.ipynb_checkpoints/1.jpg', '._1.jpg']) {
+    mkdirSync(dirname(join(root, 'own', file)), { recursive: true });
+    writeFileSync(join(root, 'own', file), file);
+  }
+  expect(await digest()).toBe(before);
+  // The digest of data without hidden files: finished runs are found by it.
+  expect(before).toBe('sha256:cd025a08c3bea04dd4340a85ff2d69986146ee823050a9c9c5b4d2e05d1c1c68');
 });
 
 it('follows links to folders and ends where they go in a circle', async () => {
