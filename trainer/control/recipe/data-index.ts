@@ -3,14 +3,14 @@
 import { existsSync, globSync, readdirSync, statSync } from 'node:fs';
 import { basename, dirname, join, relative, resolve, sep } from 'node:path';
 import { DEV_SETS, type DevSetName } from '../../../contracts/src/data/dev-sets.ts';
-import { IMAGE_ENDINGS } from '../../../contracts/src/data/image-endings.ts';
 import { ENVARS } from '../../../contracts/src/envars.ts';
 import { FILES } from '../../../contracts/src/keys.ts';
 import { DECIDES, MEASURED_ON, PARTS, type Part } from '../../../contracts/src/training/parts.ts';
 import type { Recipe } from '../../../contracts/src/training/recipe.ts';
 import type { Split } from '../../../contracts/src/training/stages/prepare.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
-import { type DigestOptions, digestOfFiles, digestsOf, filesBelow, type IndexedFile } from './file-digests.ts';
+import { type DigestOptions, digestOfFiles, digestsOf, filesBelow, type IndexedFile, isShown } from './file-digests.ts';
+import { filesOfFolder, filesOfTable } from './table-images.ts';
 
 type Prepare = NonNullable<Recipe['prepare']>;
 /** What is made from a file, or that figures are measured on it. */
@@ -87,7 +87,7 @@ function filesOfPrepare(prepare: Prepare, root: string): [string, readonly Use[]
       return matches;
     });
     if (class_names !== undefined) add(class_names, `prepare.pairs[${index}].class_names`, uses);
-    for (const file of found.flatMap((match) => FILES_OF[format](match))) files.push([file, uses]);
+    for (const file of found.flatMap((match) => FILES_OF[format](match, root))) files.push([file, uses]);
     for (const [language, file] of Object.entries(translated_captions ?? {})) {
       add(file, `prepare.pairs[${index}].translated_captions.${language}`, uses);
     }
@@ -134,9 +134,9 @@ function filesOfAdapt({ model, own }: NonNullable<Recipe['adapt']>, root: string
     if (path === null) continue;
     const file = resolve(root, path);
     if (!existsSync(file)) throw notFound(`adapt.own.${key}`, path, root);
-    if (statSync(file).isDirectory()) files.push(...filesBelow(file));
+    if (statSync(file).isDirectory()) files.push(...filesOfFolder(file, root));
     else if (key === 'classes' || key === 'further_captions') files.push(file);
-    else files.push(...filesBeside(file));
+    else files.push(...filesOfTable(file, root));
   }
   const manifest = resolve(root, model, FILES.manifest);
   if (!existsSync(manifest)) throw new UserError(`adapt.model: ${dirname(manifest)} holds no model (no manifest.json)`);
@@ -159,39 +159,15 @@ function filesOfDevSet(name: DevSetName, root: string): [string, readonly Use[]]
   });
 }
 
-/**
- * A table with the images beside and below it, or else those beside its folder, as trainer/towers/formats/places.py finds them; a
- * tar may have its table beside it. Nothing else that lies there counts: a table may lie in a folder where people work.
- */
-function filesBeside(file: string): string[] {
-  if (/\.(tar|tar\.gz|tgz)$/i.test(file)) return [file, ...globSync(`${sharedName(file)}*.jsonl`)];
-  const below = imagesBelow(dirname(file));
-  return [file, ...(below.length > 0 ? below : imagesBelow(dirname(dirname(file))))];
-}
-
-const IMAGE = new RegExp(`\\.(${IMAGE_ENDINGS.join('|')})$`, 'i');
-
-/** A file without an ending may be an image, too. */
-const imagesBelow = (folder: string): string[] =>
-  filesBelow(folder, isWorked).filter((file) => IMAGE.test(file) || !basename(file).includes('.'));
-
-/** Folders in which programs keep what is theirs. */
-const isWorked = (name: string): boolean => !name.startsWith('.') && name !== 'node_modules' && name !== '__pycache__';
-
-/** `shop-000.tar` and its table `shop.jsonl` begin alike. */
-function sharedName(tar: string): string {
-  return tar.replace(/\.(tar|tar\.gz|tgz)$/i, '').replace(/-\d+$/, '');
-}
-
 /** The images of a table are stored beside it; a shard holds everything. */
-const FILES_OF: Record<Prepare['pairs'][number]['format'], (match: string) => string[]> = {
+const FILES_OF: Record<Prepare['pairs'][number]['format'], (match: string, root: string) => string[]> = {
   // What img2dataset could not download is counted in NAME_stats.json.
   webdataset: (shard) => [shard, ...existing(shard.replace(/\.tar$/, '_stats.json'))],
-  folder: filesBelow,
-  csv: filesBeside,
-  jsonl: filesBeside,
+  folder: (folder) => filesBelow(folder, isShown),
+  csv: filesOfTable,
+  jsonl: filesOfTable,
   labelled: (table) => [table, ...shardsOf(table)],
-  any: (match) => (statSync(match).isDirectory() ? filesBelow(match) : filesBeside(match)),
+  any: (match, root) => (statSync(match).isDirectory() ? filesOfFolder(match, root) : filesOfTable(match, root)),
 };
 
 const existing = (file: string): string[] => (existsSync(file) ? [file] : []);

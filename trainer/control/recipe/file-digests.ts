@@ -87,19 +87,23 @@ export async function indexOfFolder(folder: string, options: DigestOptions): Pro
   return { digest: digestOfFiles(files), file: isFile ? basename(folder) : null, root, files };
 }
 
-/** Every file in a folder and the folders in it. Links are followed; one that leads back to where it lies is not. `opens`: folders by name. */
-export function filesBelow(folder: string, opens: (name: string) => boolean = () => true): string[] {
-  return filesOn(folder, [realpathSync(folder)], opens);
+/** Every file in a folder and the folders in it. Links are followed; one that leads back to where it lies is not. `counts`: what does, by name. */
+export function filesBelow(folder: string, counts: (name: string) => boolean = () => true): string[] {
+  return filesOn(folder, [realpathSync(folder)], counts);
 }
 
+/** Readers of data skip hidden files and folders (trainer/towers/formats/places.py): .DS_Store and .git are not data. */
+export const isShown = (name: string): boolean => !name.startsWith('.');
+
 /** `way`: the folders that led here, as they are called without links. */
-function filesOn(folder: string, way: readonly string[], opens: (name: string) => boolean): string[] {
+function filesOn(folder: string, way: readonly string[], counts: (name: string) => boolean): string[] {
   return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
+    if (!counts(entry.name)) return [];
     const path = join(folder, entry.name);
     const real = entry.isSymbolicLink() ? realPath(path) : join(way.at(-1) ?? folder, entry.name);
     if (real === undefined) return [];
     const kind = entry.isSymbolicLink() ? statSync(real) : entry;
-    if (kind.isDirectory()) return way.includes(real) || !opens(entry.name) ? [] : filesOn(path, [...way, real], opens);
+    if (kind.isDirectory()) return way.includes(real) ? [] : filesOn(path, [...way, real], counts);
     return kind.isFile() ? [path] : [];
   });
 }

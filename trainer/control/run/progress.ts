@@ -5,6 +5,14 @@ import { ProgressLine } from '../../../contracts/src/training/job.ts';
 /** The rate comes from the last five minutes, so that a slow start or a cache that filled does not mislead for hours. */
 const WINDOW_SECONDS = 300;
 
+/**
+ * A stage that goes through files counts from one again when it resumes, also those that it finished before, in no time:
+ * a first rate as many times that of what follows is theirs, and says nothing of the rest.
+ */
+const REPEATED = 10;
+/** Lines come every two seconds while steps are fast; many steps in a longer time are fast ones and then a slow one. */
+const SLOW_SECONDS = 10;
+
 /** A line of a stage's standard output as progress; undefined where it is something else. */
 export function parseProgress(line: string): ProgressLine | undefined {
   return readEvent(ProgressLine, line);
@@ -24,11 +32,22 @@ export function createProgressClock(): ProgressClock {
       if (last !== undefined && (last.total !== line.total || line.step < last.step)) lines = [];
       lines.push(line);
       while (lines.length > 2 && line.seconds - (lines[1]?.seconds ?? 0) > WINDOW_SECONDS) lines.shift();
+      if (startsWithRepeated(lines)) lines.shift();
       const [first] = lines;
       if (first === undefined || line.step <= first.step) return undefined;
       return ((line.seconds - first.seconds) / (line.step - first.step)) * (line.total - line.step);
     },
   };
+}
+
+/** Whether what follows the first line was done before; of two lines, whether it may have been. */
+function startsWithRepeated(lines: readonly ProgressLine[]): boolean {
+  const [first, second] = lines;
+  const last = lines.at(-1);
+  if (first?.step !== 1 || second === undefined || last === undefined) return false;
+  const [steps, seconds] = [second.step - first.step, second.seconds - first.seconds];
+  if (last === second) return steps > 1 && seconds > SLOW_SECONDS;
+  return steps * (last.seconds - second.seconds) > REPEATED * seconds * (last.step - second.step);
 }
 
 /** `45 s`, `12 min`, `1 h 05 min`. */

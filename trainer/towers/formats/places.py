@@ -68,6 +68,7 @@ def folder_of(path: Path, files: Sequence[str]) -> Path:
     return best if holds(best) else path.parent
 
 
+# trainer/control/recipe/table-images.ts has the same places (PLACES): what is read here is in the digest of the data there.
 def candidates(start: Path) -> Iterator[Path]:
     """Folders in which images usually are: beside the document, below it, or beside its folder."""
     yield start

@@ -1,7 +1,8 @@
 // The data digest: exactly the files that a recipe reads, by content.
 import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
+import { gzipSync } from 'node:zlib';
 import { beforeEach, expect, it } from 'vitest';
 import { IMAGES, MEASURED_ON } from '../../../../contracts/src/training/parts.ts';
 import { indexData } from '../../../../trainer/control/recipe/data-index.ts';
@@ -128,6 +129,87 @@ it('covers a table and the images near it, and nothing else that lies there', as
   expect(await paths()).toEqual(near);
   rmSync(join(root, 'work/photos'), { recursive: true });
   expect(await paths()).toEqual(['pool/b.png', 'work/shop.csv']);
+});
+
+/** Writes files, each of which holds its own name unless it says otherwise, and gives what the index covers of a source. */
+function covered(path: string, files: Record<string, string | Buffer>): Promise<string[]> {
+  for (const [file, content] of Object.entries(files)) {
+    mkdirSync(dirname(join(root, file)), { recursive: true });
+    writeFileSync(join(root, file), content || file);
+  }
+  recipe.prepare.pairs = [{ split: 'train', format: 'any', path }];
+  recipe.prepare.texts = [];
+  const index = indexData(recipe, root, { cache: join(root, 'cache.json') });
+  return index.then(({ files: found }) => found.map(({ path: name }) => name));
+}
+
+it('covers images beside the folder of their table, whatever lies beside the table', async () => {
+  const images = { 'a/images/1.jpg': '', 'a/images/2.jpg': '' };
+  const others = { 'a/annotations/LICENSE': '', 'a/annotations/preview.png': '', 'a/logos/3.jpg': '' };
+  const near = [
+    'a/annotations/LICENSE',
+    'a/annotations/preview.png',
+    'a/annotations/shop.csv',
+    'a/images/1.jpg',
+    'a/images/2.jpg',
+  ];
+  const csv = 'image,caption\n1.jpg,one\n2.jpg,"two, in fact"';
+  expect(await covered('a/annotations/shop.csv', { ...images, ...others, 'a/annotations/shop.csv': csv })).toEqual(
+    near,
+  );
+  const before = await digest();
+  writeFileSync(join(root, 'a/images/2.jpg'), 'another picture');
+  expect(await digest()).not.toBe(before);
+  // Also where the folder of the table is what a recipe names.
+  expect(await covered('a/annotations', {})).toEqual(near);
+});
+
+it('a file without an ending does not stand for the images of a table that names none', async () => {
+  const files = { 'b/tables/shop.parquet': '', 'b/tables/LICENSE': '', 'b/photos/1.jpg': '' };
+  expect(await covered('b/tables/shop.parquet', files)).toEqual([
+    'b/photos/1.jpg',
+    'b/tables/LICENSE',
+    'b/tables/shop.parquet',
+  ]);
+});
+
+it.each([
+  ['with folders in their names', 'rows.jsonl', '{"image": "photos\\/f\\u00fcr.jpg"}', 'c/x/photos/für.jpg'],
+  ['without an ending', 'rows.jsonl', '{"image": "0001"}\n{"image": "0002"}', 'c/x/0002'],
+  ['in a table of Windows', 'rows.csv', Buffer.from('image;caption\nf\xfcr.jpg;a', 'latin1'), 'c/x/für.jpg'],
+  ['in UTF-16', 'rows.csv', Buffer.from('\ufeffimage;caption\nfür.jpg;a', 'utf16le'), 'c/x/für.jpg'],
+  ['with numbers of captions', 'rows.txt', '1.jpg#0\tone\n1.jpg#1\tanother', 'c/x/1.jpg'],
+  ['in a gzipped table', 'rows.jsonl.gz', gzipSync('{"image": "1.jpg"}'), 'c/x/1.jpg'],
+  ['with their folder apart', 'k.json', '[{"filepath": "val", "filename": "1.jpg"}]', 'c/x/val/1.jpg'],
+  ['through the folder above', 'rows.csv', 'image,caption\n../../other/1.jpg,a', 'other/1.jpg'],
+])('finds images %s', async (_, table, content, image) => {
+  const files = { [`c/t/${table}`]: content, 'c/t/preview.png': '', [image]: '' };
+  expect(await covered(`c/t/${table}`, files)).toEqual(['c/t/preview.png', `c/t/${table}`, image].sort());
+});
+
+it('covers images by absolute paths, and not what is elsewhere on the disk where rows name files of the data', async () => {
+  const outside = join(mkdtempSync(join(tmpdir(), 'outside-')), '1.jpg');
+  writeFileSync(outside, 'where it came from');
+  const inside = join(root, 'other/2.jpg');
+  const rows = `image,caption,origin\n1.jpg,one,${outside}\n${inside},two,`;
+  const files = { 'd/shop.csv': rows, 'd/1.jpg': '', 'other/2.jpg': '' };
+  expect(await covered('d/shop.csv', files)).toEqual(['d/1.jpg', 'd/shop.csv', 'other/2.jpg']);
+  const away = await covered('d/shop.csv', { 'd/shop.csv': `image,caption\n${outside},one` });
+  expect(away.filter((path) => path.startsWith('../'))).toHaveLength(1);
+});
+
+it.each(['any', 'folder'] as const)('leaves hidden files alone, as readers of a folder do: %s', async (format) => {
+  mkdirSync(join(root, 'own'));
+  writeFileSync(join(root, 'own/1.jpg'), '1');
+  recipe.prepare.pairs = [{ split: 'train', format, path: 'own' }];
+  const before = await digest();
+  for (const file of ['.DS_Store', '.git/HEAD', 'b/.ipynb_checkpoints/1.jpg', '._1.jpg']) {
+    mkdirSync(dirname(join(root, 'own', file)), { recursive: true });
+    writeFileSync(join(root, 'own', file), file);
+  }
+  expect(await digest()).toBe(before);
+  // The digest of data without hidden files: finished runs are found by it.
+  expect(before).toBe('sha256:cd025a08c3bea04dd4340a85ff2d69986146ee823050a9c9c5b4d2e05d1c1c68');
 });
 
 it('follows links to folders and ends where they go in a circle', async () => {

@@ -30,6 +30,34 @@ describe('time left', () => {
     expect(clock.secondsLeft(line(401, 1000, 1301))).toBeCloseTo(599, 6);
   });
 
+  it('leaves out what a stage that goes through files counts again when it resumes', () => {
+    const clock = createProgressClock();
+    expect(clock.secondsLeft(line(1, 1000, 9000.1))).toBeUndefined();
+    // 899 that were done before and one that took half a minute: no rate of either.
+    expect(clock.secondsLeft(line(901, 1000, 9030))).toBeUndefined();
+    expect(clock.secondsLeft(line(902, 1000, 9060))).toBe(98 * 30);
+    expect(clock.secondsLeft(line(903, 1000, 9090))).toBe(97 * 30);
+  });
+
+  it('leaves it out also where it took the time between two lines', () => {
+    const clock = createProgressClock();
+    clock.secondsLeft(line(1, 1000, 0));
+    clock.secondsLeft(line(900, 1000, 2.1));
+    expect(clock.secondsLeft(line(901, 1000, 32.1))).toBeCloseTo(99 * 30, 6);
+    expect(clock.secondsLeft(line(903, 1000, 92.1))).toBeCloseTo(97 * 30, 6);
+  });
+
+  it('counts from the first line where a stage begins anew', () => {
+    const clock = createProgressClock();
+    clock.secondsLeft(line(1, 100, 30));
+    expect(clock.secondsLeft(line(2, 100, 60))).toBe(98 * 30);
+    expect(clock.secondsLeft(line(3, 100, 90))).toBe(97 * 30);
+    const fast = createProgressClock();
+    fast.secondsLeft(line(1, 1001, 0));
+    expect(fast.secondsLeft(line(101, 1001, 2))).toBe(18);
+    expect(fast.secondsLeft(line(201, 1001, 4))).toBe(16);
+  });
+
   it('starts again with the second loop of a stage', () => {
     const clock = createProgressClock();
     clock.secondsLeft(line(0, 10, 0));

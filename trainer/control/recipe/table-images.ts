@@ -1,0 +1,203 @@
+// The images of a table: those below it, and those that its rows name elsewhere, where trainer/towers/formats/places.py finds them.
+
+import { closeSync, globSync, openSync, readdirSync, readSync, type Stats, statSync } from 'node:fs';
+import { basename, dirname, extname, isAbsolute, join, relative, resolve, sep } from 'node:path';
+import { constants, gunzipSync } from 'node:zlib';
+import { IMAGE_ENDINGS } from '../../../contracts/src/data/image-endings.ts';
+import { filesBelow, isShown } from './file-digests.ts';
+
+const IMAGE = new RegExp(`\\.(${IMAGE_ENDINGS.join('|')})$`, 'i');
+const MAYBE_IMAGE = new RegExp(`\\.(${IMAGE_ENDINGS.join('|')})(#\\d+)?\\s*$`, 'i');
+const TAR = /\.(tar|tar\.gz|tgz)$/i;
+
+/**
+ * The twin of `candidates` in trainer/towers/formats/places.py: folders in which images usually are, from that of their
+ * table; of those that hold equally many the first one is taken.
+ */
+const PLACES: readonly ((start: string) => string[])[] = [
+  (start) => [start],
+  (start) => foldersIn(start),
+  (start) => foldersIn(dirname(start)),
+  (start) => foldersIn(join(start, 'images')),
+];
+
+/** As many names as tell a folder from the others; the reader looks at fewer, but knows in which column they are. */
+const SAMPLE = 200;
+/** Every command reads the beginning of a table again, and a table of millions of rows would keep it for minutes. */
+const MOST_BYTES = 64 << 20;
+/** Names without an ending are not told from other texts, of which there may be millions. */
+const MOST_BARE = 10_000;
+
+/**
+ * A table with its images; a tar may have its table beside it. Nothing else that lies there counts: a table may lie in
+ * a folder where people work.
+ */
+export function filesOfTable(file: string, root: string): string[] {
+  if (TAR.test(file)) return [file, ...globSync(`${sharedName(file)}*.jsonl`)];
+  const start = dirname(file);
+  const below = imagesBelow(start);
+  const named = imagesElsewhere(file, root);
+  if (named !== undefined) return [file, ...below, ...named];
+  // What its rows name is not known (Parquet) or nowhere. LICENSE alone, which may be an image, does not end the search.
+  return [file, ...below, ...(below.some((image) => IMAGE.test(image)) ? [] : imagesBelow(dirname(start)))];
+}
+
+/** Everything in a folder but hidden files, as the reader sees it, and the images of tables in it that lie elsewhere. */
+export function filesOfFolder(folder: string, root: string): string[] {
+  const files = filesBelow(folder, isShown);
+  // Shards go before a table that lies beside them, and a text beside an image is its caption.
+  if (files.some((file) => dirname(file) === folder && TAR.test(file))) return files;
+  const images = new Set(files.filter((file) => IMAGE.test(file)).map(withoutEnding));
+  const tables = files.filter((file) => isTable(file, folder) && !images.has(withoutEnding(file)));
+  return [...files, ...tables.flatMap((table) => imagesElsewhere(table, root) ?? [])];
+}
+
+const METADATA = /^metadata\.(jsonl|csv|parquet)$/;
+
+/** The twin of `is_table` in trainer/towers/formats/folders.py, without what the first line of a text file says. */
+function isTable(file: string, folder: string): boolean {
+  const name = basename(file);
+  if (METADATA.test(name)) return true;
+  return dirname(file) === folder && /\.(csv|tsv|txt|jsonl|json)$/i.test(name) && !/^classes\.\w+$/.test(name);
+}
+
+const withoutEnding = (file: string): string => file.slice(0, file.length - extname(file).length);
+
+/** `shop-000.tar` and its table `shop.jsonl` begin alike. */
+function sharedName(tar: string): string {
+  return tar.replace(TAR, '').replace(/-\d+$/, '');
+}
+
+/** A file without an ending may be an image, too. Programs keep what is theirs in some folders. */
+const imagesBelow = (folder: string): string[] =>
+  filesBelow(folder, (name) => isShown(name) && name !== 'node_modules' && name !== '__pycache__').filter(
+    (file) => IMAGE.test(file) || !basename(file).includes('.'),
+  );
+
+/** The images that rows name outside the table's folder; undefined where none of what they name is found anywhere. */
+function imagesElsewhere(table: string, root: string): string[] | undefined {
+  const text = textOf(table);
+  if (text === undefined) return undefined;
+  const start = dirname(table);
+  // Karpathy's documents name the folder of an image apart from its file.
+  const inside = ['', ...new Set([...text.matchAll(/"filepath"\s*:\s*"([^"]+)"/g)].map(([, folder = '']) => folder))];
+  for (const names of namesIn(text)) {
+    const folder = folderOf(
+      start,
+      names.filter((name) => !isFar(name)),
+      inside.slice(0, 20),
+    );
+    // Rows may say in another column where the images came from, which matters to nobody if it is not in the data.
+    const far = names
+      .filter(isFar)
+      .map((name) => resolve(start, name))
+      .filter((file) => (folder === undefined || isIn(file, root)) && isFile(file));
+    if (folder !== undefined || far.length > 0)
+      return [...(folder === undefined || folder === start ? [] : imagesBelow(folder)), ...far];
+  }
+  return undefined;
+}
+
+/** The twin of `folder_of` in places.py: the folder near the table that holds most of the names. */
+function folderOf(start: string, names: readonly string[], inside: readonly string[]): string | undefined {
+  const step = Math.max(1, Math.floor(names.length / SAMPLE));
+  const some = names.filter((_, number) => number % step === 0);
+  let best: { folder: string; held: number } | undefined;
+  for (const folder of some.length === 0 ? [] : PLACES.flatMap((place) => place(start))) {
+    const held = some.filter((name) => inside.some((part) => isFile(join(folder, part, name)))).length;
+    if (held > (best?.held ?? 0)) best = { folder, held };
+    if (held === some.length) break;
+  }
+  return best?.folder;
+}
+
+/** Texts of a table that may name an image, without repetition: those with the ending of one, and those without any. */
+function namesIn(text: string): string[][] {
+  const ended = new Set<string>();
+  const bare = new Set<string>();
+  const add = (piece: string): void => {
+    if (piece.length === 0 || piece.length > 4096 || (bare.size === MOST_BARE && !MAYBE_IMAGE.test(piece))) return;
+    // Flickr8k's `1.jpg#0` is the first caption of an image.
+    const name = unescaped(piece)
+      .trim()
+      .replace(/#\d+$/, '')
+      .replace(/^file:\/\//, '');
+    if (name.includes('://')) return;
+    if (IMAGE.test(name)) ended.add(name);
+    else if (bare.size < MOST_BARE && name.length > 0 && name.length < 256 && !basename(name).includes('.'))
+      bare.add(name);
+  };
+  for (const piece of text.split(/["\r\n]/)) {
+    add(piece);
+    // A name in quotes may hold a comma; without them cells end there.
+    if (/[,;\t|]/.test(piece)) piece.split(/[,;\t|]/).forEach(add);
+  }
+  return [[...ended], [...bare]];
+}
+
+/** As JSON writes letters beyond ASCII, and some programs slashes. */
+function unescaped(piece: string): string {
+  if (!piece.includes('\\')) return piece;
+  return piece
+    .replace(/\\u([0-9a-f]{4})/gi, (_, code: string) => String.fromCharCode(Number.parseInt(code, 16)))
+    .replaceAll('\\/', '/');
+}
+
+/** The beginning of a table that is text, as `decoded_bytes` of places.py decodes it; undefined for another one. */
+function textOf(table: string): string | undefined {
+  if (!/\.(csv|tsv|txt|jsonl|jsonl\.gz|ndjson|json)$/i.test(table)) return undefined;
+  const bytes = beginningOf(table);
+  if (bytes === undefined) return undefined;
+  const [first, second] = bytes;
+  if (first === 0xff && second === 0xfe) return new TextDecoder('utf-16le').decode(bytes);
+  if (first === 0xfe && second === 0xff) return new TextDecoder('utf-16be').decode(bytes);
+  try {
+    // The last letter may be cut.
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes, { stream: true });
+  } catch {
+    return new TextDecoder('windows-1252').decode(bytes);
+  }
+}
+
+function beginningOf(table: string): Buffer | undefined {
+  const bytes = Buffer.alloc(Math.min(statSync(table).size, MOST_BYTES));
+  const file = openSync(table, 'r');
+  try {
+    const read = bytes.subarray(0, readSync(file, bytes, 0, bytes.length, 0));
+    if (!table.endsWith('.gz')) return read;
+    return gunzipSync(read, { finishFlush: constants.Z_SYNC_FLUSH }).subarray(0, MOST_BYTES);
+  } catch {
+    return undefined; // the reader says in a sentence what is wrong with it
+  } finally {
+    closeSync(file);
+  }
+}
+
+/** Not told by the folder that holds most: from the root of the disk, or through the folder above. */
+const isFar = (name: string): boolean => isAbsolute(name) || name.split('/').includes('..');
+
+function isIn(file: string, folder: string): boolean {
+  const way = relative(folder, file);
+  return way.split(sep)[0] !== '..' && !isAbsolute(way);
+}
+
+const isFile = (path: string): boolean => statsOf(path)?.isFile() ?? false;
+
+/** Undefined also for a link to itself, for what may not be seen and for what is no path at all. */
+function statsOf(path: string): Stats | undefined {
+  try {
+    return statSync(path, { throwIfNoEntry: false });
+  } catch {
+    return undefined;
+  }
+}
+
+/** The folders in a folder, sorted; none where it is missing or may not be read. */
+function foldersIn(folder: string): string[] {
+  try {
+    const entries = readdirSync(folder).map((name) => join(folder, name));
+    return entries.filter((path) => statsOf(path)?.isDirectory() ?? false).sort();
+  } catch {
+    return [];
+  }
+}
