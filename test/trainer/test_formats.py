@@ -170,6 +170,41 @@ def test_images_in_parquet_are_read_a_group_of_rows_at_a_time(tmp_path):
     ]
 
 
+def test_pictures_inside_a_table_stay_apart_whatever_they_are_called(tmp_path):
+    images(tmp_path, "beside.jpg")
+    cells = [{"bytes": jpeg(colour), "path": "1.jpg"} for colour in ("red", "green", "blue")]
+    cells += [{"bytes": None, "path": "beside.jpg"}, {"bytes": None, "path": "./beside.jpg"}, None]
+    table = pyarrow.table({"image": cells, "text": ["red", "green", "blue", "one", "two", "nothing"]})
+    pyarrow.parquet.write_table(table, tmp_path / "rows.parquet", row_group_size=2)
+    *items, last = read_items(tmp_path / "rows.parquet").items
+    assert [(item.key, item.captions, item.load()) for item in items] == [
+        ("1.jpg", ["red"], jpeg("red")),
+        ("1.jpg#2", ["green"], jpeg("green")),
+        ("1.jpg#3", ["blue"], jpeg("blue")),
+        ("beside.jpg", ["one", "two"], jpeg()),  # rows without bytes that name the same file
+    ]
+    with pytest.raises(NoBytesError, match="the row names no image"):
+        last.load()
+    bare = pyarrow.table({"image": [jpeg(), None], "text": ["a", "b"]})
+    pyarrow.parquet.write_table(bare, tmp_path / "bare.parquet", write_statistics=False)
+    first, second = read_items(tmp_path / "bare.parquet").items
+    assert (first.key, first.load(), second.key) == ("row-1", jpeg(), "row-2")
+    with pytest.raises(NoBytesError, match="the row names no image"):
+        second.load()
+
+
+def test_rows_are_of_one_image_where_they_name_the_same_file(tmp_path):
+    for name, colour in (("x/1.jpg", "red"), ("own/x/1.jpg", "blue")):
+        images(tmp_path, name)
+        (tmp_path / name).write_bytes(jpeg(colour))
+    rows = ["../x/1.jpg,outside", "x/1.jpg,inside", "./x/../x/1.jpg,again", f"{tmp_path}/x/1.jpg,whole"]
+    (tmp_path / "own" / "own.csv").write_text("\n".join(["image,caption", *rows]))
+    assert [(item.key, item.captions, item.load()) for item in read_items(tmp_path / "own" / "own.csv").items] == [
+        ("../x/1.jpg", ["outside", "whole"], jpeg("red")),
+        ("x/1.jpg", ["inside", "again"], jpeg("blue")),
+    ]
+
+
 def test_coco_captions_and_coco_objects(tmp_path):
     images(tmp_path, "val2017/1.jpg", "val2017/2.jpg")
     listed = [{"id": 1, "file_name": "1.jpg"}, {"id": 2, "file_name": "2.jpg"}]

@@ -7,7 +7,7 @@ from towers.formats.annotations import loader, read_json
 from towers.formats.archives import read_tar
 from towers.formats.item import IMAGE_SUFFIXES, SPLITS, Columns, FormatError, Found, Item, key_of, split_of, texts_of
 from towers.formats.places import captions_beside, files_below, text_beside
-from towers.formats.tables import is_table_of_images, merged, read_csv, read_jsonl, read_parquet
+from towers.formats.tables import is_table_of_images, read_csv, read_jsonl, read_parquet
 
 METADATA = ["metadata.jsonl", "metadata.csv", "metadata.parquet"]
 CLASS_FILES = {"classes.json", "classes.txt", "classes.csv", "classes.jsonl"}
@@ -75,7 +75,7 @@ def read_metadata(file: Path, root: Path, columns: Columns) -> Found:
     parts = file.relative_to(root).parts
     split = split_of(parts[0]) if len(parts) > 1 else None
     prefix = "/".join(parts[:-1])
-    items = [replace(item, key=f"{prefix}/{item.key}".lstrip("/"), split=item.split or split) for item in found.items]
+    items = [replace(item, key=key_of(f"{prefix}/{item.key}"), split=item.split or split) for item in found.items]
     return Found(found.format, items, found.notes)
 
 
@@ -90,4 +90,4 @@ def joined(name: str, parts: list[Found]) -> Found:
     ]
     notes = list(dict.fromkeys(note for part in parts for note in part.notes))
     shown = notes if len(notes) <= 3 else [*notes[:2], f"and {len(notes) - 2} more files like these"]
-    return Found(name, merged(items), shown)
+    return Found(name, items, shown)
