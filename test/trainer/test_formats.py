@@ -262,6 +262,34 @@ def test_shards_in_any_order_and_a_tar_with_its_rows_beside_it(tmp_path):
     assert [item.label for item in read_items(tmp_path / "x-000.tar").items] == ["2", "3"]
 
 
+def shard(path: Path, members: dict[str, bytes]) -> Path:
+    with tarfile.open(path, "w") as archive:
+        for name, data in members.items():
+            add(archive, name, data)
+    return path
+
+
+def test_rows_beside_a_tar_are_of_the_member_they_name(tmp_path):
+    tar = shard(tmp_path / "x.tar", {name: jpeg() for name in ("cat/1.jpg", "dog/1.jpg", "./dog/2.JPG", "3.jpg")})
+    rows = [("cat/1", "a cat"), ("dog/1.jpg", "a dog"), ("2.jpg", "two dogs"), ("pets/3.png", "three"), ("4", "none")]
+    rows += [("dog/1.jpg", "it barks"), ("1.jpg", "whose is it")]
+    (tmp_path / "x.jsonl").write_text("\n".join(json.dumps({"key": key, "caption": said}) for key, said in rows))
+    assert said(tar) == {
+        "cat/1": (["a cat"], None, None),
+        "dog/1": (["a dog", "it barks"], None, None),
+        "./dog/2": (["two dogs"], None, None),
+        "3": (["three"], None, None),
+    }
+    assert read_items(tar).notes[1] == "2 of the 6 rows of x.jsonl name no image of x.tar"
+
+
+def test_a_table_beside_a_tar_that_names_none_of_its_images_is_refused(tmp_path):
+    tar = shard(tmp_path / "x.tar", {"cat/1.jpg": jpeg(), "dog/1.jpg": jpeg()})
+    (tmp_path / "x.jsonl").write_text('{"key": "1", "caption": "a cat or a dog"}')
+    with pytest.raises(FormatError, match=r"x\.jsonl names no image of x\.tar: its rows are of 1, .* like cat/1\."):
+        read_items(tar)
+
+
 def test_shards_that_use_the_same_keys_lose_nothing(tmp_path):
     for name, colour in (("a.tar", "red"), ("b.tar", "blue")):
         with tarfile.open(tmp_path / name, "w") as archive:
