@@ -84,6 +84,17 @@ def test_a_table_that_would_lose_texts_or_rows_is_refused(tmp_path, table, sente
         read_items(tmp_path / "own.csv")
 
 
+def test_columns_of_one_name_lose_nothing(tmp_path):
+    table = tmp_path / "own.csv"
+    table.write_text("image,caption,caption, note,note,,\na.jpg,one,two,x,x,,\nb.jpg,,three,,y,,\n")
+    assert said(table) == {"a.jpg": (["one", "two"], None, None), "b.jpg": (["three"], None, None)}
+    table.write_text("image,label,label\na.jpg,cat,cat\nb.jpg,cat,dog\n")
+    with pytest.raises(
+        FormatError, match="line 3: two columns are called 'label' and say different things, 'cat' and 'dog'"
+    ):
+        read_items(table)
+
+
 def test_empty_cells_at_the_end_of_a_row_and_long_data_uris_are_fine(tmp_path):
     uri = "data:image/jpeg;base64," + "A" * 200_000
     (tmp_path / "own.csv").write_text(f'image;caption\na.jpg;one;;\n"{uri}";"two\nlines"\n')

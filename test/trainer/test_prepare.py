@@ -175,6 +175,21 @@ def test_texts_of_a_tar_are_read_in_any_encoding_and_a_broken_one_is_named(tmp_p
                 assert [row["captions"] for row in read_pairs(out, "train")] == [["ein grüner Apfel"], ["ein Päckchen"]]
 
 
+def test_a_folder_has_every_kind_of_image_and_a_table_every_column_of_captions(tmp_path, prepare):
+    folder = tmp_path / "data" / "own"
+    folder.mkdir(parents=True)
+    kinds = {"a.bmp": "BMP", "b.TIF": "TIFF", "c.tiff": "TIFF", "d.jfif": "JPEG"}
+    for number, (name, kind) in enumerate(kinds.items()):
+        Image.new("RGB", (20, 20), (60 * number, 90, 9)).save(folder / name, kind)
+        (folder / name).with_suffix(".txt").write_text(f"picture {name}")
+    (folder / "own.csv").write_text("image,caption,caption\na.bmp,first,second\n")
+    _, out = prepare([{"split": "train", "format": "folder", "path": "own"}])
+    assert [row["captions"] for row in read_pairs(out, "train")] == [[f"picture {name}"] for name in kinds]
+    shutil.rmtree(out)
+    _, out = prepare([{"split": "train", "format": "csv", "path": "own/own.csv"}])
+    assert [row["captions"] for row in read_pairs(out, "train")] == [["first", "second"]]
+
+
 def test_a_source_that_keeps_nothing_fails(tmp_path, prepare):
     labelled_set(tmp_path / "data", "nouns", [{"key": "axe", "label": "axe", "open": False}])
     with pytest.raises(ValueError, match=r"nouns\.jsonl: not one image .*not under an open licence: 1"):

@@ -17,6 +17,7 @@ from typing import Any
 from contracts.constants import IMAGE_ENDINGS
 from towers.formats.details import joined_details, raw_details
 from towers.formats.item import (
+    CAPTION_NAMES,
     IMAGE_NAMES,
     SPLIT_NAMES,
     Columns,
@@ -65,21 +66,25 @@ def csv_rows(path: Path) -> tuple[list[dict[str, Any]], str]:
     reader = csv.DictReader(
         io.StringIO(text, newline=""), PAIR if headless else None, delimiter=delimiter, skipinitialspace=True
     )
-    rows = []
+    rows: list[dict[str, Any]] = []
+    cells: list[str | None] = []
     try:
+        names = [name.strip() for name in reader.fieldnames or []]
+        reader.fieldnames = [str(place) for place in range(len(names))]  # of equal names it would keep the last
         for row in reader:
             more = [cell for cell in row.pop(None, []) if cell.strip()]
             if more:
                 raise FormatError(
-                    f"{path.name}, line {reader.line_num} has more cells than the {len(reader.fieldnames or [])} columns "
-                    f"({', '.join(reader.fieldnames or [])}): '{more[0].strip()}' is left over. Put texts that hold "
+                    f"{path.name}, line {reader.line_num} has more cells than the {len(names)} columns "
+                    f"({', '.join(names)}): '{more[0].strip()}' is left over. Put texts that hold "
                     f"{DELIMITERS[delimiter]} between double quotes"
                     + (", and names of the columns into the first line" if headless else "")
                 )
-            rows.append({name.strip(): value for name, value in row.items()})
+            cells = list(row.values())
+            rows.append(by_name(f"{path.name}, line {reader.line_num}", names, cells))
     except csv.Error as error:
         raise FormatError(f"{path.name}, line {reader.line_num} cannot be read as a table: {error}") from error
-    last = [value for value in rows[-1].values() if value] if rows else []
+    last = [cell for cell in cells if cell]
     if last and "\n" in last[-1] and not text.rstrip().endswith('"'):
         start = last[-1].splitlines()[0]
         raise FormatError(
@@ -88,6 +93,22 @@ def csv_rows(path: Path) -> tuple[list[dict[str, Any]], str]:
     if headless:
         rows = [{**row, PAIR[0]: NUMBERED.sub("", row[PAIR[0]])} for row in rows]
     return rows, f"{DELIMITERS[delimiter]}, {encoding}{', no header' if headless else ''}"
+
+
+def by_name(where: str, names: Sequence[str], cells: Sequence[str | None]) -> dict[str, Any]:
+    """The cells of a row. Columns of captions with one name are one; others with one name may not say different things."""
+    row: dict[str, Any] = {}
+    for name, cell in zip(names, cells, strict=True):
+        old = row.get(name)
+        if not old or not name:
+            row[name] = cell
+        elif cell and plain(name) in map(plain, CAPTION_NAMES):
+            row[name] = [*(old if isinstance(old, list) else [old]), cell]
+        elif cell and cell != old:
+            raise FormatError(
+                f"{where}: two columns are called '{name}' and say different things, '{old}' and '{cell}': give each its own name"
+            )
+    return row
 
 
 def is_table_of_images(path: Path) -> bool:
