@@ -334,6 +334,39 @@ def test_a_hugging_face_folder_with_metadata(tmp_path):
     }
 
 
+def test_names_of_files_say_their_split_where_their_rows_do_not(tmp_path):
+    names = ["train-00000-of-00002", "train-00001-of-00002", "Validation-00000-of-00001", "test-00000-of-00001"]
+    (tmp_path / "hub").mkdir()
+    for name in names:
+        table = pyarrow.table({"image": [{"bytes": jpeg(), "path": f"{name}.jpg"}], "text": [name]})
+        pyarrow.parquet.write_table(table, tmp_path / "hub" / f"{name}.parquet")
+    found = read_items(tmp_path / "hub")
+    assert {item.captions[0]: item.split for item in found.items} == dict(
+        zip(names, ["train", "train", "dev", "test"], strict=True)
+    )
+    assert found.notes[-1] == "the names of the files say their split: dev (1 file), test (1 file), train (2 files)"
+    images(tmp_path / "tables", "a.jpg", "b.jpg", "c.jpg")
+    (tmp_path / "tables" / "train.csv").write_text("image,caption\na.jpg,x\n")
+    (tmp_path / "tables" / "test.csv").write_text("image,caption\nb.jpg,y\n")
+    assert said(tmp_path / "tables") == {"a.jpg": (["x"], None, "train"), "b.jpg": (["y"], None, "test")}
+    # What rows state goes before the name, and a file named by itself is what its reader makes of it.
+    (tmp_path / "tables" / "test.csv").write_text("image,caption,split\nb.jpg,y,train\nc.jpg,z,val\n")
+    splits = {item.key: item.split for item in read_items(tmp_path / "tables").items}
+    assert splits == {"a.jpg": "train", "b.jpg": "train", "c.jpg": "dev"}
+    assert [item.split for item in read_items(tmp_path / "tables" / "train.csv").items] == [None]
+
+
+def test_tars_have_the_split_of_their_rows_or_their_names(tmp_path):
+    for name in ("train-0", "test-0", "val_0", "trains-0"):
+        shard(tmp_path / f"{name}.tar", {f"{name}.jpg": jpeg(), f"{name}.txt": b"said"})
+    shard(tmp_path / "dev.tar", {"a.jpg": jpeg(), "a.json": b'{"caption": "x", "split": "train"}'})
+    shard(tmp_path / "own.tar", {"b.jpg": jpeg()})
+    (tmp_path / "own.jsonl").write_text('{"key": "b", "caption": "y", "split": "test"}')
+    assert {item.key: item.split for item in read_items(tmp_path).items} == {
+        "a": "train", "b": "test", "train-0": "train", "test-0": "test", "val_0": "dev", "trains-0": None,
+    }  # fmt: skip
+
+
 def test_what_says_nothing_about_its_images_is_refused_with_what_to_do(tmp_path):
     with pytest.raises(FormatError, match="holds no images and no table"):
         read_items(tmp_path)

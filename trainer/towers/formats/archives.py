@@ -16,6 +16,7 @@ from towers.formats.details import Details, joined_details, raw_details
 from towers.formats.item import (
     CLASS_NAMES,
     IMAGE_SUFFIXES,
+    SPLIT_NAMES,
     Columns,
     FormatError,
     Found,
@@ -23,6 +24,7 @@ from towers.formats.item import (
     key_of,
     label_of,
     plain,
+    split_of,
     texts_of,
 )
 from towers.formats.places import decoded_bytes, decoded_text
@@ -42,20 +44,20 @@ def read_tar(path: Path, columns: Columns) -> Found:
         parts = members[stem]
         captions: list[str] = []
         details: Details = {}
-        label = None
+        label = split = None
         if ".json" in parts:
             said = member_json(path, parts[".json"])
             captions += texts_of(said)
             values: dict[str, Any] = said if isinstance(said, dict) else {}
             details = raw_details(values)
             label = next((label_of(values[name]) for name in values if plain(name) in map(plain, CLASS_NAMES)), None)
+            split = next((split_of(values[name]) for name in values if plain(name) in SPLIT_NAMES), None)
         if ".txt" in parts:
             captions += texts_of(member_text(path, parts[".txt"]).splitlines())
         if ".cls" in parts:
             label = label_of(member_text(path, parts[".cls"]))
-        split = None
         for row in rows.get(stem, []):
-            captions, label, split = [*captions, *row.captions], row.label or label, split or row.split
+            captions, label, split = [*captions, *row.captions], row.label or label, row.split or split
             details = joined_details([details, row.details])
         found = list(dict.fromkeys(captions))
         items.append(Item(stem, member_loader(path, image), found, label, split, details))

@@ -204,9 +204,8 @@ def rows_with_bytes(path: Path, place: str) -> Iterator[bool]:
         if empty in (0, rows.num_rows):
             yield from repeat(empty == 0, rows.num_rows)
         else:
-            for value in group_column(path, group, place):
-                inside = value["bytes"] if isinstance(value, Mapping) and value.is_valid else value
-                yield inside.is_valid
+            for cell in group_column(path, group, place):
+                yield cell.is_valid and (not isinstance(cell, Mapping) or cell["bytes"].is_valid)
 
 
 def parquet_bytes(path: Path, place: str, number: int) -> bytes | None:
