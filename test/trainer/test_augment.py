@@ -216,6 +216,32 @@ def test_what_waiting_does_not_mend_is_said_at_once(tmp_path: Path, refusal: Rep
     assert report["captions"] == 0
 
 
+def test_captions_that_are_there_outlive_a_run_that_gets_less(tmp_path: Path) -> None:
+    refused: Reply = (401, {}, {"error": {"message": "Incorrect API key"}})
+    with serving(lambda _: refused) as (url, _):
+        _, errors, _ = augment(tmp_path, url)
+    assert "captions.jsonl was not written: no caption was kept" in errors
+    assert not (tmp_path / "captions.jsonl").exists()
+    with serving(sensible) as (url, _):
+        assert augment(tmp_path, url)[2]["captions"] == 6
+        good = (tmp_path / "captions.jsonl").read_bytes()
+        # Others than the first run's are asked for, as many as one request gives.
+        code, _, report = augment(tmp_path, url, seed=1, limits={"requests": 1, "tokens": None, "usd": None})
+    assert (code, 0 < report["captions"] < 6) == (0, True)
+    assert report["notes"][-1].startswith("captions.jsonl was left as it was, with 6 captions: this run ended with ")
+    assert (tmp_path / "captions.jsonl").read_bytes() == good
+    for reply, seed in ((refused, 2), (completion("no"), 3)):
+        with serving(lambda _, reply=reply: reply) as (url, _):
+            code, errors, report = augment(tmp_path, url, seed=seed)
+        assert report["captions"] == 0 and "was left as it was, with 6 captions" in report["notes"][-1]
+        assert (code, "was left as it was" in errors) == ((2, True) if reply is refused else (0, False))
+        assert (tmp_path / "captions.jsonl").read_bytes() == good
+    # What ends whole takes its place.
+    with serving(sensible) as (url, _):
+        augment(tmp_path, url, seed=1, per_item=1)
+    assert [len(row["captions"]) for row in rows(tmp_path)] == [1, 1, 1]
+
+
 def test_one_refused_question_is_dropped_and_the_others_are_asked(tmp_path: Path) -> None:
     refusal: Reply = (400, {}, {"error": {"message": "against the rules", "code": "content_filter"}})
 

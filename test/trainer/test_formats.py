@@ -84,6 +84,17 @@ def test_a_table_that_would_lose_texts_or_rows_is_refused(tmp_path, table, sente
         read_items(tmp_path / "own.csv")
 
 
+def test_columns_of_one_name_lose_nothing(tmp_path):
+    table = tmp_path / "own.csv"
+    table.write_text("image,caption,caption, note,note,,\na.jpg,one,two,x,x,,\nb.jpg,,three,,y,,\n")
+    assert said(table) == {"a.jpg": (["one", "two"], None, None), "b.jpg": (["three"], None, None)}
+    table.write_text("image,label,label\na.jpg,cat,cat\nb.jpg,cat,dog\n")
+    with pytest.raises(
+        FormatError, match="line 3: two columns are called 'label' and say different things, 'cat' and 'dog'"
+    ):
+        read_items(table)
+
+
 def test_empty_cells_at_the_end_of_a_row_and_long_data_uris_are_fine(tmp_path):
     uri = "data:image/jpeg;base64," + "A" * 200_000
     (tmp_path / "own.csv").write_text(f'image;caption\na.jpg;one;;\n"{uri}";"two\nlines"\n')
@@ -170,6 +181,41 @@ def test_images_in_parquet_are_read_a_group_of_rows_at_a_time(tmp_path):
     ]
 
 
+def test_pictures_inside_a_table_stay_apart_whatever_they_are_called(tmp_path):
+    images(tmp_path, "beside.jpg")
+    cells = [{"bytes": jpeg(colour), "path": "1.jpg"} for colour in ("red", "green", "blue")]
+    cells += [{"bytes": None, "path": "beside.jpg"}, {"bytes": None, "path": "./beside.jpg"}, None]
+    table = pyarrow.table({"image": cells, "text": ["red", "green", "blue", "one", "two", "nothing"]})
+    pyarrow.parquet.write_table(table, tmp_path / "rows.parquet", row_group_size=2)
+    *items, last = read_items(tmp_path / "rows.parquet").items
+    assert [(item.key, item.captions, item.load()) for item in items] == [
+        ("1.jpg", ["red"], jpeg("red")),
+        ("1.jpg#2", ["green"], jpeg("green")),
+        ("1.jpg#3", ["blue"], jpeg("blue")),
+        ("beside.jpg", ["one", "two"], jpeg()),  # rows without bytes that name the same file
+    ]
+    with pytest.raises(NoBytesError, match="the row names no image"):
+        last.load()
+    bare = pyarrow.table({"image": [jpeg(), None], "text": ["a", "b"]})
+    pyarrow.parquet.write_table(bare, tmp_path / "bare.parquet", write_statistics=False)
+    first, second = read_items(tmp_path / "bare.parquet").items
+    assert (first.key, first.load(), second.key) == ("row-1", jpeg(), "row-2")
+    with pytest.raises(NoBytesError, match="the row names no image"):
+        second.load()
+
+
+def test_rows_are_of_one_image_where_they_name_the_same_file(tmp_path):
+    for name, colour in (("x/1.jpg", "red"), ("own/x/1.jpg", "blue")):
+        images(tmp_path, name)
+        (tmp_path / name).write_bytes(jpeg(colour))
+    rows = ["../x/1.jpg,outside", "x/1.jpg,inside", "./x/../x/1.jpg,again", f"{tmp_path}/x/1.jpg,whole"]
+    (tmp_path / "own" / "own.csv").write_text("\n".join(["image,caption", *rows]))
+    assert [(item.key, item.captions, item.load()) for item in read_items(tmp_path / "own" / "own.csv").items] == [
+        ("../x/1.jpg", ["outside", "whole"], jpeg("red")),
+        ("x/1.jpg", ["inside", "again"], jpeg("blue")),
+    ]
+
+
 def test_coco_captions_and_coco_objects(tmp_path):
     images(tmp_path, "val2017/1.jpg", "val2017/2.jpg")
     listed = [{"id": 1, "file_name": "1.jpg"}, {"id": 2, "file_name": "2.jpg"}]
@@ -227,6 +273,34 @@ def test_shards_in_any_order_and_a_tar_with_its_rows_beside_it(tmp_path):
     assert [item.label for item in read_items(tmp_path / "x-000.tar").items] == ["2", "3"]
 
 
+def shard(path: Path, members: dict[str, bytes]) -> Path:
+    with tarfile.open(path, "w") as archive:
+        for name, data in members.items():
+            add(archive, name, data)
+    return path
+
+
+def test_rows_beside_a_tar_are_of_the_member_they_name(tmp_path):
+    tar = shard(tmp_path / "x.tar", {name: jpeg() for name in ("cat/1.jpg", "dog/1.jpg", "./dog/2.JPG", "3.jpg")})
+    rows = [("cat/1", "a cat"), ("dog/1.jpg", "a dog"), ("2.jpg", "two dogs"), ("pets/3.png", "three"), ("4", "none")]
+    rows += [("dog/1.jpg", "it barks"), ("1.jpg", "whose is it")]
+    (tmp_path / "x.jsonl").write_text("\n".join(json.dumps({"key": key, "caption": said}) for key, said in rows))
+    assert said(tar) == {
+        "cat/1": (["a cat"], None, None),
+        "dog/1": (["a dog", "it barks"], None, None),
+        "./dog/2": (["two dogs"], None, None),
+        "3": (["three"], None, None),
+    }
+    assert read_items(tar).notes[1] == "2 of the 6 rows of x.jsonl name no image of x.tar"
+
+
+def test_a_table_beside_a_tar_that_names_none_of_its_images_is_refused(tmp_path):
+    tar = shard(tmp_path / "x.tar", {"cat/1.jpg": jpeg(), "dog/1.jpg": jpeg()})
+    (tmp_path / "x.jsonl").write_text('{"key": "1", "caption": "a cat or a dog"}')
+    with pytest.raises(FormatError, match=r"x\.jsonl names no image of x\.tar: its rows are of 1, .* like cat/1\."):
+        read_items(tar)
+
+
 def test_shards_that_use_the_same_keys_lose_nothing(tmp_path):
     for name, colour in (("a.tar", "red"), ("b.tar", "blue")):
         with tarfile.open(tmp_path / name, "w") as archive:
@@ -258,6 +332,39 @@ def test_a_hugging_face_folder_with_metadata(tmp_path):
         "train/a.jpg": (["a.jpg"], None, "train"),
         "validation/b.jpg": (["b.jpg"], None, "dev"),
     }
+
+
+def test_names_of_files_say_their_split_where_their_rows_do_not(tmp_path):
+    names = ["train-00000-of-00002", "train-00001-of-00002", "Validation-00000-of-00001", "test-00000-of-00001"]
+    (tmp_path / "hub").mkdir()
+    for name in names:
+        table = pyarrow.table({"image": [{"bytes": jpeg(), "path": f"{name}.jpg"}], "text": [name]})
+        pyarrow.parquet.write_table(table, tmp_path / "hub" / f"{name}.parquet")
+    found = read_items(tmp_path / "hub")
+    assert {item.captions[0]: item.split for item in found.items} == dict(
+        zip(names, ["train", "train", "dev", "test"], strict=True)
+    )
+    assert found.notes[-1] == "the names of the files say their split: dev (1 file), test (1 file), train (2 files)"
+    images(tmp_path / "tables", "a.jpg", "b.jpg", "c.jpg")
+    (tmp_path / "tables" / "train.csv").write_text("image,caption\na.jpg,x\n")
+    (tmp_path / "tables" / "test.csv").write_text("image,caption\nb.jpg,y\n")
+    assert said(tmp_path / "tables") == {"a.jpg": (["x"], None, "train"), "b.jpg": (["y"], None, "test")}
+    # What rows state goes before the name, and a file named by itself is what its reader makes of it.
+    (tmp_path / "tables" / "test.csv").write_text("image,caption,split\nb.jpg,y,train\nc.jpg,z,val\n")
+    splits = {item.key: item.split for item in read_items(tmp_path / "tables").items}
+    assert splits == {"a.jpg": "train", "b.jpg": "train", "c.jpg": "dev"}
+    assert [item.split for item in read_items(tmp_path / "tables" / "train.csv").items] == [None]
+
+
+def test_tars_have_the_split_of_their_rows_or_their_names(tmp_path):
+    for name in ("train-0", "test-0", "val_0", "trains-0"):
+        shard(tmp_path / f"{name}.tar", {f"{name}.jpg": jpeg(), f"{name}.txt": b"said"})
+    shard(tmp_path / "dev.tar", {"a.jpg": jpeg(), "a.json": b'{"caption": "x", "split": "train"}'})
+    shard(tmp_path / "own.tar", {"b.jpg": jpeg()})
+    (tmp_path / "own.jsonl").write_text('{"key": "b", "caption": "y", "split": "test"}')
+    assert {item.key: item.split for item in read_items(tmp_path).items} == {
+        "a": "train", "b": "test", "train-0": "train", "test-0": "test", "val_0": "dev", "trains-0": None,
+    }  # fmt: skip
 
 
 def test_what_says_nothing_about_its_images_is_refused_with_what_to_do(tmp_path):

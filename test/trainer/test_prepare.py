@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import shutil
 import signal
 import sys
 import tarfile
@@ -121,6 +122,72 @@ def test_sets_whose_keys_are_alike_lose_no_picture(tmp_path, prepare):
     assert images["right/drawn002"] == (tmp_path / "data" / "right" / "drawn002.jpg").read_bytes()
     # Captions in other languages are found by the keys that the set itself uses.
     assert [row.get("tr") for row in train] == [None, {"zh": ["第一"]}, None]
+
+
+def test_a_row_that_names_no_image_is_left_out_by_its_number(tmp_path, prepare):
+    draw_images(tmp_path / "data", 4)
+    (tmp_path / "data" / "own.csv").write_text("image,caption\ndrawn000.jpg,one shape\n,no image\n ,blank\n")
+    names = ["drawn001.jpg", "drawn002.jpg", None, 12, "drawn003.jpg", None]
+    write_lines(tmp_path / "data" / "own.jsonl", [{"image": name, "caption": "a shape"} for name in names])
+    pairs = [{"split": "train", "format": form, "path": f"own.{form}"} for form in ("csv", "jsonl")]
+    report, out = prepare(pairs, shard_size=2)  # rows are counted over the parts of a table
+    assert [row["key"] for row in read_pairs(out, "train")] == [f"drawn00{number}" for number in range(4)]
+    assert [(row["source"], row["reason"]) for row in read_rows(out / "dropped.jsonl")] == [
+        ("own.csv", "missing image: row 2 names no image"),
+        ("own.csv", "missing image: row 3 names no image"),
+        ("own.jsonl", "missing image: row 3 names no image"),
+        ("own.jsonl", "missing image: row 4 has 12 where the name of an image belongs"),
+        ("own.jsonl", "missing image: row 6 names no image"),
+    ]
+    assert report["metrics"]["dropped.missing image"] == 5
+
+
+def test_labels_and_keys_may_be_numbers(tmp_path, prepare):
+    labelled_set(tmp_path / "data", "nouns", [{"key": 1, "label": 7}, {"key": 2, "label": 8.0}])
+    _, out = prepare([labelled("nouns", templates=["number {}"])])
+    found = [(row["key"], row["label"], row["captions"]) for row in read_pairs(out, "train")]
+    assert found == [("1", "7", ["number 7"]), ("2", "8", ["number 8"])]
+
+
+def test_texts_of_a_tar_are_read_in_any_encoding_and_a_broken_one_is_named(tmp_path, prepare):
+    folder = tmp_path / "data"
+    draw_images(folder, 2)
+    texts = {
+        "a.txt": "ein grüner Apfel".encode("cp1252"),
+        "b.txt": "\ufeffein Päckchen\n".encode(),
+        "b.json": b'{"x": 1',
+    }
+    for names in (("a.txt", "b.txt"), ("a.txt", "b.json")):
+        with tarfile.open(folder / "own.tar", "w") as archive:
+            members = {"a.jpg": (folder / "drawn000.jpg").read_bytes(), "b.jpg": (folder / "drawn001.jpg").read_bytes()}
+            for name, data in (members | {name: texts[name] for name in names}).items():
+                member = tarfile.TarInfo(name)
+                member.size = len(data)
+                archive.addfile(member, io.BytesIO(data))
+        for form in ("webdataset", "any"):
+            shutil.rmtree(tmp_path / "prepare", ignore_errors=True)
+            pairs = [{"split": "train", "format": form, "path": "own.tar"}]
+            if "b.json" in names:
+                with pytest.raises(ValueError, match=r"own\.tar, b\.json is not JSON"):
+                    prepare(pairs)
+            else:
+                _, out = prepare(pairs)
+                assert [row["captions"] for row in read_pairs(out, "train")] == [["ein grüner Apfel"], ["ein Päckchen"]]
+
+
+def test_a_folder_has_every_kind_of_image_and_a_table_every_column_of_captions(tmp_path, prepare):
+    folder = tmp_path / "data" / "own"
+    folder.mkdir(parents=True)
+    kinds = {"a.bmp": "BMP", "b.TIF": "TIFF", "c.tiff": "TIFF", "d.jfif": "JPEG"}
+    for number, (name, kind) in enumerate(kinds.items()):
+        Image.new("RGB", (20, 20), (60 * number, 90, 9)).save(folder / name, kind)
+        (folder / name).with_suffix(".txt").write_text(f"picture {name}")
+    (folder / "own.csv").write_text("image,caption,caption\na.bmp,first,second\n")
+    _, out = prepare([{"split": "train", "format": "folder", "path": "own"}])
+    assert [row["captions"] for row in read_pairs(out, "train")] == [[f"picture {name}"] for name in kinds]
+    shutil.rmtree(out)
+    _, out = prepare([{"split": "train", "format": "csv", "path": "own/own.csv"}])
+    assert [row["captions"] for row in read_pairs(out, "train")] == [["first", "second"]]
 
 
 def test_a_source_that_keeps_nothing_fails(tmp_path, prepare):

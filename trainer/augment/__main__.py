@@ -83,6 +83,8 @@ def carry_out(scribe: Scribe, notes: list[str]) -> int:
         print(json.dumps({**line, "seconds": round(now - started, 1), "metrics": metrics}), flush=True)
 
     outcome = scribe.write(tick)
+    output = Path(job["output"])
+    left = left_alone(output, outcome)
     report: AugmentReport = {
         "schema_version": SCHEMA_VERSION,
         "model": writer.name,
@@ -99,18 +101,46 @@ def carry_out(scribe: Scribe, notes: list[str]) -> int:
         "usd": budget.usd(),
         "stopped": None if outcome.end is None else str(outcome.end),
         "seconds": round(time.monotonic() - started, 1),
-        "notes": [*notes, *writer.notes],
+        "notes": [*notes, *writer.notes, *([left] if left is not None else [])],
     }
-    output = Path(job["output"])
     output.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(output, "".join(rows_of(items, outcome, writer.name)))
+    if left is None:
+        write_atomically(output, "".join(rows_of(items, outcome, writer.name)))
     text = json.dumps(report, indent=2, ensure_ascii=False)
     load("AugmentReport", text)
     write_atomically(output.with_name(output.name + ".report.json"), text + "\n")
     if isinstance(outcome.end, WriterError):
-        print(outcome.end, file=sys.stderr)
+        print(outcome.end if left is None else f"{outcome.end}\n{left}", file=sys.stderr)
         return EXIT_INTERRUPTED if outcome.end.later else EXIT_USAGE
     return EXIT_INTERRUPTED if isinstance(outcome.end, StopAskedError) else EXIT_OK
+
+
+def left_alone(output: Path, outcome: Outcome) -> str | None:
+    """Why the file of captions is not written, as a sentence; None where it is.
+
+    A run that got nothing, or that ended early with less than the file holds, would cost what an earlier one paid for.
+    """
+    kept = sum(len(captions) for captions in outcome.kept.values())
+    held = captions_in(output)
+    if held is None:
+        return None if kept else f"{output.name} was not written: no caption was kept"
+    if kept and (outcome.end is None or kept >= held):
+        return None
+    got = f"this run ended with {kept}" if outcome.end is not None else "this run kept none"
+    return f"{output.name} was left as it was, with {held} captions: {got}. Delete it to have it written anew"
+
+
+def captions_in(output: Path) -> int | None:
+    """How many captions a file holds, a line that is no row of captions as one; None where there is no file."""
+    if not output.is_file():
+        return None
+    held = 0
+    for line in output.read_text(encoding="utf-8", errors="replace").split("\n"):
+        try:
+            held += len(json.loads(line)["captions"])
+        except (ValueError, TypeError, KeyError):
+            held += bool(line.strip())
+    return held
 
 
 def rows_of(items: Sequence[Wanted], outcome: Outcome, by: str) -> Iterator[str]:

@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 import numpy as np
 from PIL import Image
 
-from towers.sources import Source
+from towers.samples import Source
 
 COLUMNS = 4  # of the array of an element: image, key, key with its set, difference hash
 BANDS = 4  # two hashes that differ in at most three bits are equal in one of four bands of 16

@@ -35,8 +35,8 @@ from towers.formats.details import REGIONS
 from towers.labels import is_held_out
 from towers.preprocess import upright_size
 from towers.regions.seen import SIZE
+from towers.samples import Sample, Source
 from towers.shards import ShardWriter, stored_image
-from towers.sources import Sample, Source
 
 FOLDER = ELEMENTS  # of what the elements leave for the join
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz")

@@ -16,8 +16,9 @@ import numpy as np
 from contracts.types import PrepareConfig
 from data.doubles import hash64
 from towers.patterns import files_of
+from towers.samples import Sample, Source
 from towers.shards import ImageLimits
-from towers.sources import Sample, Source, forget_files, read_samples, sources_of
+from towers.sources import forget_files, read_samples, sources_of
 
 
 @dataclass(frozen=True)

@@ -33,12 +33,7 @@ def main() -> None:
     run.leave_to_first()
 
     files = language_model.save(run.output / "model", **save_options(config.get("saved_model")))
-    metrics = {
-        "loss.last": task.losses.mean(1),
-        "dev_accuracy.first": task.accuracy[0],
-        "dev_accuracy.last": task.accuracy[-1],
-    }
-    run.finish(metrics, files)
+    run.finish(task.metrics(), files, task.notes)
 
 
 if __name__ == "__main__":

@@ -24,11 +24,13 @@ from towers.language.tokens import TextTokens
 from towers.metrics import pair_hits
 
 EVALUATE_EVERY = 20  # steps, where a recipe says no others
+NO_PAIRS = "dev_accuracy was not measured: no image of dev has two captions"
 
 
 class Contrastive(Task):
     """`dev`: pairs of captions of one image; how often the second is the nearest of the first is the figure on the way.
 
+    Where no image of dev has two captions there is no such figure, and `notes` say so.
     `accuracy`: that figure before training, then of every measurement. The first two are measured together, so that training
     does not wait: without its LoRA layers the model is what it was.
     """
@@ -40,6 +42,7 @@ class Contrastive(Task):
         self.modules = {"language_model": language_model.model}
         self.losses = Losses()
         self.accuracy: list[float] = []
+        self.notes = [] if dev else [NO_PAIRS]
 
     def blocks(self) -> Blocks:
         """The layers of the decoder."""
@@ -75,7 +78,7 @@ class Contrastive(Task):
         """The mean loss of the last five steps, and the newest accuracy where one was measured."""
         self.losses.add(parts["loss"])
         every, steps = self.run.config.get("evaluate_every", EVALUATE_EVERY), self.run.config["schedule"]["steps"]
-        if (step + 1) % every == 0 or step + 1 == steps:
+        if self.dev and ((step + 1) % every == 0 or step + 1 == steps):
             if not self.accuracy:
                 with lora_left_out(self.language_model):
                     self.accuracy.append(self.dev_accuracy())
@@ -83,6 +86,13 @@ class Contrastive(Task):
             self.accuracy.append(self.dev_accuracy())
         figures: dict[str, Figure] = {"loss": lambda: self.losses.mean(5)}
         return figures | ({"dev_accuracy": self.accuracy[-1]} if self.accuracy else {})
+
+    def metrics(self) -> dict[str, float]:
+        """The figures of a report, at the end."""
+        figures = {"loss.last": self.losses.mean(1)}
+        if self.accuracy:
+            figures |= {"dev_accuracy.first": self.accuracy[0], "dev_accuracy.last": self.accuracy[-1]}
+        return figures
 
     def dev_accuracy(self) -> float:
         """Caption retrieval accuracy: how many dev captions find the second one of the same image among all second ones."""

@@ -4,71 +4,22 @@ Beside towers/formats, which guesses what people mean: here a recipe states the 
 that stored crops and features depend on. Format `any` is read by towers/formats. An image is opened when it is asked for.
 """
 
-import json
 import re
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
-from functools import lru_cache, partial
+from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 
 from contracts.types import PairSource
 from towers.caption_roles import ROLES
-from towers.data import Row, read_rows, rows_between
-from towers.formats.archives import member_bytes, tar_members
+from towers.data import Row, rows_between
+from towers.formats.archives import image_of, member_json, member_text, tar_members
 from towers.formats.classes import ClassTable, read_classes
-from towers.formats.details import Details, checked_details, joined_details, raw_details
-from towers.formats.item import Columns, Found
+from towers.formats.details import checked_details, raw_details
+from towers.formats.item import IMAGE_SUFFIXES, Columns, Found
 from towers.formats.places import captions_beside, files_below
 from towers.formats.table import read_items
-from towers.formats.tables import csv_rows
-
-IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".avif"}
-
-
-@dataclass(frozen=True)
-class Source:
-    """A pair source of a recipe as plain settings; `name` is that of its set, different from those of other sources."""
-
-    split: str
-    format: str
-    path: str
-    name: str
-    set: str
-    language: str | None = None
-    image_column: str | None = None
-    caption_column: str | None = None
-    caption_fields: tuple[tuple[str, str], ...] = ()  # (role, field)
-    label_column: str = "label"
-    class_names: Path | None = None
-    templates: tuple[str, ...] = ("{}",)
-    only_open: bool = False
-    hold_out_labels: float = 0.0
-    own_split: str | None = None
-    translated: tuple[tuple[str, str], ...] = ()  # (language, file)
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One image with its captions; `load` gives its bytes or raises an OSError. `about` goes into its row as it is.
-
-    `roles`: what each caption is (`raw`, `short`, `long`), None where the recipe does not say. `details`: negatives and regions.
-    """
-
-    key: str
-    load: Callable[[], bytes]
-    captions: list[str]
-    about: Row = field(default_factory=dict)
-    roles: list[str] | None = None
-    details: Details = field(default_factory=dict)
-
-    def caption(self, number: int) -> str:
-        """A caption with single spaces between its words."""
-        return " ".join(self.captions[number].split())
-
-    @property
-    def every_caption(self) -> list[str]:
-        """All of them with single spaces."""
-        return [self.caption(number) for number in range(len(self.captions))]
+from towers.samples import Sample, Source, captions_by_role, captions_of
+from towers.table_samples import labelled_samples, rows_before, rows_to_samples, table_rows, tar_bytes
 
 
 def sources_of(pairs: list[PairSource], data: Path) -> list[Source]:
@@ -123,28 +74,9 @@ def read_samples(path: Path, source: Source, lines: tuple[int, int] | None = Non
     """Samples of one file in a fixed order; `lines`: only those of a JSON lines file between two bytes."""
     if source.format in FROM_ROWS:
         rows = rows_between(path, *lines) if lines is not None else table_rows(path)
-        yield from FROM_ROWS[source.format](path, rows, source)
+        yield from FROM_ROWS[source.format](path, rows, source, lines[0] if lines is not None else 0)
     else:
         yield from READERS[source.format](path, source)
-
-
-def captions_of(value: object) -> list[str]:
-    """A caption, a list of captions, or a mapping with one of the usual keys, as a list of strings."""
-    if isinstance(value, str):
-        return [value]
-    if isinstance(value, list):
-        return [text for item in value for text in captions_of(item)]
-    if isinstance(value, dict):
-        for name in ("captions", "caption", "text", "raw"):
-            if name in value:
-                return captions_of(value[name])
-    return []
-
-
-def captions_by_role(values: Row, source: Source) -> tuple[list[str], list[str]]:
-    """(captions, their roles) from the fields that the source names; a field that is not there has none."""
-    said = [(text, role) for role, name in source.caption_fields for text in captions_of(values.get(name))]
-    return [text for text, _ in said], [role for _, role in said]
 
 
 # ---- readers ---------------------------------------------------------------------------------------------------------
@@ -153,16 +85,16 @@ def captions_by_role(values: Row, source: Source) -> tuple[list[str], list[str]]
 def read_webdataset(path: Path, source: Source) -> Iterator[Sample]:
     """A tar whose members share a key: KEY.jpg (or another image) with KEY.json or KEY.txt, in any order."""
     for stem, parts in tar_members(path).items():
-        image = next((parts[suffix] for suffix in parts if suffix in IMAGE_SUFFIXES), None)
+        image = image_of(parts)
         values: Row = {}
         captions: list[str] = []
         for suffix, member in parts.items():
             if suffix == ".json":
-                said = json.loads(member_bytes(path, member))
+                said = member_json(path, member)
                 values |= said if isinstance(said, dict) else {}
                 captions += captions_of(said)
             elif suffix == ".txt":
-                lines = member_bytes(path, member).decode("utf-8").splitlines()
+                lines = member_text(path, member).splitlines()
                 values["txt"] = [line for line in lines if line.strip()]
                 captions += values["txt"]
         roles = None
@@ -170,13 +102,6 @@ def read_webdataset(path: Path, source: Source) -> Iterator[Sample]:
             captions, roles = captions_by_role(values, source)
         details = checked_details(raw_details(values), f"{path.name}, {stem}.json")
         yield Sample(Path(stem).name, lambda image=image: tar_bytes(path, image), captions, {}, roles, details)
-
-
-def tar_bytes(path: Path, member) -> bytes:
-    """The bytes of a member; without one an error."""
-    if member is None:
-        raise OSError(f"{path.name} has none of this key")
-    return member_bytes(path, member)
 
 
 def read_folder(path: Path, _source: Source) -> Iterator[Sample]:
@@ -190,64 +115,6 @@ def read_folder(path: Path, _source: Source) -> Iterator[Sample]:
 def folder_images(path: Path) -> list[Path]:
     """The images below a folder, remembered for the parts of it that one process works on."""
     return [file for file in files_below(path) if file.suffix.lower() in IMAGE_SUFFIXES]
-
-
-@lru_cache(maxsize=1)
-def table_rows(path: Path) -> list[Row]:
-    """All rows of a table with a header or of JSON lines."""
-    return read_rows(path) if path.name.endswith((".jsonl", ".jsonl.gz")) else csv_rows(path)[0]
-
-
-def rows_to_samples(path: Path, rows: Iterable[Row], source: Source) -> Iterator[Sample]:
-    """Merge the rows of one image; image paths are relative to the table."""
-    image_column, caption_column = source.image_column or "image", source.caption_column or "caption"
-    settings = {image_column: "image_column", caption_column: "caption_column"}
-    wanted = [image_column, *([name for _, name in source.caption_fields] or [caption_column])]
-    merged: dict[str, list[tuple[str, str]]] = {}
-    details: dict[str, list[Details]] = {}
-    for number, row in enumerate(rows, 1):
-        for column in wanted:
-            if column not in row:
-                raise ValueError(
-                    f"{path.name}, row {number}: no column '{column}' (has {sorted(row)}); "
-                    f"{settings.get(column, 'caption_fields')} of the source says which it is"
-                )
-        captions, roles = captions_by_role(row, source)
-        if not source.caption_fields:
-            captions = captions_of(row[caption_column])
-            roles = [""] * len(captions)
-        merged.setdefault(row[image_column], []).extend(zip(captions, roles, strict=True))
-        details.setdefault(row[image_column], []).append(raw_details(row))
-    for name, said in merged.items():
-        key = "_".join(Path(name).with_suffix("").parts).lstrip("._")
-        roles = [role for _, role in said] if source.caption_fields else None
-        captions, load = [caption for caption, _ in said], partial(table_image, path.parent, name)
-        own = checked_details(joined_details(details[name]), f"{path.name}, {name}")
-        yield Sample(key, load, captions, {}, roles, own)
-
-
-def table_image(folder: Path, name: str) -> bytes:
-    """The image that a row names; an address is refused, because machines that train download nothing from the web."""
-    if re.match(r"https?://", name):
-        raise OSError("it is a web address: download the list with img2dataset and read its tars as `webdataset`")
-    return (folder / name).read_bytes()
-
-
-def labelled_samples(path: Path, rows: Iterable[Row], source: Source) -> Iterator[Sample]:
-    """NAME.jsonl with rows {key, label, captions?, shard?} beside its tars; captions are made of the label where none are."""
-    for row in rows:
-        shard = row.get("shard", f"{path.stem}.tar")
-        if not shard.startswith(path.stem):
-            raise ValueError(f"{path.name}: the shard {shard} of {row['key']} is not named like the table")
-        captions = captions_of(row.get("captions", []))
-        label = row.get(source.label_column)
-        if not captions and label is not None:
-            captions = [template.replace("{}", label) for template in source.templates]
-        about = {"set": source.set} | {name: row[name] for name in KEPT if name in row}
-        about |= {} if label is None else {"label": label, "prompted": "captions" not in row}
-        member = tar_members(path.with_name(shard)).get(row["key"], {}).get(".jpg")
-        details = checked_details(raw_details(row), f"{path.name}, {row['key']}")
-        yield Sample(row["key"], partial(tar_bytes, path.with_name(shard), member), captions, about, None, details)
 
 
 def read_any(path: Path, source: Source) -> Iterator[Sample]:
@@ -286,11 +153,9 @@ def found_items(path: Path, columns: Columns) -> Found:
 
 def forget_files() -> None:
     """Forget what was read of files: a process that makes another plan may find others under their names."""
-    for remembered in (folder_images, table_rows, class_table, found_items, tar_members):
+    for remembered in (folder_images, table_rows, rows_before, class_table, found_items, tar_members):
         remembered.cache_clear()
 
 
-# What a row keeps of a labelled image: its class, and whose work it is.
-KEPT = ("index", "wnid", "open", "licence", "author", "source")
 READERS = {"webdataset": read_webdataset, "folder": read_folder, "any": read_any}
 FROM_ROWS = {"csv": rows_to_samples, "jsonl": rows_to_samples, "labelled": labelled_samples}

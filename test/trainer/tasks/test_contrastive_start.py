@@ -6,8 +6,9 @@ from typing import Any, cast
 import pytest
 import torch
 
-from support import schedule, tiny_language_model
+from support import run_stage, schedule, tiny_language_model, write_job
 from tasks.contrastive import Contrastive
+from towers.data import write_rows
 from towers.language.lora import with_lora
 from towers.language.read import read_language_model
 
@@ -39,3 +40,23 @@ def test_the_figure_before_training_is_that_of_the_weights_before_training(task)
     assert task.accuracy == [before, after]
     task.measure(3, loss)
     assert task.accuracy == [before, after, after]
+
+
+def test_without_dev_images_of_two_captions_the_figure_is_left_out_and_the_report_says_so(tmp_path):
+    prepared = tmp_path / "prepare"
+    prepared.mkdir()
+    rows = [{"key": f"{n}", "captions": [f"a line {n * n} beside {n}", f"there is {n} on a line"]} for n in range(8)]
+    write_rows(prepared / "pairs.train.jsonl", rows)
+    write_rows(prepared / "pairs.dev.jsonl", [{"key": "alone", "captions": ["one caption alone"]}])
+    config = {
+        "language_model": {"source": "directory", "name": str(tiny_language_model(tmp_path / "model"))},
+        "lora": {"rank": 4, "alpha": 8, "dropout": 0.0},
+        "temperature": 0.05,
+        "batch_size": 4,
+        "micro_batch": 4,
+        "concept_fraction": 0.0,
+        **CONFIG,
+    }
+    report = run_stage(write_job(tmp_path, "contrastive", {"prepare": prepared}, config))
+    assert set(report["metrics"]) == {"loss.last"}
+    assert report["notes"] == ["dev_accuracy was not measured: no image of dev has two captions"]

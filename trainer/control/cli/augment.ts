@@ -237,7 +237,7 @@ function reportLines(report: AugmentReport, output: string): string[] {
   const cost = report.usd === null ? '' : `, $${report.usd.toFixed(4)} by the stated prices`;
   return [
     ...report.notes,
-    `${report.captions} captions in ${output}, by ${report.model} (${report.where}); ${report.complete} of ${report.items} classes or images have all that were wanted`,
+    `${report.captions} captions for ${output}, by ${report.model} (${report.where}); ${report.complete} of ${report.items} classes or images have all that were wanted`,
     `Dropped: ${dropped.length === 0 ? 'nothing' : dropped.join(', ')}`,
     `${report.requests} requests, ${report.cached} answers from earlier runs; ${report.tokens_read} tokens read, ${report.tokens_written} written${cost}; ${durationText(report.seconds)}`,
     ...(report.stopped === null ? [] : [`Stopped: ${report.stopped}. The same command goes on from here.`]),

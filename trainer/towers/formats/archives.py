@@ -5,7 +5,9 @@ import json
 import shutil
 import tarfile
 import tempfile
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any
@@ -14,15 +16,19 @@ from towers.formats.details import Details, joined_details, raw_details
 from towers.formats.item import (
     CLASS_NAMES,
     IMAGE_SUFFIXES,
+    SPLIT_NAMES,
     Columns,
     FormatError,
     Found,
     Item,
+    key_of,
     label_of,
     plain,
+    split_of,
     texts_of,
 )
-from towers.formats.tables import read_jsonl
+from towers.formats.places import decoded_bytes, decoded_text
+from towers.formats.tables import json_lines, read_jsonl
 
 KEY_NAMES = ["key", "id", "image", "filename"]
 
@@ -30,32 +36,37 @@ KEY_NAMES = ["key", "id", "image", "filename"]
 def read_tar(path: Path, columns: Columns) -> Found:
     """KEY.jpg with KEY.txt, KEY.json or KEY.cls, in any order; or with a row in NAME.jsonl beside NAME.tar."""
     members = tar_members(path)
-    rows, sentence = rows_beside(path, columns)
+    pictures = {stem: image for stem, parts in members.items() if (image := image_of(parts)) is not None}
+    table = rows_beside(path, columns)
+    rows = table.of(path, list(pictures)) if table is not None and pictures else {}
     items = []
-    for stem, parts in members.items():
-        image = next((parts[suffix] for suffix in parts if suffix in IMAGE_SUFFIXES), None)
-        if image is None:
-            continue
-        said: dict[str, Any] = {}
+    for stem, image in pictures.items():
+        parts = members[stem]
         captions: list[str] = []
         details: Details = {}
-        label = None
+        label = split = None
         if ".json" in parts:
-            said = json.loads(member_bytes(path, parts[".json"]))
+            said = member_json(path, parts[".json"])
             captions += texts_of(said)
-            details = raw_details(said) if isinstance(said, dict) else {}
-            label = next((label_of(said[name]) for name in said if plain(name) in map(plain, CLASS_NAMES)), None)
+            values: dict[str, Any] = said if isinstance(said, dict) else {}
+            details = raw_details(values)
+            label = next((label_of(values[name]) for name in values if plain(name) in map(plain, CLASS_NAMES)), None)
+            split = next((split_of(values[name]) for name in values if plain(name) in SPLIT_NAMES), None)
         if ".txt" in parts:
-            captions += texts_of(member_bytes(path, parts[".txt"]).decode("utf-8", "replace").splitlines())
+            captions += texts_of(member_text(path, parts[".txt"]).splitlines())
         if ".cls" in parts:
-            label = label_of(member_bytes(path, parts[".cls"]).decode("utf-8", "replace"))
-        row = rows.get(Path(stem).name)
-        if row is not None:
-            captions, label = [*captions, *row.captions], row.label or label
+            label = label_of(member_text(path, parts[".cls"]))
+        for row in rows.get(stem, []):
+            captions, label, split = [*captions, *row.captions], row.label or label, row.split or split
             details = joined_details([details, row.details])
         found = list(dict.fromkeys(captions))
-        items.append(Item(stem, member_loader(path, image), found, label, details=details))
-    return Found("tar", items, [sentence or f"{path.name}: a WebDataset shard"])
+        items.append(Item(stem, member_loader(path, image), found, label, split, details))
+    return Found("tar", items, table.notes if table is not None else [f"{path.name}: a WebDataset shard"])
+
+
+def image_of(parts: dict[str, tarfile.TarInfo]) -> tarfile.TarInfo | None:
+    """The image among the members of one key."""
+    return next((parts[suffix] for suffix in parts if suffix in IMAGE_SUFFIXES), None)
 
 
 @lru_cache(maxsize=4)
@@ -73,25 +84,86 @@ def tar_members(path: Path) -> dict[str, dict[str, tarfile.TarInfo]]:
     return members
 
 
-def rows_beside(path: Path, columns: Columns) -> tuple[dict[str, Item], str]:
-    """Rows of NAME.jsonl (NAME-000.tar is of NAME.jsonl, too) by key, and a sentence on them; nothing without one."""
+@dataclass(frozen=True)
+class RowsBeside:
+    """The rows of a table beside a tar, each as an item whose key names a member; sentences on how they were read."""
+
+    file: Path
+    rows: list[Item]
+    notes: list[str] = field(default_factory=list)
+
+    def of(self, path: Path, stems: Sequence[str]) -> dict[str, list[Item]]:
+        """The rows of each picture of the tar, by the picture's name without ending; none for all of them is an error.
+
+        A row belongs to the picture of its whole name. Names without folders count only where both the table and the tar
+        have them once: cat/1.jpg and dog/1.jpg are two pictures.
+        """
+        whole: dict[str, list[Item]] = {}
+        for row in self.rows:
+            whole.setdefault(bare(row.key), []).append(row)
+        last = Counter(bare(stem).rpartition("/")[2] for stem in stems)
+        names = Counter(name.rpartition("/")[2] for name in whole)
+        by_last = {name.rpartition("/")[2]: rows for name, rows in whole.items()}
+        found: dict[str, list[Item]] = {}
+        for stem in stems:
+            name = bare(stem).rpartition("/")[2]
+            rows = whole.get(bare(stem))
+            if rows is None and last[name] == names[name] == 1:
+                rows = by_last[name]
+            if rows is not None:
+                found[stem] = rows
+        if not found:
+            raise FormatError(
+                f"{self.file.name} names no image of {path.name}: its rows are of {self.rows[0].key}, the images are called "
+                f"like {stems[0]}. Give the rows the members' names, or put the table elsewhere"
+            )
+        unmatched = len(self.rows) - len({id(row) for rows in found.values() for row in rows})
+        if unmatched:
+            self.notes.append(
+                f"{unmatched} of the {len(self.rows)} rows of {self.file.name} name no image of {path.name}"
+            )
+        return found
+
+
+def bare(name: str) -> str:
+    """The name of a member or a row without the ending of an image."""
+    name = key_of(name)
+    stem, dot, ending = name.rpartition(".")
+    return stem if dot and f".{ending.lower()}" in IMAGE_SUFFIXES else name
+
+
+def rows_beside(path: Path, columns: Columns) -> RowsBeside | None:
+    """Rows of NAME.jsonl (NAME-000.tar is of NAME.jsonl, too); None without one whose rows have keys."""
     stem = path.name.removesuffix(".tar")
     names = [stem, stem.rpartition("-")[0], f"{stem}.captions", f"{stem.rpartition('-')[0]}.captions"]
     file = next((path.parent / f"{name}.jsonl" for name in names if (path.parent / f"{name}.jsonl").is_file()), None)
     if file is None:
-        return {}, ""
-    with file.open(encoding="utf-8-sig") as lines:
-        first = json.loads(next(iter(lines), "{}"))
-    key = columns.image or next((name for name in KEY_NAMES if name in first), None)
+        return None
+    first = next(iter(json_lines(file, decoded_text(file)[0].lstrip().split("\n", 1)[0])), None)
+    usual = (name for name in KEY_NAMES if isinstance(first, dict) and name in first)
+    key = columns.image or next(usual, None)
     if key is None:
-        return {}, ""
+        return None
     found = read_jsonl(file, Columns(key, columns.captions, columns.label))
-    return {Path(item.key).name: item for item in found.items}, f"{path.name} with {found.notes[0]}"
+    return RowsBeside(file, found.items, [f"{path.name} with {found.notes[0]}"])
 
 
 def member_loader(path: Path, member: tarfile.TarInfo) -> Callable[[], bytes]:
     """Reads the member when asked."""
     return lambda: member_bytes(path, member)
+
+
+def member_text(path: Path, member: tarfile.TarInfo) -> str:
+    """A member as text, whatever its encoding."""
+    return decoded_bytes(member_bytes(path, member))[0]
+
+
+def member_json(path: Path, member: tarfile.TarInfo) -> Any:
+    """A member as JSON; what is none is an error that names the tar and the member."""
+    try:
+        return json.loads(member_text(path, member))
+    except json.JSONDecodeError as error:
+        raise FormatError(f"{path.name}, {member.name} is not JSON: {error}") from error
 
 
 def member_bytes(path: Path, member: tarfile.TarInfo) -> bytes:

@@ -1,5 +1,8 @@
 """Folders of images: captions in text files beside them, a table among them, or a folder per class."""
 
+import re
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,9 +10,11 @@ from towers.formats.annotations import loader, read_json
 from towers.formats.archives import read_tar
 from towers.formats.item import IMAGE_SUFFIXES, SPLITS, Columns, FormatError, Found, Item, key_of, split_of, texts_of
 from towers.formats.places import captions_beside, files_below, text_beside
-from towers.formats.tables import is_table_of_images, merged, read_csv, read_jsonl, read_parquet
+from towers.formats.tables import is_table_of_images, read_csv, read_jsonl, read_parquet
 
 METADATA = ["metadata.jsonl", "metadata.csv", "metadata.parquet"]
+# How the files of a split begin, as the hub of Hugging Face stores them: train-00000-of-00002.parquet, test.csv.
+SPLIT_NAME = re.compile(r"(train|val|valid|validation|dev|test)[-_.]", re.IGNORECASE)
 CLASS_FILES = {"classes.json", "classes.txt", "classes.csv", "classes.jsonl"}
 TABLES = {
     ".csv": read_csv, ".tsv": read_csv, ".txt": read_csv, ".jsonl": read_jsonl, ".parquet": read_parquet,
@@ -27,14 +32,13 @@ def read_folder(path: Path, columns: Columns) -> Found:
     shards = [file for file in files if file.name.endswith((".tar", ".tar.gz"))]
     tables = [file for file in files if is_table(file)]
     if shards:
-        return joined("tar", [read_tar(file, columns) for file in shards])
-    if len(tables) > 1 and all(file.suffix == ".parquet" for file in tables):
-        return joined("parquet", [read_parquet(file, columns) for file in tables])
+        return joined_by_split("tar", shards, [read_tar(file, columns) for file in shards])
+    if of_one_set(tables):
+        parts = [TABLES[file.suffix.lower()](file, columns) for file in tables]
+        return joined_by_split(parts[0].format, tables, parts)
     if len(tables) > 1:
         names = ", ".join(file.name for file in tables)
         raise FormatError(f"{path} holds several tables ({names}): name the one to read instead of the folder")
-    if tables:
-        return TABLES[tables[0].suffix.lower()](tables[0], columns)
     images = [file for file in everything if file.suffix.lower() in IMAGE_SUFFIXES]
     if not images:
         raise FormatError(
@@ -60,6 +64,35 @@ def is_table(file: Path) -> bool:
     return file.suffix.lower() in TABLES and file.name not in CLASS_FILES
 
 
+def of_one_set(tables: Sequence[Path]) -> bool:
+    """Whether tables are read together: one, several of Parquet, or several of one kind whose names say their splits."""
+    kinds = {file.suffix.lower() for file in tables}
+    return len(tables) == 1 or kinds == {".parquet"} or (len(kinds) == 1 and all(map(split_in_name, tables)))
+
+
+def split_in_name(file: Path) -> str | None:
+    """The split that the first word of a file's name says."""
+    found = SPLIT_NAME.match(file.name)
+    return split_of(found[1]) if found else None
+
+
+def joined_by_split(name: str, files: Sequence[Path], parts: Sequence[Found]) -> Found:
+    """Files of a folder as one set. What states no split of its own has that of its file's name, and a note says so."""
+    named: Counter[str] = Counter()
+    split: list[Found] = []
+    for file, part in zip(files, parts, strict=True):
+        said = split_in_name(file)
+        if said is not None and not any(item.split for item in part.items):
+            named[said] += 1
+            part = replace(part, items=[replace(item, split=said) for item in part.items])
+        split.append(part)
+    found = split[0] if len(split) == 1 else joined(name, split)
+    if not named:
+        return found
+    counts = ", ".join(f"{said} ({count} {'file' if count == 1 else 'files'})" for said, count in named.items())
+    return replace(found, notes=[*found.notes, f"the names of the files say their split: {counts}"])
+
+
 def item_of(file: Path, root: Path, *, classes: bool) -> Item:
     """An image with the caption file beside it, or with the name of its folder as class."""
     folders = list(file.relative_to(root).parts[:-1])
@@ -75,7 +108,7 @@ def read_metadata(file: Path, root: Path, columns: Columns) -> Found:
     parts = file.relative_to(root).parts
     split = split_of(parts[0]) if len(parts) > 1 else None
     prefix = "/".join(parts[:-1])
-    items = [replace(item, key=f"{prefix}/{item.key}".lstrip("/"), split=item.split or split) for item in found.items]
+    items = [replace(item, key=key_of(f"{prefix}/{item.key}"), split=item.split or split) for item in found.items]
     return Found(found.format, items, found.notes)
 
 
@@ -88,6 +121,13 @@ def joined(name: str, parts: list[Found]) -> Found:
         for number, part in enumerate(parts)
         for item in part.items
     ]
-    notes = list(dict.fromkeys(note for part in parts for note in part.notes))
-    shown = notes if len(notes) <= 3 else [*notes[:2], f"and {len(notes) - 2} more files like these"]
-    return Found(name, merged(items), shown)
+    read = shortened([note for part in parts for note in part.notes[:1]], "more files like these")
+    return Found(
+        name, items, read + shortened([note for part in parts for note in part.notes[1:]], "more notes like these")
+    )
+
+
+def shortened(notes: Sequence[str], more: str) -> list[str]:
+    """Different sentences, of many the first two."""
+    notes = list(dict.fromkeys(notes))
+    return notes if len(notes) <= 3 else [*notes[:2], f"and {len(notes) - 2} {more}"]

@@ -2,10 +2,13 @@
 
 import base64
 import binascii
+import os
+import posixpath
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from contracts.constants import IMAGE_ENDINGS
 
@@ -148,25 +151,41 @@ def listed(names: Sequence[str]) -> str:
     return f"{shown} and {len(names) - 20} more" if len(names) > 20 else shown or "no columns"
 
 
-def named(number: int, start: Path, value: Any) -> tuple[str, Callable[[], bytes]]:
-    """(key, loader) of a cell that names an image file relative to `start`, or that holds the image itself."""
+class Cell(NamedTuple):
+    """What a table says of the place of an image. `file`: what it names outside the table, None where it holds the image itself."""
+
+    key: str
+    load: Callable[[], bytes]
+    file: str | None = None
+
+
+def named(number: int, start: Path, value: Any) -> Cell:
+    """A cell that names an image file relative to `start`, or that holds the image itself."""
     if isinstance(value, Mapping):  # Hugging Face's image column: {bytes, path}
-        path = str(value.get("path") or f"row-{number}")
+        path = str(value.get("path") or "")
         held, load = value.get("bytes"), value.get("load")  # `load`: a table that gives the bytes when asked
         if load is not None:
-            return key_of(path), lambda: load() or named(number, start, path)[1]()
-        return (key_of(path), lambda: bytes(held)) if held else named(number, start, path)
+            return Cell(key_of(path) or f"row-{number}", lambda: load() or named(number, start, path).load())
+        if held:
+            return Cell(key_of(path) or f"row-{number}", lambda: bytes(held))
+        return named(number, start, path)
     if isinstance(value, bytes | bytearray | memoryview):
-        return f"row-{number}", lambda: bytes(value)
+        return Cell(f"row-{number}", lambda: bytes(value))
     text = str(value).strip() if value is not None else ""
     if text.startswith("data:"):
-        return f"row-{number}", lambda: decoded(text)
+        return Cell(f"row-{number}", lambda: decoded(text))
     if not text:
-        return f"row-{number}", failing("the row names no image")
+        return Cell(f"row-{number}", failing("the row names no image"))
     if "://" in text and not text.startswith("file://"):
-        return key_of(text), failing("it is a web address: download the image and name the file")
+        return Cell(key_of(text), failing("it is a web address: download the image and name the file"), text)
     file = start / text.removeprefix("file://")
-    return key_of(text), (lambda: read_file(file))
+    return Cell(key_of(text), lambda: read_file(file), os.path.join(real_folder(str(file.parent)), file.name))
+
+
+@lru_cache(maxsize=4096)
+def real_folder(folder: str) -> str:
+    """What a folder is called without links and dots: rows that write one file in two ways name the same file."""
+    return os.path.realpath(folder)
 
 
 def read_file(file: Path) -> bytes:
@@ -195,4 +214,5 @@ def failing(reason: str) -> Callable[[], bytes]:
 
 def key_of(path: str) -> str:
     """A path as a key: unique within one set, readable in a message."""
-    return str(Path(path.replace("\\", "/"))).lstrip("./")
+    normal = posixpath.normpath(path.replace("\\", "/")).lstrip("/")
+    return "" if normal == "." else normal

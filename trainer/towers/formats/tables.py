@@ -7,15 +7,17 @@ import json
 import re
 import zlib
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache, partial
-from itertools import accumulate
+from itertools import accumulate, repeat
 from pathlib import Path
 from typing import Any
 
 from contracts.constants import IMAGE_ENDINGS
 from towers.formats.details import joined_details, raw_details
 from towers.formats.item import (
+    CAPTION_NAMES,
     IMAGE_NAMES,
     SPLIT_NAMES,
     Columns,
@@ -64,21 +66,25 @@ def csv_rows(path: Path) -> tuple[list[dict[str, Any]], str]:
     reader = csv.DictReader(
         io.StringIO(text, newline=""), PAIR if headless else None, delimiter=delimiter, skipinitialspace=True
     )
-    rows = []
+    rows: list[dict[str, Any]] = []
+    cells: list[str | None] = []
     try:
+        names = [name.strip() for name in reader.fieldnames or []]
+        reader.fieldnames = [str(place) for place in range(len(names))]  # of equal names it would keep the last
         for row in reader:
             more = [cell for cell in row.pop(None, []) if cell.strip()]
             if more:
                 raise FormatError(
-                    f"{path.name}, line {reader.line_num} has more cells than the {len(reader.fieldnames or [])} columns "
-                    f"({', '.join(reader.fieldnames or [])}): '{more[0].strip()}' is left over. Put texts that hold "
+                    f"{path.name}, line {reader.line_num} has more cells than the {len(names)} columns "
+                    f"({', '.join(names)}): '{more[0].strip()}' is left over. Put texts that hold "
                     f"{DELIMITERS[delimiter]} between double quotes"
                     + (", and names of the columns into the first line" if headless else "")
                 )
-            rows.append({name.strip(): value for name, value in row.items()})
+            cells = list(row.values())
+            rows.append(by_name(f"{path.name}, line {reader.line_num}", names, cells))
     except csv.Error as error:
         raise FormatError(f"{path.name}, line {reader.line_num} cannot be read as a table: {error}") from error
-    last = [value for value in rows[-1].values() if value] if rows else []
+    last = [cell for cell in cells if cell]
     if last and "\n" in last[-1] and not text.rstrip().endswith('"'):
         start = last[-1].splitlines()[0]
         raise FormatError(
@@ -87,6 +93,22 @@ def csv_rows(path: Path) -> tuple[list[dict[str, Any]], str]:
     if headless:
         rows = [{**row, PAIR[0]: NUMBERED.sub("", row[PAIR[0]])} for row in rows]
     return rows, f"{DELIMITERS[delimiter]}, {encoding}{', no header' if headless else ''}"
+
+
+def by_name(where: str, names: Sequence[str], cells: Sequence[str | None]) -> dict[str, Any]:
+    """The cells of a row. Columns of captions with one name are one; others with one name may not say different things."""
+    row: dict[str, Any] = {}
+    for name, cell in zip(names, cells, strict=True):
+        old = row.get(name)
+        if not old or not name:
+            row[name] = cell
+        elif cell and plain(name) in map(plain, CAPTION_NAMES):
+            row[name] = [*(old if isinstance(old, list) else [old]), cell]
+        elif cell and cell != old:
+            raise FormatError(
+                f"{where}: two columns are called '{name}' and say different things, '{old}' and '{cell}': give each its own name"
+            )
+    return row
 
 
 def is_table_of_images(path: Path) -> bool:
@@ -162,10 +184,28 @@ def read_parquet(path: Path, columns: Columns) -> Found:
         )
     except (OSError, ValueError) as error:
         raise FormatError(f"{path.name} cannot be read as Parquet: {error}") from error
-    for number, row in enumerate(rows):
-        for column, place in held.items():
-            row[column] = {**(row.get(column) or {}), "load": partial(parquet_bytes, path, place, number)}
+    for column, place in held.items():
+        for number, (row, is_held) in enumerate(zip(rows, rows_with_bytes(path, place), strict=True)):
+            loads = {"load": partial(parquet_bytes, path, place, number)} if is_held else {}
+            row[column] = {**(row.get(column) or {}), **loads}
     return from_rows(path, rows, columns, "parquet")
+
+
+def rows_with_bytes(path: Path, place: str) -> Iterator[bool]:
+    """Whether each row holds bytes. Images are read for that only in groups of rows that do not say how many have none."""
+    import pyarrow.parquet as parquet
+
+    metadata = parquet.read_metadata(path)
+    for group in range(metadata.num_row_groups):
+        rows = metadata.row_group(group)
+        parts = [rows.column(number) for number in range(rows.num_columns)]
+        stated = [part.statistics for part in parts if part.path_in_schema == place]
+        empty = stated[0].null_count if stated and stated[0] is not None and stated[0].has_null_count else None
+        if empty in (0, rows.num_rows):
+            yield from repeat(empty == 0, rows.num_rows)
+        else:
+            for cell in group_column(path, group, place):
+                yield cell.is_valid and (not isinstance(cell, Mapping) or cell["bytes"].is_valid)
 
 
 def parquet_bytes(path: Path, place: str, number: int) -> bytes | None:
@@ -194,7 +234,7 @@ def group_column(path: Path, group: int, place: str) -> Any:
 
 
 def from_rows(path: Path, rows: Sequence[Row], columns: Columns, kind: str) -> Found:
-    """Items of a table; rows of one image are merged, image paths are relative to the table."""
+    """Items of a table; rows that name one file are merged, image paths are relative to the table."""
     if not rows:
         raise FormatError(f"{path.name} holds no rows")
     names = list(dict.fromkeys(name for row in rows for name in row))
@@ -204,26 +244,43 @@ def from_rows(path: Path, rows: Sequence[Row], columns: Columns, kind: str) -> F
     folder = folder_of(path, [cell.strip() for cell in cells if isinstance(cell, str) and not ADDRESS.match(cell)])
     if folder != path.parent:
         sentence += f", images in {folder}"
-    items: list[Item] = []
+    items: list[tuple[str | None, Item]] = []
     for number, (row, cell) in enumerate(zip(rows, cells, strict=True), 1):
-        key, load = named(number, folder, cell)
+        key, load, file = named(number, folder, cell)
         captions = [text for name in chosen.captions or () for text in texts_of(row.get(name))]
         label = label_of(row.get(chosen.label)) if chosen.label is not None else None
         split = split_of(row.get(split_column)) if split_column is not None else None
-        items.append(Item(key, load, captions, label, split, raw_details(row)))
+        items.append((file, Item(key, load, captions, label, split, raw_details(row))))
     return Found(kind, merged(items), [sentence])
 
 
-def merged(items: Iterable[Item]) -> list[Item]:
-    """Items of one key become one with all their captions and details; the first class and split stay."""
-    by_key: dict[str, Item] = {}
-    for item in items:
-        old = by_key.get(item.key)
-        if old is None:
-            by_key[item.key] = item
-        else:
-            captions = list(dict.fromkeys([*old.captions, *item.captions]))
-            label, split = old.label or item.label, old.split or item.split
-            details = joined_details([old.details, item.details])
-            by_key[item.key] = Item(old.key, old.load, captions, label, split, details)
-    return list(by_key.values())
+def merged(rows: Iterable[tuple[str | None, Item]]) -> list[Item]:
+    """(the file that a row names, its item): those of one file become one with all they say; the first class and split stay.
+
+    Rows that hold their image have no file and stay apart, whatever their images are called: a name that was used already
+    gets the number of its row, so that keys are unique.
+    """
+    items: list[Item] = []
+    places: dict[str, int] = {}
+    used: set[str] = set()
+    for number, (file, item) in enumerate(rows, 1):
+        place = None if file is None else places.get(file)
+        if place is not None:
+            items[place] = both(items[place], item)
+            continue
+        if file is not None:
+            places[file] = len(items)
+        key = item.key
+        while key in used:
+            key = f"{key}#{number}"
+        used.add(key)
+        items.append(item if key == item.key else replace(item, key=key))
+    return items
+
+
+def both(old: Item, new: Item) -> Item:
+    """What two rows say of one image."""
+    captions = list(dict.fromkeys([*old.captions, *new.captions]))
+    details = joined_details([old.details, new.details])
+    label, split = old.label or new.label, old.split or new.split
+    return replace(old, captions=captions, label=label, split=split, details=details)

@@ -68,7 +68,7 @@ const asked = () => ['--provider', 'openai', '--base-url', url, '--model', 'm', 
 it('writes captions and says what it cost', async () => {
   const { code, stdout, stderr } = await run('classes.json', '--out', 'captions.jsonl', ...asked());
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
-  expect(stdout).toContain(`2 captions in captions.jsonl, by m (${url}); 1 of 1 classes or images have all`);
+  expect(stdout).toContain(`2 captions for captions.jsonl, by m (${url}); 1 of 1 classes or images have all`);
   const [line = ''] = readFileSync(join(folder, 'captions.jsonl'), 'utf8').split('\n');
   expect(JSON.parse(line)).toMatchObject({
     label: 'Pink Lady',
