@@ -196,6 +196,12 @@ def test_pictures_inside_a_table_stay_apart_whatever_they_are_called(tmp_path):
     ]
     with pytest.raises(NoBytesError, match="the row names no image"):
         last.load()
+    # A row for each caption, as data sets of the hub have them: the same image comes again.
+    again = [{"bytes": jpeg(colour), "path": "1.jpg"} for colour in ("red", "green", "red", "green", "red")]
+    spoken = pyarrow.table({"image": again, "text": list("abcde")})
+    pyarrow.parquet.write_table(spoken, tmp_path / "spoken.parquet", row_group_size=2)
+    found = [(item.key, item.captions) for item in read_items(tmp_path / "spoken.parquet").items]
+    assert found == [("1.jpg", ["a", "c", "e"]), ("1.jpg#2", ["b", "d"])]
     bare = pyarrow.table({"image": [jpeg(), None], "text": ["a", "b"]})
     pyarrow.parquet.write_table(bare, tmp_path / "bare.parquet", write_statistics=False)
     first, second = read_items(tmp_path / "bare.parquet").items

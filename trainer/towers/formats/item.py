@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import hashlib
 import os
 import posixpath
 from collections.abc import Callable, Mapping, Sequence
@@ -186,6 +187,14 @@ def named(number: int, start: Path, value: Any) -> Cell:
 def real_folder(folder: str) -> str:
     """What a folder is called without links and dots: rows that write one file in two ways name the same file."""
     return os.path.realpath(folder)
+
+
+def digest_of(item: Item) -> str:
+    """Of an image's bytes; of one that has none what no other item has."""
+    try:
+        return hashlib.sha256(item.load()).hexdigest()
+    except (OSError, ValueError):
+        return f"none {id(item)}"
 
 
 def read_file(file: Path) -> bytes:

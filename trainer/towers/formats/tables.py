@@ -24,6 +24,7 @@ from towers.formats.item import (
     FormatError,
     Found,
     Item,
+    digest_of,
     guessed,
     label_of,
     named,
@@ -257,19 +258,27 @@ def from_rows(path: Path, rows: Sequence[Row], columns: Columns, kind: str) -> F
 def merged(rows: Iterable[tuple[str | None, Item]]) -> list[Item]:
     """(the file that a row names, its item): those of one file become one with all they say; the first class and split stay.
 
-    Rows that hold their image have no file and stay apart, whatever their images are called: a name that was used already
-    gets the number of its row, so that keys are unique.
+    Rows that hold their image have no file. They are of one image where they call it the same and hold the same bytes, as in a
+    table with a row for each caption; else they stay apart, and a name that was used already gets the number of its row, so that
+    keys are unique.
     """
     items: list[Item] = []
     places: dict[str, int] = {}
+    called: dict[str, int] = {}  # the first item of a name
+    held: dict[tuple[str, str], int] = {}  # by name and digest, of names that come again
     used: set[str] = set()
     for number, (file, item) in enumerate(rows, 1):
         place = None if file is None else places.get(file)
-        if place is not None:
+        if file is None and item.key in called:
+            first = called[item.key]
+            held.setdefault((item.key, digest_of(items[first])), first)
+            place = held.setdefault((item.key, digest_of(item)), len(items))
+        if place is not None and place < len(items):
             items[place] = both(items[place], item)
             continue
         if file is not None:
             places[file] = len(items)
+        called.setdefault(item.key, len(items))
         key = item.key
         while key in used:
             key = f"{key}#{number}"
