@@ -24,6 +24,8 @@ export interface BulkItem {
   bytes: number;
 }
 
+/** What a person's rights forbid, which a rerun does not change. */
+const DENIED: ReadonlySet<string> = new Set(['EACCES', 'EPERM']);
 /** Files that are fetched at a time: each may be as large as an image may be. */
 const FETCHES = 8;
 
@@ -82,8 +84,8 @@ async function fetchItem(line: Exclude<BulkLine, { tar: string }> | WrongLine, s
 /** What ends one item and not its shard: a mistake in the line, and a file that this user may not read. Throws anything else. */
 function ofItem(error: unknown): CoreError {
   if (error instanceof CoreError) return error;
-  const code = codeOf(error);
-  if (code !== 'EACCES' && code !== 'EPERM') throw error;
+  const code = codeOf(error) ?? '';
+  if (!DENIED.has(code)) throw error;
   return new CoreError('not_found', `the file cannot be read: ${ON_DISK[code]} (${code}).`);
 }
 
@@ -143,10 +145,8 @@ function inTar({ size, stream }: ObjectBody, tar: string): VideoFile['video'] {
 
 /** A tar that ends early keeps the items that came before. */
 function damaged(tar: string, error: unknown): CoreError {
-  const code = codeOf(error);
-  if (code === 'EACCES' || code === 'EPERM') return ofItem(error);
-  // Of the file system or the network, and not of the archive: a rerun may succeed.
-  if (code !== undefined && /^E[A-Z]+$/.test(code)) throw error;
+  // Of the file system or the network, and not of the archive: a rerun may succeed, unless it is not allowed.
+  if (/^E[A-Z]+$/.test(codeOf(error) ?? '')) return ofItem(error);
   const reason = reasonOf(error);
   return new CoreError('broken_image', `${tar} is cut off or damaged from here on: ${reason}.`);
 }

@@ -1,6 +1,7 @@
 // Lines of a stream of bytes, each of bounded length: a file without line ends must not fill the memory. And what a line may say.
 import { LIMITS } from '../../../contracts/src/api/limits.ts';
 import { BulkLine } from '../../../contracts/src/bulk/lines.ts';
+import { fieldOf, jsonIn } from '../../../contracts/src/json.ts';
 import { CoreError } from '../../core/errors.ts';
 
 /** An image as base64, its name, and some room. */
@@ -71,17 +72,11 @@ export function readLine(text: string | undefined): BulkLine | CoreError {
 }
 
 /** What a line is called that is no line of a job, as far as it has a name; null else. */
-export function nameOf(text: string | undefined): string | null {
-  try {
-    return nameIn(JSON.parse(text ?? ''));
-  } catch {
-    return null;
-  }
-}
+export const nameOf = (text = ''): string | null => nameIn(jsonIn(text));
 
 export function nameIn(document: unknown): string | null {
-  const named = typeof document === 'object' && document !== null && 'custom_id' in document;
-  return named && typeof document.custom_id === 'string' ? document.custom_id : null;
+  const name = fieldOf(document, 'custom_id');
+  return typeof name === 'string' ? name : null;
 }
 
 function wrongIn(document: unknown): string {
@@ -89,10 +84,11 @@ function wrongIn(document: unknown): string {
   const { custom_id, ...others } = document as Record<string, unknown>;
   if (typeof custom_id !== 'string' || custom_id === '') return `${FORMS}; "custom_id" is not a text here.`;
   if (custom_id.length > MOST_NAME) return `"custom_id" has ${custom_id.length} characters, of at most ${MOST_NAME}.`;
-  const [key, ...more] = Object.keys(others);
-  if (key !== undefined && more.length === 0 && FORMS.includes(`"${key}"`))
-    return `${FORMS}; the value of "${key}" is of another kind.`;
-  return `${FORMS}; this one has ${[key, ...more].map((each) => (each === undefined ? 'none of them' : `"${each}"`)).join(', ')}.`;
+  const keys = Object.keys(others).map((key) => `"${key}"`);
+  const [key] = keys;
+  if (key !== undefined && keys.length === 1 && FORMS.includes(key))
+    return `${FORMS}; the value of ${key} is of another kind.`;
+  return `${FORMS}; this one has ${keys.join(', ') || 'none of them'}.`;
 }
 
 /** One document a line. Never one string of them all: V8's longest has 536,870,888 characters. */

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import torch
 
+from engine.folders.files import digest_of_file
+
 SETTINGS = (".json", ".txt", ".model")  # how files of tokenizers and configurations end
 
 
@@ -31,4 +33,4 @@ def digest_of_weights(weights: Mapping[str, torch.Tensor]) -> str:
 def digests_of_settings(folder: Path) -> dict[str, str]:
     """By name, of the files beside the weights in a folder: the tokenizer's are among them."""
     files = sorted(file for file in folder.iterdir() if file.suffix in SETTINGS and file.is_file())
-    return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+    return {file.name: digest_of_file(file) for file in files}
