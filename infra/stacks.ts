@@ -1,5 +1,6 @@
 // The stacks of one environment: storage that must survive, apart from what can be made again, and how they are connected.
 import { type App, CfnOutput, Stack, Tags } from 'aws-cdk-lib';
+import { ENVARS } from '../contracts/src/envars.ts';
 import { JOB_CLASS_NAMES, QUEUES } from '../contracts/src/job-classes.ts';
 import {
   BULK_GPU_OUTPUTS,
@@ -7,6 +8,7 @@ import {
   ENCODER_GPU_URL_OUTPUT,
   jobDefinitionOutput,
   queueOutput,
+  REGISTRY_OUTPUTS,
   WORKER_ROLE_OUTPUT,
 } from '../contracts/src/outputs.ts';
 import type { Settings } from './base/settings.ts';
@@ -80,6 +82,13 @@ export function createStacks(app: App, settings: Settings): Stacks {
 
   output(stacks.data, CLOUD_OUTPUTS.trainingBucket, storage.trainingBucket.bucketName);
   output(stacks.data, CLOUD_OUTPUTS.modelsBucket, storage.modelsBucket.bucketName);
+  const registry = storage.registry.environment;
+  const registryOutputs = [
+    [CLOUD_OUTPUTS.registry, registry[ENVARS.registry]],
+    [REGISTRY_OUTPUTS.endpoint, registry[ENVARS.registryEndpoint]],
+    [REGISTRY_OUTPUTS.secret, registry[ENVARS.registrySecret]],
+  ] as const;
+  for (const [name, value] of registryOutputs) if (value !== undefined) output(stacks.data, name, value);
   output(stacks.data, CLOUD_OUTPUTS.jobsBucket, storage.jobsBucket.bucketName);
   output(stacks.data, CLOUD_OUTPUTS.trainerImages, storage.trainerImages.repositoryUri);
   output(stacks.data, CLOUD_OUTPUTS.encoderImages, storage.encoderImages.repositoryUri);

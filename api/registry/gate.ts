@@ -9,6 +9,8 @@ export interface Incumbent {
   digest: string;
   manifest: ModelManifest;
   release: ModelRelease;
+  /** By manifest, models that a person replaced, and the move that did it. */
+  replaced: ReadonlyMap<string, ModelRelease>;
 }
 
 export interface Candidate {
@@ -103,8 +105,8 @@ export function decide(candidate: Candidate, incumbent: Incumbent | undefined): 
       }
     }
   }
-  const failed = checks.filter(({ passed }) => !passed);
-  if (failed.length > 0) return reject(incumbent, checks, failed.map(sentence));
+  const failed = [...verdictOfPeople(candidate, incumbent), ...checks.filter(({ passed }) => !passed).map(sentence)];
+  if (failed.length > 0) return reject(incumbent, checks, failed);
   return {
     decision: 'publish',
     reasons: grounds(candidate, incumbent, isComparable),
@@ -125,13 +127,9 @@ export function decideAdapted(candidate: Candidate, incumbent: Incumbent | undef
     const metric = name.replace(/\.before$/, '');
     return metric === name ? [] : [check({ metric, bound: 'min', limit }, exported.metrics)];
   });
-  const failed = checks.filter(({ passed }) => !passed);
+  const failed = [...verdictOfPeople(candidate, incumbent), ...checks.filter(({ passed }) => !passed).map(sentence)];
   if (failed.length > 0 || checks.length === 0)
-    return reject(
-      incumbent,
-      checks,
-      checks.length === 0 ? ['it was not measured on own images'] : failed.map(sentence),
-    );
+    return reject(incumbent, checks, checks.length === 0 ? ['it was not measured on own images'] : failed);
   const kept = `no figure on own images is below what it was before ${manifest.name} was adapted`;
   const reasons = [kept, ...newSpace(manifest, incumbent)];
   return { decision: 'publish', reasons, checks, incumbent: incumbent?.digest ?? null };
@@ -144,6 +142,18 @@ function refusal({ digest, manifest }: Candidate, incumbent: Incumbent | undefin
   if (incumbent === undefined || incumbent.manifest.name === manifest.name) return undefined;
   const names = `${manifest.name} would replace ${incumbent.manifest.name}`;
   return reject(incumbent, [], [`${names}: a model replaces only one of its own name`]);
+}
+
+/**
+ * What a person took out of use stays out, whatever its figures: they were good enough when it was published, too. A schedule asks for
+ * the same model every week.
+ */
+function verdictOfPeople({ digest, manifest }: Candidate, incumbent: Incumbent | undefined): string[] {
+  const move = incumbent?.replaced.get(digest);
+  if (move === undefined) return [];
+  const how = move.action === 'rollback' ? 'was rolled back' : 'gave way to a model that a person published';
+  const back = `npm run model -- rollback ${manifest.name} --to ${digest} brings it back`;
+  return [`${manifest.name} ${manifest.version} ${how} on ${move.moved_at} (${move.reasons.join('; ')}): ${back}`];
 }
 
 function reject(incumbent: Incumbent | undefined, checks: GateCheck[], reasons: string[]): GateDecision {

@@ -10,13 +10,18 @@ export async function readIncumbent(registry: ObjectReader, model: string): Prom
   if (found === undefined) return undefined;
   const { manifest: digest, release } = found.pointer;
   const { manifest } = await readManifest(registry, digest);
-  return { digest, manifest, release: await readRelease(registry, release) };
+  const replaced = replacedByHand(await releasesFrom(registry, release));
+  return { digest, manifest, release: await readRelease(registry, release), replaced };
 }
 
 /** Every release of a model, the newest first. */
 export async function readHistory(registry: ObjectReader, model: string): Promise<ModelRelease[]> {
+  return releasesFrom(registry, (await readPointer(registry, model))?.pointer.release ?? null);
+}
+
+async function releasesFrom(registry: ObjectReader, newest: string | null): Promise<ModelRelease[]> {
   const releases: ModelRelease[] = [];
-  let next = (await readPointer(registry, model))?.pointer.release ?? null;
+  let next = newest;
   while (next !== null) {
     const release = await readRelease(registry, next);
     releases.push(release);
@@ -35,4 +40,24 @@ export function activeReleases(history: readonly ModelRelease[]): ModelRelease[]
     else stack.length = at + 1;
   }
   return stack;
+}
+
+/**
+ * Models that were current until a person put another one in their place, by manifest, with the move that did it: a rollback, or the
+ * publication of a model that was measured on no dev split, such as one that was calibrated. What came back since is not among them.
+ */
+export function replacedByHand(history: readonly ModelRelease[]): Map<string, ModelRelease> {
+  const replaced = new Map<string, ModelRelease>();
+  const past: ModelRelease[] = [];
+  for (const release of history.toReversed()) {
+    const before = activeReleases(past.toReversed());
+    past.push(release);
+    const left = new Set(activeReleases(past.toReversed()).map(({ manifest }) => manifest));
+    const isByHand = release.action === 'rollback' || release.dev_data === null;
+    // A rollback takes away all that was published after its target, not the current one alone.
+    for (const [at, { manifest }] of before.entries())
+      if (isByHand && (at === before.length - 1 || !left.has(manifest))) replaced.set(manifest, release);
+    replaced.delete(release.manifest);
+  }
+  return replaced;
 }

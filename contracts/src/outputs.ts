@@ -7,6 +7,8 @@ export const CLOUD_OUTPUTS = {
   trainingBucket: 'TrainingBucket',
   /** Bucket of published models. */
   modelsBucket: 'ModelsBucket',
+  /** URI of the registry that models are published to: that bucket, or the one in R2. */
+  registry: 'Registry',
   /** Bucket of what is embedded in bulk. */
   jobsBucket: 'JobsBucket',
   /** ARNs of the queue of bulk jobs, and of the definition of their shards. */
@@ -26,6 +28,9 @@ export const CLOUD_OUTPUTS = {
   /** Name of the function that stops what costs money, and starts it again. */
   switch: 'Switch',
 } as const;
+
+/** Where the registry is when it is not AWS's, and the ARN of the secret with its keys; only with a registry in R2. */
+export const REGISTRY_OUTPUTS = { endpoint: 'RegistryEndpoint', secret: 'RegistrySecret' } as const;
 
 /** ARN of the role that the Worker takes; only where the settings name its issuer. */
 export const WORKER_ROLE_OUTPUT = 'WorkerRole';

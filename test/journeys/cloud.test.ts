@@ -306,7 +306,6 @@ describe('what cannot be', () => {
     expect((await train(root, [RECIPE, '--on', 'aws'], here)).stderr).toContain('has no output TrainingBucket');
     const names = [
       'TrainingBucket',
-      'ModelsBucket',
       'QueueCpu',
       'QueueGpu',
       'JobDefinitionCpu',

@@ -5,6 +5,7 @@ import { DeleteObjectCommand, S3Client } from '@aws-sdk/client-s3';
 import { StateMachine } from 'aws-local-stepfunctions';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { readHistory, readIncumbent } from '../../api/registry/history.ts';
+import { rollback } from '../../api/registry/publish.ts';
 import type { ObjectStore } from '../../api/registry/store.ts';
 import { openStore } from '../../api/registry/stores/open.ts';
 import { ENVARS } from '../../contracts/src/envars.ts';
@@ -180,6 +181,14 @@ it('a stage that fails ends the execution; fixed, the next one goes on where it 
   rmSync(join(repository.root, 'broken-stage'));
   expect(await execute({ recipe: 'tiny' })).toMatchObject({ end: 'Done', ran: ['evaluate'] });
   expect((await readIncumbent(models, 'tiny'))?.manifest.version).toBe('3');
+});
+
+it('a model that a person rolled back is not published again by the next schedule', async () => {
+  const bad = (await readIncumbent(models, 'tiny'))?.digest;
+  await rollback(models, 'tiny', { reason: 'searches for shoes find hats' });
+  expect(await execute({ recipe: 'tiny' })).toMatchObject({ end: 'NothingToRun', ran: [] });
+  expect((await readIncumbent(models, 'tiny'))?.manifest.version).toBe('1');
+  await rollback(models, 'tiny', { to: bad, reason: 'it was the hats' });
 });
 
 /** As S3 tells it: the key of each pointer that was written since. */

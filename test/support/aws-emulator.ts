@@ -137,6 +137,7 @@ export async function deploy({ endpoint }: AwsEmulator, outputsFile?: string): P
   const outputs = {
     [CLOUD_OUTPUTS.trainingBucket]: trainingBucket,
     [CLOUD_OUTPUTS.modelsBucket]: modelsBucket,
+    [CLOUD_OUTPUTS.registry]: `s3://${modelsBucket}`,
     ...Object.fromEntries([...queueArns].map(([queue, arn]) => [queueOutput(queue), arn])),
     ...Object.fromEntries(JOB_CLASS_NAMES.map((name) => [jobDefinitionOutput(name), jobDefinitions[name]])),
     // Where Batch writes unless a job definition says otherwise.

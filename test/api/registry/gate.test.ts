@@ -70,7 +70,7 @@ function incumbent(metrics: Record<string, number> = EVALUATED, dev_data: string
     metrics,
     dev_data,
   };
-  return { digest: digest('1'), manifest: MANIFEST, release };
+  return { digest: digest('1'), manifest: MANIFEST, release, replaced: new Map() };
 }
 
 describe('a candidate that is good enough', () => {

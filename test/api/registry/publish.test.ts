@@ -154,6 +154,35 @@ describe.each(KINDS)('a registry in %s', (_, open) => {
     expect((await readIncumbent(registry, 'tiny'))?.release.metrics).toEqual(GOOD_EVALUATION);
   });
 
+  it('does not publish by its figures what a person took out of use, until a person brings it back', async () => {
+    const registry = await open();
+    const [one, two, three] = [await trained('1'), await trained('2'), await trained('3')];
+    const current = async () => (await readIncumbent(registry, 'tiny'))?.manifest.version;
+    for (const candidate of [one, two, three]) await publish(registry, candidate);
+    await rollback(registry, 'tiny', { to: one.digest, reason: 'searches for shoes find hats' });
+    // Everything after the target is taken back, and a pipeline that finds nothing new asks for the newest of them again.
+    for (const [version, candidate] of [['2', two] as const, ['3', three] as const])
+      await expect(publish(registry, candidate)).rejects.toThrow(
+        new RegExp(
+          `the gate rejected tiny ${version}: tiny ${version} was rolled back on .*shoes find hats.* --to ${candidate.digest}`,
+        ),
+      );
+    expect(await current()).toBe('1');
+    const four = await trained('4');
+    await publish(registry, four);
+    await expect(publish(registry, three)).rejects.toThrow('tiny 3 was rolled back');
+    await rollback(registry, 'tiny', { to: three.digest, reason: 'it was the hats' });
+    await rollback(registry, 'tiny', { reason: 'it was not' });
+    await expect(publish(registry, three)).rejects.toThrow('it was not');
+
+    // As `calibrate` makes one: without figures of a dev split.
+    const calibrated = { ...(await trained('5')), dev_data: null };
+    const verdict = { decision: 'publish' as const, reasons: ['scores fitted again'], incumbent: four.digest };
+    await publishModel(registry, calibrated, verdict);
+    await expect(publish(registry, four)).rejects.toThrow('tiny 4 gave way to a model that a person published');
+    expect(await current()).toBe('5');
+  });
+
   it('refuses what the gate rejected, and a decision that another publication has overtaken', async () => {
     const registry = await open();
     const [one, two] = [await trained('1'), await trained('2')];

@@ -59,6 +59,24 @@ describe('a registry in S3', () => {
   });
 });
 
+/** Where `npm run model -- … --on aws` goes. */
+const outputsOf = ({ templates }: typeof s3) =>
+  Object.entries(templates.data.Outputs)
+    .filter(([name]) => name.startsWith('Registry'))
+    .map(([name, { Value }]) => `${name} ${text(Value)}`)
+    .toSorted();
+
+describe('the outputs of the data stack', () => {
+  it('say where models are published to, as the pipeline is told', () => {
+    expect(outputsOf(s3)).toEqual([expect.stringMatching(/^Registry s3:\/\/<DataModelsBucket\w+>$/)]);
+    expect(outputsOf(r2)).toEqual([
+      'Registry s3://<RegistryBucket>',
+      'RegistryEndpoint https://<RegistryAccountId>.r2.cloudflarestorage.com',
+      expect.stringMatching(/^RegistrySecret <DataRegistrySecret\w+>$/),
+    ]);
+  });
+});
+
 describe('a registry in R2', () => {
   it('is named with its endpoint and the secret that opens it', () => {
     expect(environmentOf(r2, 'training', 'TrainingControlPublish')).toMatchObject({

@@ -3,15 +3,16 @@
 import { existsSync, globSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
+import type { ObjectStore } from '../../../api/registry/store.ts';
+import { openStore } from '../../../api/registry/stores/open.ts';
 import { BASE_CLASSES, bySomeJobClasses, type JobClass } from '../../../contracts/src/job-classes.ts';
 import { jsonIn } from '../../../contracts/src/json.ts';
-import { CLOUD_OUTPUTS, jobDefinitionOutput, queueOutput } from '../../../contracts/src/outputs.ts';
+import { CLOUD_OUTPUTS, jobDefinitionOutput, queueOutput, REGISTRY_OUTPUTS } from '../../../contracts/src/outputs.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
 import type { Fleet } from '../plan/pipeline-plan.ts';
 
 export interface Deployment extends Fleet {
   trainingBucket: string;
-  modelsBucket: string;
   logGroup: string;
 }
 
@@ -31,26 +32,46 @@ export function outputsFile(given: string | undefined, { root, cwd }: { root: st
   return join(root, only);
 }
 
-/** Throws a UserError for a file that is missing or lacks an output. */
-export function readDeployment(file: string): Deployment {
+interface Outputs {
+  /** By name; undefined where the settings of the deployment leave it out. */
+  all: Readonly<Record<string, string | undefined>>;
+  /** Throws a UserError where there is none. */
+  output(name: string): string;
+}
+
+function readOutputs(file: string): Outputs {
   const how = 'npm run deploy -- --environment NAME';
   if (!existsSync(file)) throw new UserError(`there is no ${file}: deploy first, with ${how}`);
   const parsed = OutputsFile.safeParse(jsonIn(readFileSync(file, 'utf8')));
   if (!parsed.success) throw new UserError(`${file} is not an outputs file of cdk: write it again with ${how}`);
-  const outputs = Object.assign({}, ...Object.values(parsed.data)) as Record<string, string>;
+  const all = Object.assign({}, ...Object.values(parsed.data)) as Record<string, string>;
   const output = (name: string): string => {
-    const value = outputs[name];
+    const value = all[name];
     if (value === undefined) throw new UserError(`${file} has no output ${name}: write it again with ${how}`);
     return value;
   };
+  return { all, output };
+}
+
+/** Throws a UserError for a file that is missing or lacks an output. */
+export function readDeployment(file: string): Deployment {
+  const { all, output } = readOutputs(file);
   // The settings of a deployment decide whether it has the others.
   const deployed = (name: string, jobClass: JobClass): string | undefined =>
-    BASE_CLASSES.includes(jobClass) ? output(name) : outputs[name];
+    BASE_CLASSES.includes(jobClass) ? output(name) : all[name];
   return {
     trainingBucket: output(CLOUD_OUTPUTS.trainingBucket),
-    modelsBucket: output(CLOUD_OUTPUTS.modelsBucket),
     queues: bySomeJobClasses((jobClass, { queue }) => deployed(queueOutput(queue), jobClass)),
     jobDefinitions: bySomeJobClasses((jobClass) => deployed(jobDefinitionOutput(jobClass), jobClass)),
     logGroup: output(CLOUD_OUTPUTS.trainingLogs),
   };
+}
+
+/** Opens the registry that the deployment publishes to: for one in R2, whoever runs this has to be allowed to read its secret. */
+export function openDeployedRegistry(file: string): ObjectStore {
+  const { all, output } = readOutputs(file);
+  return openStore(output(CLOUD_OUTPUTS.registry), {
+    endpoint: all[REGISTRY_OUTPUTS.endpoint],
+    secret: all[REGISTRY_OUTPUTS.secret],
+  });
 }

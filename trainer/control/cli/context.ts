@@ -41,12 +41,11 @@ export const dataFolder = (
 export const vectorsFolder = ({ cache }: { cache?: string | undefined }, { root, cwd }: Folders): string =>
   resolve(cwd, cache ?? join(root, 'runs', 'evaluation-vectors'));
 
-/** The registry that --registry or the variable names, by its URI or its folder; otherwise the repository's own, or another. */
+/** The registry that --registry or the variable names, by its URI or its folder; otherwise the repository's own. */
 export function openRegistryOf(
   { registry }: { registry?: string | undefined },
   { root, cwd, env }: Folders & Pick<CommandContext, 'env'>,
-  otherwise = (): string => join(root, 'registry'),
 ): ObjectStore {
-  const place = registry || env[ENVARS.registry] || otherwise();
+  const place = registry || env[ENVARS.registry] || join(root, 'registry');
   return openRegistry(place.includes('://') ? place : toFileUri(resolve(cwd, place)), env);
 }

@@ -14,7 +14,7 @@ import { FILES, listPrefix, modelOfPointer } from '../../../contracts/src/keys.t
 import type { ModelRelease } from '../../../contracts/src/model/release.ts';
 import type { GateDecision, Published } from '../../../contracts/src/training/pipeline.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
-import { type Deployment, outputsFile, readDeployment } from '../aws/deployment.ts';
+import { openDeployedRegistry, outputsFile, readDeployment } from '../aws/deployment.ts';
 import { readSubmittedPlan } from '../aws/submitted-plan.ts';
 import { planHere } from '../local/plan.ts';
 import { stageOf } from '../plan/pipeline-plan.ts';
@@ -35,7 +35,7 @@ export async function model(argv: readonly string[], context: CommandContext): P
     const print = (document: object, lines: readonly string[]): void => {
       stdout.write(options.json ? `${JSON.stringify(document)}\n` : `${lines.join('\n')}\n`);
     };
-    const registry = openRegistryOf(options, context, onAws(options, context));
+    const registry = registryOf(options, context);
     if (command === 'list') return await list(registry, subject, print);
     if (command === 'publish') return await publish(subject, { registry, options, context, print });
     if (command === 'export') return await exportModel(subject, options, { registry, context });
@@ -135,17 +135,14 @@ function forced(decision: GateDecision, reason: string | undefined): GateDecisio
 }
 
 async function planOnAws({ recipe }: ResolvedRecipe, options: ModelOptions, context: CommandContext): Promise<Plan> {
-  const { trainingBucket } = deploymentOf(options, context);
+  const { trainingBucket } = readDeployment(outputsFile(options.outputs, context));
   return (await readSubmittedPlan(recipe.name, openStore(`s3://${trainingBucket}`))).plan;
 }
 
-/** The registry of the deployment; undefined without --on aws. */
-function onAws(options: ModelOptions, context: CommandContext): (() => string) | undefined {
-  return options.on === 'aws' ? () => `s3://${deploymentOf(options, context).modelsBucket}` : undefined;
-}
-
-function deploymentOf({ outputs }: ModelOptions, { root, cwd }: CommandContext): Deployment {
-  return readDeployment(outputsFile(outputs, { root, cwd }));
+/** With --on aws the registry that the deployment publishes to, whatever the variables of this machine say. */
+function registryOf(options: ModelOptions, context: CommandContext): ObjectStore {
+  if (options.on !== 'aws' || options.registry !== undefined) return openRegistryOf(options, context);
+  return openDeployedRegistry(outputsFile(options.outputs, context));
 }
 
 function releaseText({ moved_at, action, version, manifest, reasons }: ModelRelease & { version: string }): string {

@@ -50,7 +50,7 @@ async function push(through = store): Promise<Pushed> {
 /** Nothing is queued: what counts is the request that a submission leaves. */
 async function submit(): Promise<void> {
   const code = byStage(() => `sha256:${'c'.repeat(64)}`);
-  const deployment = { trainingBucket: 'x', modelsBucket: 'x', logGroup: 'x', queues: {}, jobDefinitions: {} };
+  const deployment = { trainingBucket: 'x', logGroup: 'x', queues: {}, jobDefinitions: {} };
   const batch = { find: async () => undefined, submit: async () => 'new', terminate: async () => {} };
   const data = await index();
   await submitRecipe({ recipe, code, data, folder, jobs: [] }, { deployment, store, batch, emit: () => {} });

@@ -13,7 +13,7 @@ import type { RunEvent } from '../../../../trainer/control/run/events.ts';
 import { tinyRecipe } from '../../../support/tiny-recipe.ts';
 
 const arns = byJobClass((_, { queue }) => queue);
-const deployment = { trainingBucket: 'x', modelsBucket: 'x', logGroup: 'x', queues: arns, jobDefinitions: arns };
+const deployment = { trainingBucket: 'x', logGroup: 'x', queues: arns, jobDefinitions: arns };
 const digest = (digit: string) => `sha256:${digit.repeat(64)}`;
 
 /** A recipe that was submitted; `find` is what Batch says of each of its jobs. */

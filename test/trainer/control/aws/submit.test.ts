@@ -58,7 +58,7 @@ async function submit(
     terminate: async () => {},
   };
   const queues = byJobClass((_, { queue }) => queue);
-  const deployment = { trainingBucket: 'x', modelsBucket: 'x', logGroup: 'x', queues, jobDefinitions: queues };
+  const deployment = { trainingBucket: 'x', logGroup: 'x', queues, jobDefinitions: queues };
   const events: RunEvent[] = [];
   const clients = { deployment, store, batch, emit: (event: RunEvent) => void events.push(event) };
   await submitRecipe({ recipe, code, data, folder: '/', jobs: plan.jobs }, clients);
@@ -91,7 +91,7 @@ it('weights are uploaded once, named by their content, and found again by the pl
   const code = byStage(() => `sha256:${'c'.repeat(64)}`);
   const data = { digest: `sha256:${'d'.repeat(64)}`, parts: {}, files: [] };
   const queues = byJobClass((_, { queue }) => queue);
-  const deployment = { trainingBucket: 'x', modelsBucket: 'x', logGroup: 'x', queues, jobDefinitions: queues };
+  const deployment = { trainingBucket: 'x', logGroup: 'x', queues, jobDefinitions: queues };
   const batch = { find: async () => undefined, submit: async () => 'new', terminate: async () => {} };
   const submitted = async (): Promise<string[]> => {
     const folders = await foldersOf({ recipe, data: '/' }, { trainer, runs: trainer, onRead: () => {} });

@@ -9,7 +9,6 @@ import { data } from '../../../../../trainer/control/cli/datasets/data.ts';
 const root = mkdtempSync(join(tmpdir(), 'repository '));
 const outputs = {
   TrainingBucket: 'training-a1b2',
-  ModelsBucket: 'models-a1b2',
   TrainingLogs: '/logs',
   ...Object.fromEntries([queueOutput('cpu'), queueOutput('gpu')].map((name) => [name, 'arn:queue'])),
   ...Object.fromEntries((['cpu', 'embed', 'train'] as const).map((name) => [jobDefinitionOutput(name), 'arn:job'])),
