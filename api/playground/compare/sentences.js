@@ -33,12 +33,14 @@ function showTexts() {
 function sentence(text, index) {
   const input = make('input', { value: text, autocomplete: 'off' });
   input.setAttribute('aria-label', `Sentence ${index + 1}`);
+  // Enter is a change, too. A handler of keys that answers `false` would take every other key away, Tab included.
   input.onchange = () => {
+    // What goes away with the focus on it changes once more.
+    if (!input.isConnected) return;
     if (input.value.trim() === '') return remove(index);
     texts[index] = input.value;
     changed();
   };
-  input.onkeydown = ({ key }) => key === 'Enter' && input.onchange?.(new Event('change'));
   const away = button('Remove', () => remove(index));
   away.setAttribute('aria-label', `Remove sentence ${index + 1}`);
   return make('li', {}, make('div', { className: 'row' }, input, away), make('div', { className: 'receipt quiet' }));

@@ -36,7 +36,9 @@ export function watchViewer(actions) {
     if (key === 'ArrowLeft') step(-1);
   };
   // A click beside it is on the dialog itself.
-  dialog.onclick = ({ target }) => target === dialog && dialog.close();
+  dialog.onclick = ({ target }) => {
+    if (target === dialog) dialog.close();
+  };
   dialog.onclose = () => {
     release();
     focusTile(current?.id);

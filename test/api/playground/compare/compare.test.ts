@@ -37,6 +37,34 @@ describe.skipIf(!BROWSER)('the comparison', () => {
     });
   });
 
+  test('takes sentences that are changed, emptied and left by the keyboard', async () => {
+    await visit({ path }, async (page) => {
+      await isThere(page, 4 * 8);
+      const sentence = (index: number) => page.getByLabel(`Sentence ${index}`, { exact: true });
+      const sentences = () => page.locator('#texts input').evaluateAll((all) => all.map((one) => Object(one).value));
+      await sentence(1).focus();
+      await page.keyboard.press('End');
+      await page.keyboard.type(' in Rome');
+      await page.keyboard.press('Enter');
+      await page.getByRole('rowheader', { name: 'a small cup of espresso on a wooden table in Rome' }).waitFor();
+      await page.keyboard.press('Tab');
+      const focused = () => page.evaluate(() => document.activeElement?.getAttribute('aria-label'));
+      expect(await focused()).toBe('Remove sentence 1');
+
+      await sentence(2).focus();
+      await page.keyboard.press('Control+A');
+      await page.keyboard.press('Backspace');
+      await page.keyboard.press('Enter');
+      await isThere(page, 3 * 8);
+      expect(await sentences()).toEqual([
+        'a small cup of espresso on a wooden table in Rome',
+        'stars in the night sky',
+        'une tasse de café',
+      ]);
+      expect(await focused()).toBe('Remove sentence 2');
+    });
+  });
+
   test('typed into a shell beside the photos, gives the same scores', async () => {
     await visit({ path }, async (page) => {
       await isThere(page, 4 * 8);
