@@ -1,8 +1,8 @@
 """A small training on any number of ranks: `python -m engine.launch --processes N small_training FOLDER [what happens]`.
 
 `stop=K` asks rank 0, or `asked=R`, to stop after step K, `die=K` ends rank 1 at step K, `hang=K` waits for a signal there; `sharded=1` splits the
-blocks between the ranks and computes their activations again; from `late=K` on one more parameter has a gradient; with `abort=1`
-what native libraries do at exit aborts the process.
+blocks between the ranks and computes their activations again, `fused=1` steps in one kernel, as on a GPU; from `late=K` on one more parameter
+has a gradient; with `abort=1` what native libraries do at exit aborts the process.
 """
 
 import ctypes
@@ -124,7 +124,7 @@ if __name__ == "__main__":
     if "abort" in happens:
         native = ctypes.CDLL(None)
         native.__cxa_atexit(ctypes.cast(native.abort, ctypes.c_void_p), None, None)
-    task = train(place, happens)
+    task = train(place, happens, schedule=SCHEDULE | ({"fused": True} if "fused" in happens else {}))
     task.run.leave_to_first()
     weights = {name: value for module in task.modules.values() for name, value in module.named_parameters()}
     torch.save({"weights": weights, "losses": task.losses}, place / "end.pt")

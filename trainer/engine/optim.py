@@ -1,7 +1,7 @@
 """Optimiser and learning-rate schedule: AdamW, warm-up, cosine or linear decay, rates by group; the average of weights."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -18,7 +18,8 @@ BETAS, EPSILON = (
 
 def adamw(groups: Iterable[dict[str, Any]], schedule: Schedule) -> torch.optim.AdamW:
     """AdamW over parameter groups; a group's `lr` is its peak, the schedule's where it has none."""
-    ready = [{"lr": schedule["lr"], "weight_decay": schedule["weight_decay"], **group} for group in groups]
+    own = {"lr": schedule["lr"], "weight_decay": schedule["weight_decay"]}
+    ready = [own | group | {"params": part} for group in groups for part in of_one_kind(group["params"])]
     # One kernel for all parameters on a GPU; on a CPU torch's own loop, whose roundings earlier results have, unless asked.
     fused = schedule.get("fused", False) or any(p.is_cuda for group in ready for p in group["params"])
     betas, epsilon = schedule.get("betas", BETAS), schedule.get("epsilon", EPSILON)
@@ -26,6 +27,12 @@ def adamw(groups: Iterable[dict[str, Any]], schedule: Schedule) -> torch.optim.A
     for group in optimizer.param_groups:
         group["peak_lr"] = group["lr"]
     return optimizer
+
+
+def of_one_kind(parameters: Sequence[nn.Parameter]) -> list[list[nn.Parameter]]:
+    """Those that are split between ranks and those that are not: the kernel for all parameters takes no mixture."""
+    parts = [[p for p in parameters if is_split(p)], [p for p in parameters if not is_split(p)]]
+    return [part for part in parts if part]
 
 
 def param_groups(module: nn.Module, **options: Any) -> list[dict[str, Any]]:
