@@ -233,7 +233,12 @@ FOUR: dict[str, str | None] = {"a/1.png": "red", "a/2.png": "blue", "a/3.png": "
         ({"a/1.png": "red", "b/2.png": "blue"}, {}, "holds 2 usable images of 2, at least 4 are needed"),
         ({"a/1.png": None, "a/2.png": None}, {}, "a/1.png: it is no image"),
         ({"0/1.png": "red", "1/2.png": "blue"}, {}, "which say nothing: name a file that says what they are"),
-        ({"a/1.png": "red"}, {"classes": "classes.txt"}, "a/1.png: its class 'a' is not in the file of classes"),
+        ({"1.0/1.png": "red", "2.0/2.png": "blue"}, {}, "are numbers .1.0, 2.0 …., which say nothing"),
+        (
+            {"a/1.png": "red"},
+            {"classes": "classes.txt"},
+            "a/1.png: its class 'a' is not in the file of classes .it has x, y",
+        ),
         (
             dict.fromkeys(["a/1.png", "a/2.png"], "red"),
             {},

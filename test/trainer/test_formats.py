@@ -414,3 +414,34 @@ def test_classes_are_found_by_number_key_and_name(tmp_path):
         ["One.", "Two."],
     ]
     assert ClassTable(["red-cup"], None).classes[0].name == "red cup"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "labels", "classes"),
+    [
+        ("a.txt", "Apfel\nBirne\nKirsche\n", ["1", "2", "3"], ["Apfel", "Birne", "Kirsche"]),
+        ("a.txt", "Apfel\nBirne\nKirsche\n", ["0", "2"], ["Apfel", "Kirsche"]),
+        ("a.json", '[{"name": "Apfel"}, {"name": "Birne"}]', ["1", "2"], ["Apfel", "Birne"]),
+        ("a.csv", "id,name\n1,Apfel\n2,Birne\n10,Nuss\n", ["1.0", "02", "10"], ["Apfel", "Birne", "Nuss"]),
+        ("a.csv", "id,name\n1.0,Apfel\n07,Birne\n", ["1", "7", "8", "70"], ["Apfel", "Birne", None, None]),
+        ("a.csv", "label;name\n1;Apfel\n2;Birne\n", ["1", "Birne"], ["Apfel", "Birne"]),
+        ("a.csv", "id,code,name\n1,2,Apfel\n2,9,Birne\n", ["1", "2", "9"], ["Apfel", "Birne", "Birne"]),
+        ("a.json", '{"1": "Apfel", "2": "Birne"}', ["1", "2"], ["Apfel", "Birne"]),
+        ("a.json", '{"Apfel": 1, "Birne": 2}', ["1", "2"], ["Apfel", "Birne"]),
+    ],
+)
+def test_numbers_are_the_classes_that_a_person_means_by_them(tmp_path, name, text, labels, classes):
+    """Counted from 0 or from 1, with zeros in front, or as pandas writes whole numbers beside an empty cell."""
+    (tmp_path / name).write_text(text)
+    table = ClassTable(labels, read_classes(tmp_path / name))
+    numbers = [table.number_of(label) for label in labels]
+    assert [None if number is None else table.classes[number].name for number in numbers] == classes
+
+
+def test_numbers_that_could_mean_two_classes_or_name_nothing_are_refused(tmp_path):
+    (tmp_path / "names.txt").write_text("Apfel\nBirne\nKirsche\nNuss\n")
+    with pytest.raises(FormatError, match=r"1 is Birne where they count from 0 and Apfel where they count from 1"):
+        ClassTable(["1", "2"], read_classes(tmp_path / "names.txt"))
+    (tmp_path / "numbers.csv").write_text("label,description\n1,an apple\n2,a pear\n")
+    with pytest.raises(FormatError, match=r"the names of its classes are numbers \(1, 2 …\), which say nothing"):
+        read_classes(tmp_path / "numbers.csv")

@@ -12,7 +12,7 @@ from typing import Any
 from contracts.types import AdaptConfig, OwnData
 from engine.run import Run
 from towers.data import read_rows
-from towers.formats.classes import Class, ClassTable, read_classes
+from towers.formats.classes import Class, ClassTable, read_classes, whole
 from towers.formats.item import Columns, FormatError, texts_of
 from towers.formats.table import read_items
 from towers.formats.usable import Checker, Picture, reasons
@@ -95,7 +95,7 @@ def read_own(root: Path, own: OwnData, seed: int, on_image: Callable[[int, int],
         notes += measured.notes
     classes = read_classes(root / own["classes"]) if own["classes"] is not None else None
     labels = sorted({item.label for items, _ in sources for item in items if item.label is not None})
-    if classes is None and labels and all(label.lstrip("-").isdigit() for label in labels):
+    if classes is None and labels and all(whole(label) is not None for label in labels):
         if not any(item.captions for items, _ in sources for item in items):
             raise FormatError(
                 f"the classes of {own['path']} are numbers ({', '.join(labels[:3])} …), which say nothing: name a file that "
@@ -105,6 +105,8 @@ def read_own(root: Path, own: OwnData, seed: int, on_image: Callable[[int, int],
         labels = []
         sources = [([replace(item, label=None) for item in items], split) for items, split in sources]
     table = ClassTable(labels, classes)
+    if (counting := table.counting()) is not None:
+        notes.append(counting)
     check = Checker(table, on_image, sum(len(items) for items, _ in sources))
     for items, split in sources:
         for item in items:

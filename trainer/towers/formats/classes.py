@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from towers.formats.tables import csv_rows, json_lines
 NAMES = ["name", "class", "class_name", "label", "title"]
 DESCRIPTIONS = ["description", "descriptions", "gloss", "definition", "text"]
 GROUPS = ["coarse", "group", "category", "parent", "superclass", "hypernym"]
-KEYS = ["id", "index", "key", "class_id", "label_id"]
+KEYS = ["id", "index", "key", "class_id", "label_id", "class_index", "number", "nr", "nummer", "code", "label", "class"]
+# A whole number as people and programs write it: 7, 07, and 7.0 where a spreadsheet or pandas had an empty cell in the column.
+WHOLE = re.compile(r"([+-]?)0*(\d+)(?:\.0*)?")
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,11 @@ def read_classes(file: Path) -> list[Class]:
     classes = [class_of(file, number, row) for number, row in enumerate(rows)]
     if not classes:
         raise FormatError(f"{file.name} holds no classes")
+    if all(whole(each.name) is not None for each in classes):
+        raise FormatError(
+            f"{file.name}: the names of its classes are numbers ({', '.join(each.name for each in classes[:3])} …), which say "
+            "nothing: give each a name, in JSON or CSV with id and name, or a name a line"
+        )
     return classes
 
 
@@ -55,6 +63,12 @@ def parsed(file: Path) -> Sequence[Any]:
         raise FormatError(f"{file.name} is not JSON: {error}") from error
     if isinstance(document, dict) and isinstance(document.get("classes"), list):
         document = document["classes"]
+    if isinstance(document, dict) and document:
+        # Either way round it names numbers: {"1": "Rose"}, as id2label of Hugging Face, or {"Rose": 1}.
+        if all(whole(key) is not None and isinstance(name, str) for key, name in document.items()):
+            return [{"name": name, "key": key} for key, name in document.items()]
+        if all(isinstance(number, int) for number in document.values()):
+            return [{"name": readable(name), "key": name, "id": number} for name, number in document.items()]
     if isinstance(document, dict):
         return [
             {"name": readable(name), "key": name, **(said if isinstance(said, dict) else {"description": said})}
@@ -68,7 +82,7 @@ def parsed(file: Path) -> Sequence[Any]:
 def class_of(file: Path, number: int, row: Any) -> Class:
     """One row of the file."""
     if isinstance(row, str):
-        return Class(readable(row), keys=[row, str(number)])
+        return Class(readable(row), keys=[row])
     if not isinstance(row, Mapping):
         raise FormatError(f"{file.name}: class {number + 1} is neither a name nor an object")
     by_plain = {plain(str(name)): value for name, value in row.items() if name is not None}
@@ -90,6 +104,12 @@ def readable(name: str) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", re.sub(r"[_\-.\s]+", " ", name)).strip() or name
 
 
+def whole(label: str) -> str | None:
+    """A label that is a whole number in one way of writing; None for any other."""
+    found = WHOLE.fullmatch(label.strip())
+    return None if found is None else f"{'-' if found[1] == '-' and found[2] != '0' else ''}{found[2]}"
+
+
 class ClassTable:
     """The classes of a set: from a file, or from the labels themselves where there is none."""
 
@@ -104,13 +124,52 @@ class ClassTable:
             list(classes) if classes is not None else [Class(readable(names[0]), keys=names) for names in same]
         )
         self.index: dict[str, int] = {}
-        for number, each in enumerate(self.classes):
-            for key in [*each.keys, each.name]:
-                self.index.setdefault(key, number)
-        for number, each in enumerate(self.classes):
-            for key in [*each.keys, each.name]:
-                self.index.setdefault(plain(key), number)
+        self.by_number: dict[str, int] = {}
+        self.by_plain: dict[str, int] = {}
+        # Rank by rank: the id of one class goes before what another one has as its code.
+        for keys in zip_longest(*([*each.keys, each.name] for each in self.classes)):
+            for number, key in enumerate(keys):
+                if key is not None:
+                    self.index.setdefault(key, number)
+                    self.by_number.setdefault(whole(key) or "", number)
+                    self.by_plain.setdefault(plain(key), number)
+        for several in (self.by_number, self.by_plain):
+            several.pop("", None)
+        # The number that the first class has where numbers of data are places in the file; None where the file says numbers itself.
+        self.first: int | None = None
+        if classes is not None and not self.by_number:
+            self.first = first_number({int(number) for label in labels if (number := whole(label))}, self.classes)
+            self.by_number = {str(self.first + place): place for place in range(len(self.classes))}
 
     def number_of(self, label: str) -> int | None:
         """The class that a label refers to, by number, key or name; None for one that is not in the file."""
-        return self.index.get(label, self.index.get(plain(label)))
+        found, number = self.index.get(label), whole(label)
+        if found is not None:
+            return found
+        # 1.0 is the first class and not the tenth.
+        return self.by_plain.get(plain(label)) if number is None else self.by_number.get(number)
+
+    def counting(self) -> str | None:
+        """A sentence on what numbers stand for where that was found out; None where nothing was."""
+        if not self.first:
+            return None
+        last = self.first + len(self.classes) - 1
+        return (
+            f"the numbers of the classes count from {self.first}: {self.first} is {self.classes[0].name}, "
+            f"{last} is {self.classes[-1].name}"
+        )
+
+
+def first_number(numbers: set[int], classes: Sequence[Class]) -> int:
+    """Whether the numbers of data count the lines of a file of names from 0 or from 1. What tells neither is an error."""
+    if not numbers or 0 in numbers:
+        return 0
+    if len(classes) in numbers:
+        return 1
+    some = sorted(numbers)[0]
+    names = [classes[place].name if 0 <= place < len(classes) else "none" for place in (some, some - 1)]
+    raise FormatError(
+        f"the classes of the data are numbers between {min(numbers)} and {max(numbers)}, the file of classes has {len(classes)} "
+        f"names without any: {some} is {names[0]} where they count from 0 and {names[1]} where they count from 1. Write the "
+        "number before each name: JSON or CSV with id and name"
+    )

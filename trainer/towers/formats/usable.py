@@ -47,7 +47,8 @@ class Checker:
             return self.skip(item, "its split is test, which is neither learned from nor measured on")
         label = self.table.number_of(item.label) if item.label is not None else None
         if item.label is not None and label is None:
-            return self.skip(item, f"its class {item.label!r} is not in the file of classes")
+            known = ", ".join(each.name for each in self.table.classes[:NAMED_ALIKE])
+            return self.skip(item, f"its class {item.label!r} is not in the file of classes (it has {known} …)")
         if not item.captions and label is None:
             return self.skip(item, "nothing is said about it")
         try:
