@@ -69,7 +69,7 @@ export function createJobs(options: ServiceOptions, files: FileService, states: 
             await options.store.put(fileIn(inline, FILES.lines), encodeLines(asked.input.items));
           if (asked.webhook) {
             const webhook: BulkWebhook = { schema_version: SCHEMA_VERSION, job: named.id, ...asked.webhook };
-            await options.store.put(fileIn(bulkFolder(named.id), bulkWebhookFile(digest)), encodeDocument(webhook));
+            await options.store.put(`${bulkFolder(named.id)}/${bulkWebhookFile(digest)}`, encodeDocument(webhook));
             await options.store.put(toTellKey(named), encodeDocument({ job: named.id }));
           }
           return jobOf({ ...asked, input, sources: options.sources(asker.owner) }, await options.current(), named);
