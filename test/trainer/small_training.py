@@ -1,8 +1,8 @@
 """A small training on any number of ranks: `python -m engine.launch --processes N small_training FOLDER [what happens]`.
 
 `stop=K` asks rank 0, or `asked=R`, to stop after step K, `die=K` ends rank 1 at step K, `hang=K` waits for a signal there; `sharded=1` splits the
-blocks between the ranks and computes their activations again, `fused=1` steps in one kernel, as on a GPU; from `late=K` on one more parameter
-has a gradient; with `abort=1` what native libraries do at exit aborts the process.
+blocks between the ranks and computes their activations again, `fused=1` steps in one kernel, as on a GPU; from `late=K` on, but not in the last step,
+one more parameter has a gradient; after step `due=K` the last checkpoint of rank 0 is old; with `abort=1` what native libraries do at exit aborts the process.
 """
 
 import ctypes
@@ -82,7 +82,7 @@ class Small(Task):
         a, b = (world.whole(F.normalize(self.modules["net"](view), dim=-1), 12) for view in views)
         scale = world.shared(self.modules["scale"]["log"].exp())  # pyright: ignore[reportIndexIssue]
         loss = F.cross_entropy(scale * a @ b.T, torch.arange(len(a)))
-        if step >= self.events.get("late", 99):
+        if self.events.get("late", 99) <= step < SCHEDULE["steps"] - 1:
             loss = loss + (world.shared(self.modules["scale"]["late"]) - 1).square()  # pyright: ignore[reportIndexIssue]
         if self.events.get("nan") == step:
             loss = loss * float("nan")
@@ -93,6 +93,8 @@ class Small(Task):
         self.losses.append(float(parts["loss"]))
         if self.events.get("stop") == step + 1 and self.run.world.rank == self.events.get("asked", 0):
             self.run.stop_requested = True
+        if self.events.get("due") == step + 1 and self.run.world.leads:
+            self.run._saved_at -= 3600
         return parts
 
     def state(self) -> dict:
@@ -124,7 +126,7 @@ if __name__ == "__main__":
     if "abort" in happens:
         native = ctypes.CDLL(None)
         native.__cxa_atexit(ctypes.cast(native.abort, ctypes.c_void_p), None, None)
-    task = train(place, happens, schedule=SCHEDULE | ({"fused": True} if "fused" in happens else {}))
+    task = train(place, happens, schedule={**SCHEDULE, "fused": "fused" in happens})
     task.run.leave_to_first()
     weights = {name: value for module in task.modules.values() for name, value in module.named_parameters()}
     torch.save({"weights": weights, "losses": task.losses}, place / "end.pt")
