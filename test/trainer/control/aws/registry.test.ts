@@ -64,5 +64,8 @@ it('lists and rolls back what the Worker answers with', async () => {
 it('says what is missing where the outputs are of an earlier version', async () => {
   writeFileSync(join(root, 'cdk-outputs-prod.json'), '{"edge-clip-prod-data": {"ModelsBucket": "unused"}}');
   const { code, stderr } = await run('list');
-  expect([code, stderr]).toEqual([2, expect.stringContaining('has no output Registry: write it again with npm run deploy')]);
+  expect([code, stderr]).toEqual([
+    2,
+    expect.stringContaining('has no output Registry: write it again with npm run deploy'),
+  ]);
 });
