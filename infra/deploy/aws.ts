@@ -24,6 +24,8 @@ export interface StackState {
   status: string;
   updated_at: string | undefined;
   outputs: Record<string, string>;
+  /** What it was given, and keeps where a deployment gives nothing. */
+  parameters: Record<string, string>;
 }
 
 export interface Build {
@@ -169,13 +171,17 @@ async function pagesOf<T>(pages: AsyncIterable<T>): Promise<T[]> {
   return found;
 }
 
-function toStackState({ StackName = '', StackStatus, LastUpdatedTime, CreationTime, Outputs }: Stack): StackState {
+function toStackState({ StackName = '', StackStatus, LastUpdatedTime, CreationTime, ...stack }: Stack): StackState {
+  const { Outputs, Parameters = [] } = stack;
   const outputs = (Outputs ?? []).map(({ OutputKey = '', OutputValue = '' }) => [OutputKey, OutputValue]);
   return {
     name: StackName,
     status: StackStatus ?? '',
     updated_at: (LastUpdatedTime ?? CreationTime)?.toISOString(),
     outputs: Object.fromEntries(outputs),
+    parameters: Object.fromEntries(
+      Parameters.map(({ ParameterKey = '', ParameterValue = '' }) => [ParameterKey, ParameterValue]),
+    ),
   };
 }
 

@@ -1,6 +1,7 @@
 // Looks before anything is deployed: who and where, what the account allows, which zones have the machines, who is logged in.
 import { z } from 'zod';
 import { QUEUES } from '../../contracts/src/job-classes.ts';
+import { STACK_PARAMETERS, type StackParameterName } from '../../contracts/src/outputs.ts';
 import { UserError } from '../../contracts/src/user-error.ts';
 import type { Settings } from '../base/settings.ts';
 import { bulkMachinesOf, type Machines, machinesOf } from '../fleets/machine-kinds.ts';
@@ -124,22 +125,30 @@ async function checkQuota(aws: Aws, quota: QuotaName, vcpus: number): Promise<Ch
   return { name, verdict: 'warning', sentence: `${found} vCPUs, ${missing}: ${ask}` };
 }
 
-/** An id that was given once is kept by the stack. */
-async function checkRegistry({ settings, aws, parameters }: PreflightOptions): Promise<Check> {
+/** What a stack is given: now, or once by an earlier deployment, which it keeps; one that was never finished is made anew. */
+async function given(name: StackParameterName, options: PreflightOptions): Promise<string | undefined> {
+  const { settings, aws, parameters } = options;
+  if (parameters[name] !== undefined) return parameters[name];
+  const stack = await aws.stack(stackName(settings.name, STACK_PARAMETERS[name].stack));
+  return stack === undefined || /^(ROLLBACK|REVIEW)_/.test(stack.status) ? undefined : stack.parameters[name];
+}
+
+async function checkRegistry(options: PreflightOptions): Promise<Check> {
   const name = 'registry';
-  const isKept = (await aws.stack(stackName(settings.name, 'data'))) !== undefined;
-  if (parameters.RegistryAccountId !== undefined || isKept)
-    return { name, verdict: 'ok', sentence: `models go to R2, account ${parameters.RegistryAccountId ?? 'as before'}` };
+  const account = await given('RegistryAccountId', options);
+  if (account !== undefined) return { name, verdict: 'ok', sentence: `models go to R2, account ${account}` };
   const sentence =
     'models go to R2, and nothing says to whose: set CLOUDFLARE_ACCOUNT_ID, or add --parameter RegistryAccountId=ID (npx wrangler whoami shows it)';
   return { name, verdict: 'problem', sentence };
 }
 
-async function checkConcurrency({ settings: { encoder }, aws, parameters }: PreflightOptions): Promise<Check> {
+async function checkConcurrency(options: PreflightOptions): Promise<Check> {
+  const { settings, aws } = options;
   const name = 'quota: Lambda';
   const { service, code } = CONCURRENCY;
   const found = (await aws.quota(service, code)) ?? UNRESERVED.young;
-  const reserved = parameters.EncoderReservation === 'account' ? 0 : encoder.reserved_concurrency;
+  const isReserved = (await given('EncoderReservation', options)) !== 'account';
+  const reserved = isReserved ? settings.encoder.reserved_concurrency : 0;
   const left = found - reserved;
   const have = `${found} calls at a time, of which the encoder reserves ${reserved}`;
   if (reserved === 0 || left >= UNRESERVED.usual) return { name, verdict: 'ok', sentence: have };

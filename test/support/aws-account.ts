@@ -10,6 +10,10 @@ export interface AwsAccount {
   env: Record<string, string>;
   /** Outputs by the name of a stack that there is. */
   stacks: Map<string, Record<string, string>>;
+  /** What a stack was given, its status where it is not created, and when it was last updated, by its name. */
+  parameters: Map<string, Record<string, string>>;
+  statuses: Map<string, string>;
+  updated: Map<string, string>;
   /** Values by code of Service Quotas. */
   quotas: Map<string, number>;
   /** Zones by instance type. */
@@ -50,6 +54,9 @@ export async function startAccount(): Promise<AwsAccount> {
     // A failure is an answer here, and not worth a second question.
     env: { ...awsEnv(endpoint), AWS_MAX_ATTEMPTS: '1' },
     stacks: new Map(),
+    parameters: new Map(),
+    statuses: new Map(),
+    updated: new Map(),
     quotas: new Map(),
     zones: new Map(),
     images: new Map(),
@@ -162,9 +169,19 @@ function query(account: AwsAccount, asked: URLSearchParams): { status: number; x
       const members = Object.entries(outputs).map(
         ([key, value]) => `<member><OutputKey>${key}</OutputKey><OutputValue>${value}</OutputValue></member>`,
       );
+      const given = Object.entries(account.parameters.get(name) ?? {}).map(
+        ([key, value]) =>
+          `<member><ParameterKey>${key}</ParameterKey><ParameterValue>${value}</ParameterValue></member>`,
+      );
+      const updated = account.updated.get(name);
+      const parts = [
+        `<StackName>${name}</StackName><StackStatus>${account.statuses.get(name) ?? 'CREATE_COMPLETE'}</StackStatus><CreationTime>2026-11-27T12:00:00Z</CreationTime>`,
+        updated === undefined ? '' : `<LastUpdatedTime>${updated}</LastUpdatedTime>`,
+        `<Outputs>${members.join('')}</Outputs><Parameters>${given.join('')}</Parameters>`,
+      ];
       return ok(
         'DescribeStacks',
-        `<DescribeStacksResult><Stacks><member><StackName>${name}</StackName><StackStatus>CREATE_COMPLETE</StackStatus><CreationTime>2026-11-27T12:00:00Z</CreationTime><Outputs>${members.join('')}</Outputs></member></Stacks></DescribeStacksResult>`,
+        `<DescribeStacksResult><Stacks><member>${parts.join('')}</member></Stacks></DescribeStacksResult>`,
       );
     }
     case 'ListStackResources': {

@@ -29,6 +29,9 @@ export function writeCheckout(root: string): void {
 export function prepareAccount(account: AwsAccount): void {
   account.stacks.clear();
   account.stacks.set('CDKToolkit', { BootstrapVersion: '29' });
+  account.parameters.clear();
+  account.statuses.clear();
+  account.updated.clear();
   account.images.clear();
   account.builds.length = 0;
   account.versions.clear();
@@ -64,6 +67,11 @@ export function programsIn(world: World): RunProgram {
   return async (name: ProgramName, args, { env = {} } = {}) => {
     const [first = ''] = args;
     if (name === 'cdk' && first === 'deploy') {
+      for (const [at, word] of args.entries()) {
+        const [, stack = '', parameter = '', value = ''] = /^(.*?):(.*?)=(.*)$/.exec(word) ?? [];
+        if (args[at - 1] === '--parameters')
+          account.parameters.set(stack, { ...account.parameters.get(stack), [parameter]: value });
+      }
       account.stacks.set('edge-clip-dev-data', await world.data());
       if (args.includes('--all'))
         for (const [part, outputs] of Object.entries(await world.rest()))

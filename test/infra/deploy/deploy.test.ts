@@ -254,6 +254,32 @@ it('asks nobody which account at Cloudflare is meant: with several it is said be
   expect(of(events, 'check').find(({ name }) => name === 'wrangler')?.verdict).toBe('ok');
 });
 
+it('goes by what an account was given once: no parameter has to be said again', async () => {
+  // So new that none of its calls can be reserved.
+  account.quotas.set('L-B99A9384', 10);
+  expect((await run('--environment', 'dev', '--no-worker')).refused).toContain(
+    '--parameter EncoderReservation=account',
+  );
+  const argv = ['--environment', 'dev', '--no-worker'];
+  expect((await run(...argv, '--parameter', 'EncoderReservation=account')).code).toBe(0);
+  vi.stubEnv('CLOUDFLARE_ACCOUNT_ID', '');
+  const again = await run(...argv);
+  vi.stubEnv('CLOUDFLARE_ACCOUNT_ID', 'c'.repeat(32));
+  expect([again.refused, again.code]).toEqual(['', 0]);
+  expect(of(again.events, 'check').find(({ name }) => name === 'registry')?.sentence).toContain('c'.repeat(32));
+  // A stack whose first deployment failed is deleted by the next one, and what it was given with it.
+  account.statuses.set('edge-clip-dev-encoding', 'ROLLBACK_COMPLETE');
+  expect((await run(...argv)).refused).toContain('--parameter EncoderReservation=account');
+});
+
+it('asks for the account of R2 where the stack was deployed with a registry in S3', async () => {
+  account.stacks.set('edge-clip-dev-data', DATA_OUTPUTS);
+  vi.stubEnv('CLOUDFLARE_ACCOUNT_ID', '');
+  const { refused } = await run('--environment', 'dev', '--no-worker');
+  vi.stubEnv('CLOUDFLARE_ACCOUNT_ID', 'c'.repeat(32));
+  expect(refused).toContain('nothing says to whose: set CLOUDFLARE_ACCOUNT_ID');
+});
+
 it('a dry run synthesises, prints sizes and sources, and changes nothing', async () => {
   const { code, events } = await run('--environment', 'dev', '--dry-run');
   expect(code).toBe(0);
