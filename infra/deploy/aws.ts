@@ -6,7 +6,11 @@ import {
   type Stack,
 } from '@aws-sdk/client-cloudformation';
 import { BatchGetBuildsCommand, CodeBuildClient, StartBuildCommand } from '@aws-sdk/client-codebuild';
-import { EC2Client, paginateDescribeInstanceTypeOfferings } from '@aws-sdk/client-ec2';
+import {
+  DescribeAvailabilityZonesCommand,
+  EC2Client,
+  paginateDescribeInstanceTypeOfferings,
+} from '@aws-sdk/client-ec2';
 import { DescribeImagesCommand, ECRClient, GetAuthorizationTokenCommand } from '@aws-sdk/client-ecr';
 import { DeleteObjectsCommand, ListObjectVersionsCommand, S3Client } from '@aws-sdk/client-s3';
 import {
@@ -60,6 +64,8 @@ export interface Aws {
   deleteVersions(bucket: string): Promise<number>;
   /** A quota's value in this account, or the one that an account begins with; undefined where AWS knows no such quota. */
   quota(service: string, code: string): Promise<number | undefined>;
+  /** Names of the region's zones. */
+  zones(): Promise<string[]>;
   /** By type, the zones that offer it. */
   zonesOf(types: readonly string[]): Promise<Map<string, string[]>>;
   /** Digest of the image with that tag; undefined where there is none. */
@@ -114,6 +120,12 @@ export function openAws(): Aws {
       if (found?.Quota?.Value !== undefined) return found.Quota.Value;
       const initial = quotas.send(new GetAWSDefaultServiceQuotaCommand(asked)).catch(unlessAbsent);
       return (await explained(`reading the quota ${QuotaCode}`, initial))?.Quota?.Value;
+    },
+    async zones() {
+      const Filters = [{ Name: 'zone-type', Values: ['availability-zone'] }];
+      const asked = ec2.send(new DescribeAvailabilityZonesCommand({ Filters }));
+      const { AvailabilityZones = [] } = await explained('asking which zones the region has', asked);
+      return AvailabilityZones.map(({ ZoneName = '' }) => ZoneName);
     },
     async zonesOf(types) {
       const zones = new Map<string, string[]>(types.map((type) => [type, []]));

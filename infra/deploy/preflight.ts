@@ -62,7 +62,8 @@ export async function preflight(options: PreflightOptions): Promise<Check[]> {
     ...quotasOf(settings).map(([name, vcpus]) => checkQuota(aws, name, vcpus)),
     checkConcurrency(options),
     ...(settings.registry === 'r2' ? [checkRegistry(options)] : []),
-    ...machineGroups(settings).map(([queue, machines]) => checkZones(aws, queue, machines)),
+    checkZones(options),
+    ...machineGroups(settings).map(([queue, machines]) => checkMachines(options, queue, machines)),
     ...(worker ? [checkWrangler(run, cloudflareAccount)] : []),
     ...(images === 'buildx' ? [checkDocker(run)] : []),
   ]);
@@ -94,7 +95,15 @@ export function quotasOf(settings: Settings): [QuotaName, number][] {
   return [...wanted];
 }
 
-type MachineGroup = Pick<Machines, 'types' | 'spotMaxVcpus' | 'onDemandMaxVcpus'>;
+type MachineGroup = Pick<Machines, 'types' | 'spotMaxVcpus' | 'onDemandMaxVcpus' | 'efaInterfaces'>;
+
+/** What asks for machines that `gpu.families` does not choose, by the queue or function that they work for. */
+const ASKED_BY: Readonly<Record<string, string>> = {
+  gpus: 'several_gpus',
+  h100: 'h100',
+  nodes: 'nodes',
+  'image encoder': 'encoder.gpu',
+};
 
 /** By the queue that they work for, or the function. */
 function machineGroups(settings: Settings): [string, MachineGroup][] {
@@ -160,23 +169,48 @@ async function checkConcurrency(options: PreflightOptions): Promise<Check> {
   };
 }
 
-async function checkZones(aws: Aws, queue: string, { types }: MachineGroup): Promise<Check> {
-  const zones = await aws.zonesOf(types.map(({ type }) => type));
-  const name = `zones: ${queue}`;
-  const offered = [...zones].filter(([, where]) => where.length > 0);
-  const all = new Set(offered.flatMap(([, where]) => where));
-  if (all.size === 0) {
-    const wanted = types.map(({ type }) => type).join(', ');
-    return { name, verdict: 'warning', sentence: `no zone of this region has ${wanted}: choose another region` };
-  }
-  const none = types.filter(({ type }) => zones.get(type)?.length === 0).map(({ type }) => type);
-  const lacking = none.length === 0 ? '' : `; nowhere ${none.join(', ')}`;
-  return {
-    name,
-    verdict: 'ok',
-    sentence: `${[...all].sort().join(', ')} have machines of ${offered.length} types${lacking}`,
-  };
+async function checkZones({ aws, settings }: PreflightOptions): Promise<Check> {
+  const name = 'zones';
+  const zones = (await aws.zones()).toSorted();
+  if (zones.length >= settings.zones)
+    return {
+      name,
+      verdict: 'ok',
+      sentence: `${zones.length} in this region, the settings use the first ${settings.zones}`,
+    };
+  const sentence = `the settings want ${settings.zones}, this region has ${zones.join(' and ')}: lower "zones" in ${fileOf(settings)}`;
+  return { name, verdict: 'problem', sentence };
 }
+
+/** Batch makes no environment with a kind of machine that its region does not have, whatever else is in it. */
+async function checkMachines(options: PreflightOptions, queue: string, machines: MachineGroup): Promise<Check> {
+  const { settings, aws } = options;
+  const { types, spotMaxVcpus = 0, onDemandMaxVcpus, efaInterfaces } = machines;
+  // A fleet is offered no machine that is larger than it may become.
+  const kinds = types.filter(({ vcpus }) => vcpus <= Math.max(spotMaxVcpus, onDemandMaxVcpus));
+  const zones = await aws.zonesOf(kinds.map(({ type }) => type));
+  const name = `machines: ${queue}`;
+  const none = kinds.flatMap(({ type }) => (zones.get(type)?.length === 0 ? [type] : []));
+  if (none.length > 0) {
+    const families = [...new Set(none.map((type) => type.split('.')[0] ?? ''))];
+    const setting = ASKED_BY[queue];
+    const instead =
+      setting === undefined ? `leave ${families.join(' and ')} out of "gpu.families"` : `set "${setting}" to null`;
+    const sentence = `this region has no ${none.join(', ')}, and the deployment would fail: ${instead} in ${fileOf(settings)}, or choose another region`;
+    return { name, verdict: 'problem', sentence };
+  }
+  const offering = [...new Set([...zones.values()].flat())].toSorted();
+  const have = `${offering.join(', ')} have machines of ${kinds.length} types`;
+  // Machines that work together stand in one zone.
+  const most = efaInterfaces === undefined ? settings.zones : 1;
+  const used = (await aws.zones()).toSorted().slice(0, most);
+  if (offering.some((zone) => used.includes(zone))) return { name, verdict: 'ok', sentence: have };
+  const raise = most < settings.zones ? '' : `raise "zones" in ${fileOf(settings)}, or `;
+  const sentence = `${have}, and they would stand in ${used.join(', ')}, where none can start: ${raise}choose another region`;
+  return { name, verdict: 'warning', sentence };
+}
+
+const fileOf = ({ name }: Settings): string => `infra/settings/${name}.json`;
 
 async function checkWrangler(run: RunProgram, account: string | undefined): Promise<Check> {
   const name = 'wrangler';

@@ -16,6 +16,8 @@ export interface AwsAccount {
   updated: Map<string, string>;
   /** Values by code of Service Quotas. */
   quotas: Map<string, number>;
+  /** Zones of the region. */
+  regionZones: string[];
   /** Zones by instance type. */
   zones: Map<string, string[]>;
   /** Digests by `REPOSITORY:TAG`. */
@@ -58,6 +60,7 @@ export async function startAccount(): Promise<AwsAccount> {
     statuses: new Map(),
     updated: new Map(),
     quotas: new Map(),
+    regionZones: [],
     zones: new Map(),
     images: new Map(),
     builds: [],
@@ -197,6 +200,10 @@ function query(account: AwsAccount, asked: URLSearchParams): { status: number; x
         'ListStackResources',
         `<ListStackResourcesResult><StackResourceSummaries>${members.join('')}</StackResourceSummaries></ListStackResourcesResult>`,
       );
+    }
+    case 'DescribeAvailabilityZones': {
+      const items = account.regionZones.map((zone) => `<item><zoneName>${zone}</zoneName></item>`);
+      return ok('DescribeAvailabilityZones', `<availabilityZoneInfo>${items.join('')}</availabilityZoneInfo>`);
     }
     case 'DescribeInstanceTypeOfferings': {
       const wanted = [...asked].flatMap(([key, value]) => (/^Filter\.1\.Value\.\d+$/.test(key) ? [value] : []));

@@ -40,7 +40,10 @@ export function prepareAccount(account: AwsAccount): void {
   account.quotas.clear();
   for (const code of ['L-3819A6DF', 'L-DB2E81BA', 'L-36FBB829', 'L-3032A538']) account.quotas.set(code, 64);
   account.quotas.set('L-B99A9384', 1000);
-  account.zones.set('g6e.xlarge', ['us-east-1a', 'us-east-1c']);
+  account.regionZones = ['us-east-1a', 'us-east-1b', 'us-east-1c'];
+  for (const family of ['g6e', 'g6', 'g5'])
+    for (const size of ['xlarge', '2xlarge', '4xlarge'])
+      account.zones.set(`${family}.${size}`, ['us-east-1a', 'us-east-1c']);
 }
 
 type Outputs = Record<string, string>;

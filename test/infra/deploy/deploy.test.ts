@@ -237,8 +237,11 @@ it('refuses before anything is changed what could not be deployed, with all that
     sentence: expect.stringContaining('0 vCPUs, no machine can start'),
   });
   expect(spot?.sentence).toContain('--quota-code L-3819A6DF --desired-value 16');
-  const zones = of(events, 'check').find(({ name }) => name === 'zones: gpu');
-  expect(zones?.sentence).toMatch(/^us-east-1a, us-east-1c have machines of 1 types; nowhere g6e\.2xlarge/);
+  const machines = of(events, 'check').find(({ name }) => name === 'machines: gpu');
+  expect(machines).toMatchObject({
+    verdict: 'ok',
+    sentence: 'us-east-1a, us-east-1c have machines of 9 types',
+  });
   expect(ran.filter((line) => /deploy/.test(line))).toEqual([]);
 });
 
@@ -252,6 +255,29 @@ it('asks nobody which account at Cloudflare is meant: with several it is said be
   const { events } = await run('--environment', 'dev', '--dry-run');
   vi.stubEnv('CLOUDFLARE_ACCOUNT_ID', 'c'.repeat(32));
   expect(of(events, 'check').find(({ name }) => name === 'wrangler')?.verdict).toBe('ok');
+});
+
+it('refuses a region that lacks zones or kinds of machines, which would fail in the middle', async () => {
+  account.regionZones = ['us-west-1a', 'us-west-1c'];
+  for (const size of ['xlarge', '2xlarge', '4xlarge']) account.zones.set(`g6e.${size}`, []);
+  const { code, refused } = await run('--environment', 'dev');
+  expect(code).toBe(2);
+  expect(refused).toContain(
+    'zones: the settings want 3, this region has us-west-1a and us-west-1c: lower "zones" in infra/settings/dev.json',
+  );
+  expect(refused).toContain('machines: gpu: this region has no g6e.xlarge, g6e.2xlarge, g6e.4xlarge');
+  expect(refused).toContain('leave g6e out of "gpu.families" in infra/settings/dev.json, or choose another region');
+  expect(ran.filter((line) => /deploy/.test(line))).toEqual([]);
+});
+
+it('warns of machines that none of the zones in use has, where jobs would wait for ever', async () => {
+  for (const [type] of account.zones) account.zones.set(type, ['us-east-1d']);
+  account.regionZones.push('us-east-1d');
+  const { events } = await run('--environment', 'dev', '--dry-run');
+  expect(of(events, 'check').find(({ name }) => name === 'machines: gpu')).toMatchObject({
+    verdict: 'warning',
+    sentence: expect.stringMatching(/stand in us-east-1a, us-east-1b, us-east-1c, where none can start: raise "zones"/),
+  });
 });
 
 it('goes by what an account was given once: no parameter has to be said again', async () => {
