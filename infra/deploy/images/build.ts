@@ -40,14 +40,22 @@ export async function buildImages(options: ImageOptions): Promise<Partial<Record
   return digests;
 }
 
-async function buildImage(image: ImageName, options: ImageOptions): Promise<string> {
-  const { root, aws, outputs, how, say } = options;
+/** The image of this source: where it belongs, and its digest if it is there. */
+export async function pushedImage(
+  image: ImageName,
+  { root, aws, outputs }: Pick<ImageOptions, 'root' | 'aws' | 'outputs'>,
+) {
   const uri = outputs[CLOUD_OUTPUTS[IMAGES[image].repository]] ?? '';
   const repository = uri.slice(uri.indexOf('/') + 1);
   const source = sourceOf(image, root);
   // Tags cannot be overwritten: the source names the image.
   const tag = shortDigest(source.digest);
-  const before = await aws.imageDigest(repository, tag);
+  return { uri, repository, source, tag, digest: await aws.imageDigest(repository, tag) };
+}
+
+async function buildImage(image: ImageName, options: ImageOptions): Promise<string> {
+  const { aws, how, say } = options;
+  const { uri, repository, source, tag, digest: before } = await pushedImage(image, options);
   if (before !== undefined) {
     say(`${image}: the image of this source is there already (${tag})`);
     return hexOf(before);

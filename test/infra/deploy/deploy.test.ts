@@ -43,6 +43,8 @@ let root = '';
 /** Every program that was run, as a line. */
 let ran: string[] = [];
 let failing: RegExp | undefined;
+/** Of the Worker that answers. */
+let version = '';
 /** Outputs of the stack of encoders besides those that are always there. */
 let more: Record<string, string> = {};
 /** Accounts at Cloudflare. */
@@ -73,6 +75,7 @@ afterAll(async () => {
 beforeEach(() => {
   ran = [];
   failing = undefined;
+  version = 'v1';
   more = {};
   cloudflare = [{ id: 'c0', name: 'Me' }];
   prepareAccount(account);
@@ -86,6 +89,7 @@ beforeEach(() => {
 async function programs(...[name, args, options]: Parameters<RunProgram>): Promise<string> {
   const line = [name, ...args].join(' ');
   ran.push(line);
+  if (line.startsWith('wrangler deployments')) return JSON.stringify({ versions: [{ version_id: version }] });
   if (failing?.test(line)) throw new UserError(`${name} ended with 1`);
   return recorded(name, args, options);
 }
@@ -191,7 +195,27 @@ it('goes on after a failure with the step that failed, and once finished has not
   ran = [];
   const third = await run('--environment', 'dev');
   expect(of(third.events, 'reused')).toHaveLength(5);
-  expect(ran).toEqual(['wrangler whoami --json']);
+  expect(ran).toEqual(['wrangler whoami --json', 'wrangler deployments status --env dev --json']);
+});
+
+it('does again what somebody else has changed since, and everything after it', async () => {
+  await run('--environment', 'dev');
+  // A colleague deployed another commit, from a checkout of their own.
+  account.updated.set('edge-clip-dev-encoding', '2026-11-28T12:00:00Z');
+  ran = [];
+  const again = await run('--environment', 'dev');
+  expect(of(again.events, 'reused').map(({ step }) => step)).toEqual(['data', 'images']);
+  expect(of(again.events, 'done').map(({ step }) => step)).toEqual(['stacks', 'worker', 'smoke']);
+  expect(ran.filter((line) => line.startsWith('cdk deploy'))).toHaveLength(1);
+  expect(of((await run('--environment', 'dev')).events, 'reused')).toHaveLength(5);
+
+  version = 'v2';
+  expect(of((await run('--environment', 'dev')).events, 'done').map(({ step }) => step)).toEqual(['worker', 'smoke']);
+  // The repository keeps some images, and this one was not among them any more.
+  account.images.delete([...account.images.keys()].find((name) => name.startsWith('trainer-images')) ?? '');
+  const built = account.builds.length;
+  expect((await run('--environment', 'dev')).code).toBe(0);
+  expect(account.builds.length).toBe(built + 1);
 });
 
 it('builds an image again where its own source has changed, and only that one', async () => {
