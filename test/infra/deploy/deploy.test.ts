@@ -43,6 +43,8 @@ let root = '';
 /** Every program that was run, as a line. */
 let ran: string[] = [];
 let failing: RegExp | undefined;
+/** What deleting runs into. */
+let deleting: (line: string) => void = () => {};
 /** Of the Worker that answers. */
 let version = '';
 /** Outputs of the stack of encoders besides those that are always there. */
@@ -75,6 +77,7 @@ afterAll(async () => {
 beforeEach(() => {
   ran = [];
   failing = undefined;
+  deleting = () => {};
   version = 'v1';
   more = {};
   cloudflare = [{ id: 'c0', name: 'Me' }];
@@ -89,6 +92,7 @@ beforeEach(() => {
 async function programs(...[name, args, options]: Parameters<RunProgram>): Promise<string> {
   const line = [name, ...args].join(' ');
   ran.push(line);
+  deleting(line);
   if (line.startsWith('wrangler deployments')) return JSON.stringify({ versions: [{ version_id: version }] });
   if (failing?.test(line)) throw new UserError(`${name} ended with 1`);
   return recorded(name, args, options);
@@ -395,11 +399,31 @@ it('destroy empties the buckets before, of every version, and that of access log
   expect(ran.map((line) => line.split(' ').slice(0, 2).join(' '))).toEqual(['cdk destroy']);
 });
 
-it('another account is another deployment', async () => {
+it('destroy goes on where it failed: without a Worker, and after logs that came while it deleted', async () => {
+  await run('--environment', 'dev', '--no-worker');
+  const logs = 'edge-clip-dev-data-dataaccesslogs-1/late';
+  account.versions.set(logs, []);
+  deleting = (line) => {
+    if (line.startsWith('wrangler delete'))
+      throw new UserError('wrangler delete --env ended with 1:\n  | workers.api.error.service_not_found [code: 10090]');
+    if (!line.startsWith('cdk destroy') || ran.filter((each) => each.startsWith('cdk destroy')).length > 1) return;
+    account.versions.set(logs, ['one']);
+    throw new UserError('cdk destroy --all ended with 1:\n  | The bucket you tried to delete is not empty');
+  };
+  const { code, events } = await run('destroy', '--environment', 'dev', '--yes');
+  expect([code, of(events, 'destroyed')]).toEqual([0, [expect.objectContaining({ environment: 'dev' })]]);
+  expect(account.versions.get(logs)).toEqual([]);
+});
+
+it('another account is another deployment, also to destroy', async () => {
   await run('--environment', 'dev', '--no-worker');
   const file = join(root, 'build/deploy/dev/state.json');
   writeFileSync(file, readFileSync(file, 'utf8').replace(ACCOUNT, '210987654321'));
   expect((await run('--environment', 'dev', '--no-worker')).refused).toContain('was deployed to account 210987654321');
+  ran = [];
+  const { code, refused } = await run('destroy', '--environment', 'dev', '--yes');
+  expect([code, refused]).toEqual([2, expect.stringContaining('was deployed to account 210987654321')]);
+  expect(ran).toEqual([]);
 });
 
 it.each([
