@@ -5,7 +5,12 @@ import {
   paginateListStackResources,
   type Stack,
 } from '@aws-sdk/client-cloudformation';
-import { BatchGetBuildsCommand, CodeBuildClient, StartBuildCommand } from '@aws-sdk/client-codebuild';
+import {
+  AccountLimitExceededException,
+  BatchGetBuildsCommand,
+  CodeBuildClient,
+  StartBuildCommand,
+} from '@aws-sdk/client-codebuild';
 import {
   DescribeAvailabilityZonesCommand,
   EC2Client,
@@ -48,6 +53,9 @@ export interface BuildRequest {
   variables: Readonly<Record<string, string>>;
 }
 
+/** As many builds run as the account may have at a time: one in many new accounts, and none before AWS has looked at them. */
+export class TooManyBuilds extends UserError {}
+
 /** AWS as a deployment sees it; the account and the region are those of the credentials. */
 export interface Aws {
   region(): Promise<string>;
@@ -72,6 +80,7 @@ export interface Aws {
   imageDigest(repository: string, tag: string): Promise<string | undefined>;
   /** User and password for docker. */
   registryLogin(): Promise<{ user: string; password: string }>;
+  /** Throws TooManyBuilds where the account may not run one more. */
   startBuild(request: BuildRequest): Promise<string>;
   build(id: string): Promise<Build>;
 }
@@ -149,17 +158,19 @@ export function openAws(): Aws {
       return { user, password };
     },
     async startBuild({ project, source, variables }) {
-      const { build } = await explained(
-        'starting a build',
-        codeBuild.send(
-          new StartBuildCommand({
-            projectName: project,
-            sourceTypeOverride: 'S3',
-            sourceLocationOverride: source,
-            environmentVariablesOverride: Object.entries(variables).map(([name, value]) => ({ name, value })),
-          }),
-        ),
-      );
+      const request = new StartBuildCommand({
+        projectName: project,
+        sourceTypeOverride: 'S3',
+        sourceLocationOverride: source,
+        environmentVariablesOverride: Object.entries(variables).map(([name, value]) => ({ name, value })),
+      });
+      const starting = codeBuild.send(request).catch((error: unknown) => {
+        if (!(error instanceof AccountLimitExceededException)) throw error;
+        throw new TooManyBuilds(
+          `CodeBuild starts no build in this account (${error.message}): ask for more in Service Quotas (AWS CodeBuild, concurrently running builds for Linux/Medium), or build here with --images buildx`,
+        );
+      });
+      const { build } = await explained('starting a build', starting);
       return build?.id ?? '';
     },
     async build(id) {

@@ -34,6 +34,8 @@ export interface AwsAccount {
   secrets: Map<string, string>;
   /** How builds end; a build that succeeds has pushed its image. */
   buildStatus: 'SUCCEEDED' | 'FAILED';
+  /** How many of the next builds are refused, because as many run as the account may have. */
+  buildsRefused: number;
   stop(): void;
 }
 
@@ -69,6 +71,7 @@ export async function startAccount(): Promise<AwsAccount> {
     kept: new Set(),
     secrets: new Map(),
     buildStatus: 'SUCCEEDED',
+    buildsRefused: 0,
     stop: () => {
       server.closeAllConnections();
       server.close();
@@ -123,6 +126,12 @@ function json(account: AwsAccount, operation: string, asked: Document): Document
     case 'GetAuthorizationToken':
       return { authorizationData: [{ authorizationToken: Buffer.from('AWS:password').toString('base64') }] };
     case 'StartBuild': {
+      account.buildsRefused -= 1;
+      if (account.buildsRefused >= 0)
+        return {
+          __type: 'AccountLimitExceededException',
+          message: 'Cannot have more than 1 builds in queue for the account',
+        };
       const given = asked.environmentVariablesOverride as { name: string; value: string }[];
       const variables = Object.fromEntries(given.map(({ name, value }) => [name, value]));
       const id = `${asked.projectName}:${account.builds.length + 1}`;

@@ -37,6 +37,7 @@ export function prepareAccount(account: AwsAccount): void {
   account.versions.clear();
   account.kept.clear();
   account.buildStatus = 'SUCCEEDED';
+  account.buildsRefused = 0;
   account.quotas.clear();
   for (const code of ['L-3819A6DF', 'L-DB2E81BA', 'L-36FBB829', 'L-3032A538']) account.quotas.set(code, 64);
   account.quotas.set('L-B99A9384', 1000);

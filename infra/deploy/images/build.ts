@@ -3,7 +3,7 @@ import type { ObjectStore } from '../../../api/registry/store.ts';
 import { hexOf, shortDigest } from '../../../contracts/src/keys.ts';
 import { CLOUD_OUTPUTS } from '../../../contracts/src/outputs.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
-import type { Aws } from '../aws.ts';
+import { type Aws, TooManyBuilds } from '../aws.ts';
 import type { RunProgram } from '../programs.ts';
 import { IMAGES, type ImageName, sourceOf, uploadSource } from './source.ts';
 
@@ -31,12 +31,20 @@ const POLL_MS = 10_000;
 /** By image, the 64 digits of its digest. An image of the same source is in its repository already: it is not built again. */
 export async function buildImages(options: ImageOptions): Promise<Partial<Record<ImageName, string>>> {
   const digests: Partial<Record<ImageName, string>> = {};
-  // One after the other here, so that a laptop builds one at a time; in AWS all run at once.
   const build = async (image: ImageName): Promise<void> => {
     digests[image] = await buildImage(image, options);
   };
-  if (options.how === 'codebuild') await Promise.all(options.images.map(build));
-  else for (const image of options.images) await build(image);
+  const later: ImageName[] = [];
+  const buildNowOrLater = async (image: ImageName): Promise<void> => {
+    await build(image).catch((error: unknown) => {
+      if (!(error instanceof TooManyBuilds)) throw error;
+      later.push(image);
+      options.say(`${image}: waits until other builds have ended, as this account may not run more of them at a time`);
+    });
+  };
+  // One after the other here, so that a laptop builds one at a time; in AWS as many at once as the account may.
+  if (options.how === 'codebuild') await Promise.all(options.images.map(buildNowOrLater));
+  for (const image of options.how === 'codebuild' ? later : options.images) await build(image);
   return digests;
 }
 

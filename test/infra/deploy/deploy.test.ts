@@ -334,6 +334,22 @@ it('asks for the account of R2 where the stack was deployed with a registry in S
   expect(refused).toContain('nothing says to whose: set CLOUDFLARE_ACCOUNT_ID');
 });
 
+it('builds one image after the other where a new account may run one build at a time, and says so where it may run none', async () => {
+  account.buildsRefused = 1;
+  const { code, events } = await run('--environment', 'dev', '--no-worker');
+  expect([code, account.builds.length]).toEqual([0, 2]);
+  expect(of(events, 'progress').map(({ sentence }) => sentence)).toContainEqual(
+    expect.stringMatching(/^\w+: waits until other builds have ended/),
+  );
+  prepareAccount(account);
+  account.buildsRefused = Number.POSITIVE_INFINITY;
+  const none = await run('--environment', 'dev', '--no-worker', '--again');
+  expect(none.code).toBe(1);
+  expect(of(none.events, 'failed')).toMatchObject([
+    { step: 'images', message: expect.stringMatching(/no build in this account .*Service Quotas.* --images buildx$/) },
+  ]);
+});
+
 it('a dry run synthesises, prints sizes and sources, and changes nothing', async () => {
   const { code, events } = await run('--environment', 'dev', '--dry-run');
   expect(code).toBe(0);
