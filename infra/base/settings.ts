@@ -135,7 +135,7 @@ export const SettingsFile = z.strictObject({
         .int()
         .min(1)
         .describe(
-          'Dollars a month, of everything that carries the tags of this environment: told at 80 % and when 100 % are forecast; at 100 % the switch stops training. AWS counts with a delay of up to a day.',
+          'Dollars a month, of everything that carries the tags of this environment: told at 80 % and when 100 % are forecast; at 100 %, and for who resumes again at 150, 200 and 300 %, the switch stops training. AWS counts with a delay of up to a day.',
         ),
     })
     .describe('What may be spent before somebody is told, and before training is stopped.'),
