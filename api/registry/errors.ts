@@ -7,8 +7,10 @@ export class RegistryError extends UserError {
   /** The same may succeed a moment later: the store did not answer. */
   readonly isTransient: boolean;
 
-  constructor(message: string, { isTransient = false }: { isTransient?: boolean } = {}) {
+  /** `cause`: what the store's client threw. */
+  constructor(message: string, { isTransient = false, cause }: { isTransient?: boolean; cause?: unknown } = {}) {
     super(message);
     this.isTransient = isTransient;
+    this.cause = cause;
   }
 }

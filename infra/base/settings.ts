@@ -16,6 +16,9 @@ const LargeVcpus = (least: number) => z.int().min(least).max(LARGE_VCPU_BUDGET);
 const ON_SPOT = 'The most vCPUs of spot machines.';
 const ON_DEMAND = 'The most vCPUs of on-demand machines, which are started where spot has none.';
 
+/** Machines with one GPU, the largest memory first. */
+const GPU_FAMILIES = ['g6e', 'g6', 'g5'] as const;
+
 /** Whether a machine has more than 16 vCPUs: they are four times the number before `xlarge`. */
 export const isLarge = (type: string): boolean => Number(/\.(\d+)xlarge$/.exec(type)?.[1] ?? 1) * 4 > 16;
 
@@ -71,6 +74,12 @@ export const SettingsFile = z.strictObject({
     ),
   gpu: z
     .strictObject({
+      families: z
+        .array(z.enum(GPU_FAMILIES))
+        .min(1)
+        .describe(
+          "Kinds of machines with one GPU: `g6e` has an L40S (48 GB), `g6` an L4 and `g5` an A10G (24 GB). The more, the likelier one is available; one that the region does not have at all is refused by Batch. Also of bulk jobs' machines.",
+        ),
       spot_max_vcpus: Vcpus(16).describe(ON_SPOT),
       on_demand_max_vcpus: Vcpus(16).describe(ON_DEMAND),
       root_gib: z.int().min(100).describe("Disk of a machine: the trainer's image and what running jobs keep."),
@@ -126,7 +135,7 @@ export const SettingsFile = z.strictObject({
         .int()
         .min(1)
         .describe(
-          'Dollars a month, of everything that carries the tags of this environment: told at 80 % and when 100 % are forecast; at 100 % the switch stops training. AWS counts with a delay of up to a day.',
+          'Dollars a month, of everything that carries the tags of this environment: told at 80 % and when 100 % are forecast; at 100 %, and for who resumes again at 150, 200 and 300 %, the switch stops training. AWS counts with a delay of up to a day.',
         ),
     })
     .describe('What may be spent before somebody is told, and before training is stopped.'),

@@ -5,8 +5,17 @@ import {
   paginateListStackResources,
   type Stack,
 } from '@aws-sdk/client-cloudformation';
-import { BatchGetBuildsCommand, CodeBuildClient, StartBuildCommand } from '@aws-sdk/client-codebuild';
-import { EC2Client, paginateDescribeInstanceTypeOfferings } from '@aws-sdk/client-ec2';
+import {
+  AccountLimitExceededException,
+  BatchGetBuildsCommand,
+  CodeBuildClient,
+  StartBuildCommand,
+} from '@aws-sdk/client-codebuild';
+import {
+  DescribeAvailabilityZonesCommand,
+  EC2Client,
+  paginateDescribeInstanceTypeOfferings,
+} from '@aws-sdk/client-ec2';
 import { DescribeImagesCommand, ECRClient, GetAuthorizationTokenCommand } from '@aws-sdk/client-ecr';
 import { DeleteObjectsCommand, ListObjectVersionsCommand, S3Client } from '@aws-sdk/client-s3';
 import {
@@ -24,6 +33,8 @@ export interface StackState {
   status: string;
   updated_at: string | undefined;
   outputs: Record<string, string>;
+  /** What it was given, and keeps where a deployment gives nothing. */
+  parameters: Record<string, string>;
 }
 
 export interface Build {
@@ -42,6 +53,9 @@ export interface BuildRequest {
   variables: Readonly<Record<string, string>>;
 }
 
+/** As many builds run as the account may have at a time: one in many new accounts, and none before AWS has looked at them. */
+export class TooManyBuilds extends UserError {}
+
 /** AWS as a deployment sees it; the account and the region are those of the credentials. */
 export interface Aws {
   region(): Promise<string>;
@@ -58,12 +72,15 @@ export interface Aws {
   deleteVersions(bucket: string): Promise<number>;
   /** A quota's value in this account, or the one that an account begins with; undefined where AWS knows no such quota. */
   quota(service: string, code: string): Promise<number | undefined>;
+  /** Names of the region's zones. */
+  zones(): Promise<string[]>;
   /** By type, the zones that offer it. */
   zonesOf(types: readonly string[]): Promise<Map<string, string[]>>;
   /** Digest of the image with that tag; undefined where there is none. */
   imageDigest(repository: string, tag: string): Promise<string | undefined>;
   /** User and password for docker. */
   registryLogin(): Promise<{ user: string; password: string }>;
+  /** Throws TooManyBuilds where the account may not run one more. */
   startBuild(request: BuildRequest): Promise<string>;
   build(id: string): Promise<Build>;
 }
@@ -113,6 +130,12 @@ export function openAws(): Aws {
       const initial = quotas.send(new GetAWSDefaultServiceQuotaCommand(asked)).catch(unlessAbsent);
       return (await explained(`reading the quota ${QuotaCode}`, initial))?.Quota?.Value;
     },
+    async zones() {
+      const Filters = [{ Name: 'zone-type', Values: ['availability-zone'] }];
+      const asked = ec2.send(new DescribeAvailabilityZonesCommand({ Filters }));
+      const { AvailabilityZones = [] } = await explained('asking which zones the region has', asked);
+      return AvailabilityZones.map(({ ZoneName = '' }) => ZoneName);
+    },
     async zonesOf(types) {
       const zones = new Map<string, string[]>(types.map((type) => [type, []]));
       const Filters = [{ Name: 'instance-type', Values: [...types] }];
@@ -135,17 +158,19 @@ export function openAws(): Aws {
       return { user, password };
     },
     async startBuild({ project, source, variables }) {
-      const { build } = await explained(
-        'starting a build',
-        codeBuild.send(
-          new StartBuildCommand({
-            projectName: project,
-            sourceTypeOverride: 'S3',
-            sourceLocationOverride: source,
-            environmentVariablesOverride: Object.entries(variables).map(([name, value]) => ({ name, value })),
-          }),
-        ),
-      );
+      const request = new StartBuildCommand({
+        projectName: project,
+        sourceTypeOverride: 'S3',
+        sourceLocationOverride: source,
+        environmentVariablesOverride: Object.entries(variables).map(([name, value]) => ({ name, value })),
+      });
+      const starting = codeBuild.send(request).catch((error: unknown) => {
+        if (!(error instanceof AccountLimitExceededException)) throw error;
+        throw new TooManyBuilds(
+          `CodeBuild starts no build in this account (${error.message}): ask for more in Service Quotas (AWS CodeBuild, concurrently running builds for Linux/Medium), or build here with --images buildx`,
+        );
+      });
+      const { build } = await explained('starting a build', starting);
       return build?.id ?? '';
     },
     async build(id) {
@@ -169,13 +194,17 @@ async function pagesOf<T>(pages: AsyncIterable<T>): Promise<T[]> {
   return found;
 }
 
-function toStackState({ StackName = '', StackStatus, LastUpdatedTime, CreationTime, Outputs }: Stack): StackState {
+function toStackState({ StackName = '', StackStatus, LastUpdatedTime, CreationTime, ...stack }: Stack): StackState {
+  const { Outputs, Parameters = [] } = stack;
   const outputs = (Outputs ?? []).map(({ OutputKey = '', OutputValue = '' }) => [OutputKey, OutputValue]);
   return {
     name: StackName,
     status: StackStatus ?? '',
     updated_at: (LastUpdatedTime ?? CreationTime)?.toISOString(),
     outputs: Object.fromEntries(outputs),
+    parameters: Object.fromEntries(
+      Parameters.map(({ ParameterKey = '', ParameterValue = '' }) => [ParameterKey, ParameterValue]),
+    ),
   };
 }
 

@@ -159,22 +159,29 @@ async function status(session: Session): Promise<void> {
 }
 
 async function destroy(session: Session): Promise<void> {
-  const { root, options, settings, run, emit } = session;
+  const { root, options, settings, aws, run, emit } = session;
   const { environment } = options;
   const started = Date.now();
   if (settings.retain)
     throw new UserError(
       `the settings of ${environment} keep its data ("retain"): its stacks cannot be deleted. Stop what costs instead (infra/README.md)`,
     );
+  // Before anything is deleted: an environment of that name may be somebody else's in another account.
+  await stateOf(session, aws);
   if (options.worker) await deleteWorker(environment, run);
   await emptyBuckets(session);
-  await destroyStacks(cdkOf(session));
+  await destroyStacks(cdkOf(session)).catch(async (error: unknown) => {
+    // S3 writes access logs hours later, also those of the deletions before, and a bucket that holds something is not deleted.
+    if (!(error instanceof UserError) || (await emptyBuckets(session)) === 0) throw error;
+    await destroyStacks(cdkOf(session));
+  });
   removeState(root, environment);
   emit({ event: 'destroyed', environment, seconds: (Date.now() - started) / 1000 });
 }
 
-/** The bucket of access logs last: what is deleted from the others is written there. */
-async function emptyBuckets({ options: { environment }, aws, emit, stop }: Session): Promise<void> {
+/** How many versions there were. The bucket of access logs last: what is deleted from the others is written there. */
+async function emptyBuckets({ options: { environment }, aws, emit, stop }: Session): Promise<number> {
+  let all = 0;
   const stacks = await readStacks(environment, aws);
   const buckets = (await Promise.all(stacks.map(({ name }) => aws.buckets(name)))).flat();
   for (const bucket of buckets.toSorted((a, b) => Number(isLogs(a)) - Number(isLogs(b)))) {
@@ -186,8 +193,10 @@ async function emptyBuckets({ options: { environment }, aws, emit, stop }: Sessi
       versions += page;
       if (page > 0) emit({ event: 'progress', step: 'buckets', sentence: `${bucket}: ${versions} versions deleted` });
     } while (page > 0);
+    all += versions;
     emit({ event: 'emptied', bucket, versions });
   }
+  return all;
 }
 
 const isLogs = (bucket: string): boolean => bucket.includes('accesslogs');

@@ -100,7 +100,9 @@ function linesOf(event: DeployEvent): string[] {
     case 'emptied':
       return [`  ${event.bucket} is empty`];
     case 'destroyed':
-      return [`${event.environment} is destroyed, in ${timeText(event.seconds)}`];
+      return [
+        `${event.environment} is destroyed, in ${timeText(event.seconds)}. At Cloudflare the bucket of models and the namespace of keys stay: npx wrangler r2 bucket delete, npx wrangler kv namespace delete`,
+      ];
   }
 }
 

@@ -1,6 +1,7 @@
 // Looks before anything is deployed: who and where, what the account allows, which zones have the machines, who is logged in.
 import { z } from 'zod';
 import { QUEUES } from '../../contracts/src/job-classes.ts';
+import { STACK_PARAMETERS, type StackParameterName } from '../../contracts/src/outputs.ts';
 import { UserError } from '../../contracts/src/user-error.ts';
 import type { Settings } from '../base/settings.ts';
 import { bulkMachinesOf, type Machines, machinesOf } from '../fleets/machine-kinds.ts';
@@ -61,7 +62,8 @@ export async function preflight(options: PreflightOptions): Promise<Check[]> {
     ...quotasOf(settings).map(([name, vcpus]) => checkQuota(aws, name, vcpus)),
     checkConcurrency(options),
     ...(settings.registry === 'r2' ? [checkRegistry(options)] : []),
-    ...machineGroups(settings).map(([queue, machines]) => checkZones(aws, queue, machines)),
+    checkZones(options),
+    ...machineGroups(settings).map(([queue, machines]) => checkMachines(options, queue, machines)),
     ...(worker ? [checkWrangler(run, cloudflareAccount)] : []),
     ...(images === 'buildx' ? [checkDocker(run)] : []),
   ]);
@@ -93,7 +95,15 @@ export function quotasOf(settings: Settings): [QuotaName, number][] {
   return [...wanted];
 }
 
-type MachineGroup = Pick<Machines, 'types' | 'spotMaxVcpus' | 'onDemandMaxVcpus'>;
+type MachineGroup = Pick<Machines, 'types' | 'spotMaxVcpus' | 'onDemandMaxVcpus' | 'efaInterfaces'>;
+
+/** What asks for machines that `gpu.families` does not choose, by the queue or function that they work for. */
+const ASKED_BY: Readonly<Record<string, string>> = {
+  gpus: 'several_gpus',
+  h100: 'h100',
+  nodes: 'nodes',
+  'image encoder': 'encoder.gpu',
+};
 
 /** By the queue that they work for, or the function. */
 function machineGroups(settings: Settings): [string, MachineGroup][] {
@@ -124,22 +134,30 @@ async function checkQuota(aws: Aws, quota: QuotaName, vcpus: number): Promise<Ch
   return { name, verdict: 'warning', sentence: `${found} vCPUs, ${missing}: ${ask}` };
 }
 
-/** An id that was given once is kept by the stack. */
-async function checkRegistry({ settings, aws, parameters }: PreflightOptions): Promise<Check> {
+/** What a stack is given: now, or once by an earlier deployment, which it keeps; one that was never finished is made anew. */
+async function given(name: StackParameterName, options: PreflightOptions): Promise<string | undefined> {
+  const { settings, aws, parameters } = options;
+  if (parameters[name] !== undefined) return parameters[name];
+  const stack = await aws.stack(stackName(settings.name, STACK_PARAMETERS[name].stack));
+  return stack === undefined || /^(ROLLBACK|REVIEW)_/.test(stack.status) ? undefined : stack.parameters[name];
+}
+
+async function checkRegistry(options: PreflightOptions): Promise<Check> {
   const name = 'registry';
-  const isKept = (await aws.stack(stackName(settings.name, 'data'))) !== undefined;
-  if (parameters.RegistryAccountId !== undefined || isKept)
-    return { name, verdict: 'ok', sentence: `models go to R2, account ${parameters.RegistryAccountId ?? 'as before'}` };
+  const account = await given('RegistryAccountId', options);
+  if (account !== undefined) return { name, verdict: 'ok', sentence: `models go to R2, account ${account}` };
   const sentence =
     'models go to R2, and nothing says to whose: set CLOUDFLARE_ACCOUNT_ID, or add --parameter RegistryAccountId=ID (npx wrangler whoami shows it)';
   return { name, verdict: 'problem', sentence };
 }
 
-async function checkConcurrency({ settings: { encoder }, aws, parameters }: PreflightOptions): Promise<Check> {
+async function checkConcurrency(options: PreflightOptions): Promise<Check> {
+  const { settings, aws } = options;
   const name = 'quota: Lambda';
   const { service, code } = CONCURRENCY;
   const found = (await aws.quota(service, code)) ?? UNRESERVED.young;
-  const reserved = parameters.EncoderReservation === 'account' ? 0 : encoder.reserved_concurrency;
+  const isReserved = (await given('EncoderReservation', options)) !== 'account';
+  const reserved = isReserved ? settings.encoder.reserved_concurrency : 0;
   const left = found - reserved;
   const have = `${found} calls at a time, of which the encoder reserves ${reserved}`;
   if (reserved === 0 || left >= UNRESERVED.usual) return { name, verdict: 'ok', sentence: have };
@@ -151,23 +169,48 @@ async function checkConcurrency({ settings: { encoder }, aws, parameters }: Pref
   };
 }
 
-async function checkZones(aws: Aws, queue: string, { types }: MachineGroup): Promise<Check> {
-  const zones = await aws.zonesOf(types.map(({ type }) => type));
-  const name = `zones: ${queue}`;
-  const offered = [...zones].filter(([, where]) => where.length > 0);
-  const all = new Set(offered.flatMap(([, where]) => where));
-  if (all.size === 0) {
-    const wanted = types.map(({ type }) => type).join(', ');
-    return { name, verdict: 'warning', sentence: `no zone of this region has ${wanted}: choose another region` };
-  }
-  const none = types.filter(({ type }) => zones.get(type)?.length === 0).map(({ type }) => type);
-  const lacking = none.length === 0 ? '' : `; nowhere ${none.join(', ')}`;
-  return {
-    name,
-    verdict: 'ok',
-    sentence: `${[...all].sort().join(', ')} have machines of ${offered.length} types${lacking}`,
-  };
+async function checkZones({ aws, settings }: PreflightOptions): Promise<Check> {
+  const name = 'zones';
+  const zones = (await aws.zones()).toSorted();
+  if (zones.length >= settings.zones)
+    return {
+      name,
+      verdict: 'ok',
+      sentence: `${zones.length} in this region, the settings use the first ${settings.zones}`,
+    };
+  const sentence = `the settings want ${settings.zones}, this region has ${zones.join(' and ')}: lower "zones" in ${fileOf(settings)}`;
+  return { name, verdict: 'problem', sentence };
 }
+
+/** Batch makes no environment with a kind of machine that its region does not have, whatever else is in it. */
+async function checkMachines(options: PreflightOptions, queue: string, machines: MachineGroup): Promise<Check> {
+  const { settings, aws } = options;
+  const { types, spotMaxVcpus = 0, onDemandMaxVcpus, efaInterfaces } = machines;
+  // A fleet is offered no machine that is larger than it may become.
+  const kinds = types.filter(({ vcpus }) => vcpus <= Math.max(spotMaxVcpus, onDemandMaxVcpus));
+  const zones = await aws.zonesOf(kinds.map(({ type }) => type));
+  const name = `machines: ${queue}`;
+  const none = kinds.flatMap(({ type }) => (zones.get(type)?.length === 0 ? [type] : []));
+  if (none.length > 0) {
+    const families = [...new Set(none.map((type) => type.split('.')[0] ?? ''))];
+    const setting = ASKED_BY[queue];
+    const instead =
+      setting === undefined ? `leave ${families.join(' and ')} out of "gpu.families"` : `set "${setting}" to null`;
+    const sentence = `this region has no ${none.join(', ')}, and the deployment would fail: ${instead} in ${fileOf(settings)}, or choose another region`;
+    return { name, verdict: 'problem', sentence };
+  }
+  const offering = [...new Set([...zones.values()].flat())].toSorted();
+  const have = `${offering.join(', ')} have machines of ${kinds.length} types`;
+  // Machines that work together stand in one zone.
+  const most = efaInterfaces === undefined ? settings.zones : 1;
+  const used = (await aws.zones()).toSorted().slice(0, most);
+  if (offering.some((zone) => used.includes(zone))) return { name, verdict: 'ok', sentence: have };
+  const raise = most < settings.zones ? '' : `raise "zones" in ${fileOf(settings)}, or `;
+  const sentence = `${have}, and they would stand in ${used.join(', ')}, where none can start: ${raise}choose another region`;
+  return { name, verdict: 'warning', sentence };
+}
+
+const fileOf = ({ name }: Settings): string => `infra/settings/${name}.json`;
 
 async function checkWrangler(run: RunProgram, account: string | undefined): Promise<Check> {
   const name = 'wrangler';

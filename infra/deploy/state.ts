@@ -13,6 +13,8 @@ const Finished = z.strictObject({
   seconds: z.number(),
   /** What later steps need of it. */
   values: z.record(z.string(), z.string()),
+  /** What the account showed of it afterwards: another checkout may have changed it since. */
+  left: z.string().optional(),
 });
 export type Finished = z.infer<typeof Finished>;
 

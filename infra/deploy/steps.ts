@@ -1,9 +1,11 @@
 // The steps of a deployment in order, and how they are run: each once for what it is made from, and timed.
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
+import { z } from 'zod';
 import { toDigest } from '../../api/registry/digest.ts';
 import { openStore } from '../../api/registry/stores/open.ts';
 import { ENVARS } from '../../contracts/src/envars.ts';
+import { jsonIn } from '../../contracts/src/json.ts';
 import {
   BULK_GPU_OUTPUTS,
   CLOUD_OUTPUTS,
@@ -14,11 +16,19 @@ import { UserError } from '../../contracts/src/user-error.ts';
 import type { Settings } from '../base/settings.ts';
 import type { Aws } from './aws.ts';
 import type { EmitDeploy } from './events.ts';
-import { buildImages } from './images/build.ts';
+import { buildImages, pushedImage } from './images/build.ts';
 import { checkoutDigest, IMAGES, imagesOf } from './images/source.ts';
 import type { DeployOptions } from './options.ts';
 import type { RunProgram } from './programs.ts';
-import { type CdkOptions, deployStacks, outputsOf, readStacks, type StackParameters, writeOutputs } from './stacks.ts';
+import {
+  type CdkOptions,
+  deployStacks,
+  outputsOf,
+  readStacks,
+  type StackParameters,
+  stackName,
+  writeOutputs,
+} from './stacks.ts';
 import { type State, stateFolder, writeState } from './state.ts';
 import { deployWorker, type WorkerSecrets } from './worker/deploy.ts';
 import { smoke, withKey } from './worker/smoke.ts';
@@ -46,14 +56,26 @@ interface Step {
   /** It is of the Worker: a deployment of AWS alone has none of these. */
   worker?: true;
   work: Work;
+  /** What there is of it now; absent: nothing that another deployment could change. */
+  left?: (context: StepContext) => Promise<string>;
 }
 
 /** By name, what later steps and the next deployment need to know. */
 export const STEPS: readonly Step[] = [
-  { name: 'data', what: 'cdk deploys what survives: buckets, key, repositories of images', work: deployData },
-  { name: 'images', what: 'the images of this source are built, unless they are there', work: makeImages },
-  { name: 'stacks', what: 'cdk deploys every stack', work: deployAll },
-  { name: 'worker', what: 'wrangler deploys the Worker', worker: true, work: deployTheWorker },
+  {
+    name: 'data',
+    what: 'cdk deploys what survives: buckets, key, repositories of images',
+    work: deployData,
+    left: stacksLeft('data'),
+  },
+  {
+    name: 'images',
+    what: 'the images of this source are built, unless they are there',
+    work: makeImages,
+    left: imagesLeft,
+  },
+  { name: 'stacks', what: 'cdk deploys every stack', work: deployAll, left: stacksLeft() },
+  { name: 'worker', what: 'wrangler deploys the Worker', worker: true, work: deployTheWorker, left: workerLeft },
   { name: 'smoke', what: 'the Worker is asked for its golden vectors', worker: true, work: askTheWorker },
 ];
 
@@ -70,16 +92,19 @@ export function madeFrom(
 }
 
 /**
- * Runs what is missing, in order; the state is written after each step. Answers whether all of them succeeded: a step that a
- * person can help is told as an event.
+ * Runs what is missing, in order; the state is written after each step. A step that was finished is done again where what it made has
+ * changed since, and so is everything after it: the state is this checkout's, and others deploy, too. Answers whether all of them
+ * succeeded: a step that a person can help is told as an event.
  */
 export async function runSteps(context: StepContext, from: string): Promise<boolean> {
   const { root, options, emit, state } = context;
   const steps = stepsOf(options);
-  for (const [at, { name, what, work }] of steps.entries()) {
+  let isCurrent = !options.again;
+  for (const [at, { name, what, work, left }] of steps.entries()) {
     emit({ event: 'step', step: name, number: at + 1, of: steps.length, what });
     const before = state.steps[name];
-    if (!options.again && before?.from === from) {
+    isCurrent &&= before?.from === from && before.left === (await left?.(context));
+    if (isCurrent && before !== undefined) {
       emit({ event: 'reused', step: name, finished_at: before.finished_at });
       Object.assign(context.values, before.values);
       continue;
@@ -93,7 +118,7 @@ export async function runSteps(context: StepContext, from: string): Promise<bool
     if (values === undefined) return false;
     const seconds = (Date.now() - started) / 1000;
     Object.assign(context.values, values);
-    state.steps[name] = { from, finished_at: new Date().toISOString(), seconds, values };
+    state.steps[name] = { from, finished_at: new Date().toISOString(), seconds, values, left: await left?.(context) };
     writeState(root, state);
     emit({ event: 'done', step: name, seconds, values });
   }
@@ -105,6 +130,36 @@ export const cdkOf = ({ root, options, run }: Pick<StepContext, 'root' | 'option
   run,
   output: join(stateFolder(root, options.environment), 'cdk.out'),
 });
+
+/** When each stack was last changed, by anybody. */
+function stacksLeft(only?: 'data') {
+  return async ({ options: { environment }, aws }: StepContext): Promise<string> => {
+    const stacks = await readStacks(environment, aws);
+    const meant = stacks.filter(({ name }) => only === undefined || name === stackName(environment, only));
+    return meant.map(({ name, status, updated_at }) => `${name} ${status} ${updated_at}`).join(', ');
+  };
+}
+
+/** A repository keeps the newest images alone. */
+async function imagesLeft({ root, settings, aws, values }: StepContext): Promise<string> {
+  const digests = imagesOf(settings).map((image) => pushedImage(image, { root, aws, outputs: values }));
+  return (await Promise.all(digests)).map(({ digest }) => digest).join(', ');
+}
+
+/** The versions that answer; nothing where nobody can say. */
+async function workerLeft({ options, run }: StepContext): Promise<string> {
+  const printed = await run('wrangler', ['deployments', 'status', '--env', options.environment, '--json']).catch(
+    (error: unknown) => {
+      if (error instanceof UserError) return '';
+      throw error;
+    },
+  );
+  const found = DeploymentStatus.safeParse(jsonIn(printed));
+  return (found.data?.versions ?? []).map(({ version_id }) => version_id).join(', ');
+}
+
+/** What wrangler says of a deployment. */
+const DeploymentStatus = z.object({ versions: z.array(z.object({ version_id: z.string() })) });
 
 async function deployData(context: StepContext): Promise<Record<string, string>> {
   await deployStacks(cdkOf(context), context.options.parameters, 'data');

@@ -20,17 +20,14 @@ export interface Machines {
   efaInterfaces?: number;
 }
 
-/** L40S (48 GB), L4 and A10G (24 GB): the more kinds are acceptable, the likelier it is that one of them is available on spot. */
-const FAMILIES = ['g6e', 'g6', 'g5'];
 /** All with one GPU; the smallest holds a job of class `embed`, the middle one a job of class `train`. */
 const SIZES = [
   { size: 'xlarge', vcpus: 4 },
   { size: '2xlarge', vcpus: 8 },
   { size: '4xlarge', vcpus: 16 },
 ];
-const ONE_GPU: Kind[] = FAMILIES.flatMap((family) =>
-  SIZES.map(({ size, vcpus }) => ({ type: `${family}.${size}`, vcpus })),
-);
+const oneGpu = ({ families }: Settings['gpu']): Kind[] =>
+  families.flatMap((family) => SIZES.map(({ size, vcpus }) => ({ type: `${family}.${size}`, vcpus })));
 /** Four and eight L40S. */
 const SEVERAL_GPUS: Kind[] = [
   { type: 'g6e.12xlarge', vcpus: 48 },
@@ -45,10 +42,10 @@ const NODES: Kind[] = [{ type: 'p5.48xlarge', vcpus: 192 }];
 const P5_EFA_INTERFACES = 32;
 
 /** For shards of bulk jobs: the smallest of each family, which one shard fills; undefined where the settings leave them out. */
-export function bulkMachinesOf({ bulk: { gpu } }: Pick<Settings, 'bulk'>): Machines | undefined {
+export function bulkMachinesOf({ bulk: { gpu }, ...settings }: Pick<Settings, 'bulk' | 'gpu'>): Machines | undefined {
   if (gpu === null) return undefined;
   return {
-    types: ONE_GPU.filter(({ vcpus }) => vcpus === GPU_SHARD.vcpus),
+    types: oneGpu(settings.gpu).filter(({ vcpus }) => vcpus === GPU_SHARD.vcpus),
     spotMaxVcpus: gpu.spot_max_vcpus,
     onDemandMaxVcpus: gpu.on_demand_max_vcpus,
     hasScratch: false,
@@ -61,7 +58,7 @@ export function machinesOf(queue: Exclude<Queue, 'cpu'>, settings: Settings): Ma
   switch (queue) {
     case 'gpu':
       return {
-        types: ONE_GPU,
+        types: oneGpu(gpu),
         spotMaxVcpus: gpu.spot_max_vcpus,
         onDemandMaxVcpus: gpu.on_demand_max_vcpus,
         hasScratch: false,

@@ -36,6 +36,12 @@ const GPU_ENCODER = {
   instead: 'the other one answers in its place, slower',
 } as const;
 
+/**
+ * Shares of the budget, in per cent, at which the switch stops. AWS tells of each once a month: with one alone, whoever resumed would be
+ * stopped by nothing until the month ends.
+ */
+const STOPS_AT = [100, 150, 200, 300] as const;
+
 export class Operations extends Construct {
   readonly switch: Switch;
 
@@ -126,7 +132,7 @@ export class Operations extends Construct {
       notificationsWithSubscribers: [
         notification('ACTUAL', 80, reports),
         notification('FORECASTED', 100, reports),
-        notification('ACTUAL', 100, this.switch.topic),
+        ...STOPS_AT.map((threshold) => notification('ACTUAL', threshold, this.switch.topic)),
       ],
     });
   }

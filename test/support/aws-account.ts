@@ -10,8 +10,14 @@ export interface AwsAccount {
   env: Record<string, string>;
   /** Outputs by the name of a stack that there is. */
   stacks: Map<string, Record<string, string>>;
+  /** What a stack was given, its status where it is not created, and when it was last updated, by its name. */
+  parameters: Map<string, Record<string, string>>;
+  statuses: Map<string, string>;
+  updated: Map<string, string>;
   /** Values by code of Service Quotas. */
   quotas: Map<string, number>;
+  /** Zones of the region. */
+  regionZones: string[];
   /** Zones by instance type. */
   zones: Map<string, string[]>;
   /** Digests by `REPOSITORY:TAG`. */
@@ -28,6 +34,8 @@ export interface AwsAccount {
   secrets: Map<string, string>;
   /** How builds end; a build that succeeds has pushed its image. */
   buildStatus: 'SUCCEEDED' | 'FAILED';
+  /** How many of the next builds are refused, because as many run as the account may have. */
+  buildsRefused: number;
   stop(): void;
 }
 
@@ -50,7 +58,11 @@ export async function startAccount(): Promise<AwsAccount> {
     // A failure is an answer here, and not worth a second question.
     env: { ...awsEnv(endpoint), AWS_MAX_ATTEMPTS: '1' },
     stacks: new Map(),
+    parameters: new Map(),
+    statuses: new Map(),
+    updated: new Map(),
     quotas: new Map(),
+    regionZones: [],
     zones: new Map(),
     images: new Map(),
     builds: [],
@@ -59,6 +71,7 @@ export async function startAccount(): Promise<AwsAccount> {
     kept: new Set(),
     secrets: new Map(),
     buildStatus: 'SUCCEEDED',
+    buildsRefused: 0,
     stop: () => {
       server.closeAllConnections();
       server.close();
@@ -113,6 +126,12 @@ function json(account: AwsAccount, operation: string, asked: Document): Document
     case 'GetAuthorizationToken':
       return { authorizationData: [{ authorizationToken: Buffer.from('AWS:password').toString('base64') }] };
     case 'StartBuild': {
+      account.buildsRefused -= 1;
+      if (account.buildsRefused >= 0)
+        return {
+          __type: 'AccountLimitExceededException',
+          message: 'Cannot have more than 1 builds in queue for the account',
+        };
       const given = asked.environmentVariablesOverride as { name: string; value: string }[];
       const variables = Object.fromEntries(given.map(({ name, value }) => [name, value]));
       const id = `${asked.projectName}:${account.builds.length + 1}`;
@@ -162,9 +181,19 @@ function query(account: AwsAccount, asked: URLSearchParams): { status: number; x
       const members = Object.entries(outputs).map(
         ([key, value]) => `<member><OutputKey>${key}</OutputKey><OutputValue>${value}</OutputValue></member>`,
       );
+      const given = Object.entries(account.parameters.get(name) ?? {}).map(
+        ([key, value]) =>
+          `<member><ParameterKey>${key}</ParameterKey><ParameterValue>${value}</ParameterValue></member>`,
+      );
+      const updated = account.updated.get(name);
+      const parts = [
+        `<StackName>${name}</StackName><StackStatus>${account.statuses.get(name) ?? 'CREATE_COMPLETE'}</StackStatus><CreationTime>2026-11-27T12:00:00Z</CreationTime>`,
+        updated === undefined ? '' : `<LastUpdatedTime>${updated}</LastUpdatedTime>`,
+        `<Outputs>${members.join('')}</Outputs><Parameters>${given.join('')}</Parameters>`,
+      ];
       return ok(
         'DescribeStacks',
-        `<DescribeStacksResult><Stacks><member><StackName>${name}</StackName><StackStatus>CREATE_COMPLETE</StackStatus><CreationTime>2026-11-27T12:00:00Z</CreationTime><Outputs>${members.join('')}</Outputs></member></Stacks></DescribeStacksResult>`,
+        `<DescribeStacksResult><Stacks><member>${parts.join('')}</member></Stacks></DescribeStacksResult>`,
       );
     }
     case 'ListStackResources': {
@@ -180,6 +209,10 @@ function query(account: AwsAccount, asked: URLSearchParams): { status: number; x
         'ListStackResources',
         `<ListStackResourcesResult><StackResourceSummaries>${members.join('')}</StackResourceSummaries></ListStackResourcesResult>`,
       );
+    }
+    case 'DescribeAvailabilityZones': {
+      const items = account.regionZones.map((zone) => `<item><zoneName>${zone}</zoneName></item>`);
+      return ok('DescribeAvailabilityZones', `<availabilityZoneInfo>${items.join('')}</availabilityZoneInfo>`);
     }
     case 'DescribeInstanceTypeOfferings': {
       const wanted = [...asked].flatMap(([key, value]) => (/^Filter\.1\.Value\.\d+$/.test(key) ? [value] : []));

@@ -29,15 +29,22 @@ export function writeCheckout(root: string): void {
 export function prepareAccount(account: AwsAccount): void {
   account.stacks.clear();
   account.stacks.set('CDKToolkit', { BootstrapVersion: '29' });
+  account.parameters.clear();
+  account.statuses.clear();
+  account.updated.clear();
   account.images.clear();
   account.builds.length = 0;
   account.versions.clear();
   account.kept.clear();
   account.buildStatus = 'SUCCEEDED';
+  account.buildsRefused = 0;
   account.quotas.clear();
   for (const code of ['L-3819A6DF', 'L-DB2E81BA', 'L-36FBB829', 'L-3032A538']) account.quotas.set(code, 64);
   account.quotas.set('L-B99A9384', 1000);
-  account.zones.set('g6e.xlarge', ['us-east-1a', 'us-east-1c']);
+  account.regionZones = ['us-east-1a', 'us-east-1b', 'us-east-1c'];
+  for (const family of ['g6e', 'g6', 'g5'])
+    for (const size of ['xlarge', '2xlarge', '4xlarge'])
+      account.zones.set(`${family}.${size}`, ['us-east-1a', 'us-east-1c']);
 }
 
 type Outputs = Record<string, string>;
@@ -64,6 +71,11 @@ export function programsIn(world: World): RunProgram {
   return async (name: ProgramName, args, { env = {} } = {}) => {
     const [first = ''] = args;
     if (name === 'cdk' && first === 'deploy') {
+      for (const [at, word] of args.entries()) {
+        const [, stack = '', parameter = '', value = ''] = /^(.*?):(.*?)=(.*)$/.exec(word) ?? [];
+        if (args[at - 1] === '--parameters')
+          account.parameters.set(stack, { ...account.parameters.get(stack), [parameter]: value });
+      }
       account.stacks.set('edge-clip-dev-data', await world.data());
       if (args.includes('--all'))
         for (const [part, outputs] of Object.entries(await world.rest()))

@@ -7,6 +7,7 @@ import { codeOf, ON_DISK, reasonOf } from '../../../contracts/src/user-error.ts'
 import { CoreError } from '../../core/errors.ts';
 import type { ImagePart, Part, TextPart } from '../../core/items/items.ts';
 import type { ObjectBody, StoredObject } from '../../registry/store.ts';
+import { whyKeptBack } from '../../registry/stores/aws-errors.ts';
 import type { Sources } from '../places.ts';
 import { LINE_BYTES, linesOf, nameOf, readLine } from '../service/lines.ts';
 import { membersOfTar } from './tar.ts';
@@ -85,8 +86,10 @@ async function fetchItem(line: Exclude<BulkLine, { tar: string }> | WrongLine, s
 function ofItem(error: unknown): CoreError {
   if (error instanceof CoreError) return error;
   const code = codeOf(error) ?? '';
-  if (!DENIED.has(code)) throw error;
-  return new CoreError('not_found', `the file cannot be read: ${ON_DISK[code]} (${code}).`);
+  // The words of S3 name account and role, which are not for whoever sent the job.
+  const why = DENIED.has(code) ? `${ON_DISK[code]} (${code})` : whyKeptBack(error);
+  if (why === undefined) throw error;
+  return new CoreError('not_found', `the file cannot be read: ${why}.`);
 }
 
 /** One byte more than allowed tells that a file is too large; the rest of it is not read. */

@@ -8,8 +8,23 @@ export async function explained<T>(what: string, call: Promise<T>): Promise<T> {
     return await call;
   } catch (error) {
     const sentence = error instanceof Error ? sentenceFor(error, what) : undefined;
-    throw sentence === undefined ? error : new RegistryError(sentence, { isTransient: isTransient(error) });
+    throw sentence === undefined
+      ? error
+      : new RegistryError(sentence, { isTransient: isTransient(error), cause: error });
   }
+}
+
+/** Why S3 does not give out an object, by the name of its error; others in the same bucket may be read all the same. */
+const KEPT_BACK: readonly [name: RegExp, why: string][] = [
+  [/^AccessDenied$/, 'the store denies access to it'],
+  [/^InvalidObjectState$/, 'it is archived: restore it first'],
+  [/^KMS\./, 'the key that it is encrypted with cannot be used'],
+];
+
+/** Undefined where the store itself or the credentials are the reason, or nothing is known of it: no object is to blame then. */
+export function whyKeptBack(error: unknown): string | undefined {
+  const thrown = error instanceof RegistryError ? error.cause : error;
+  return thrown instanceof Error ? KEPT_BACK.find(([name]) => name.test(thrown.name))?.[1] : undefined;
 }
 
 const OFFLINE = ['ECONNREFUSED', 'ECONNRESET', 'ENOTFOUND', 'EAI_AGAIN', 'ETIMEDOUT', 'EHOSTUNREACH', 'ENETUNREACH'];
@@ -26,6 +41,7 @@ function sentenceFor(error: Error, what: string): string | undefined {
     return `AWS does not know these credentials: check AWS_PROFILE or the keys (${message})`;
   if (isUnreached(error))
     return `${what}: AWS cannot be reached (${message || code}): check the network and the region`;
+  if (name === 'InvalidObjectState' || name.startsWith('KMS.')) return `${what}: ${whyKeptBack(error)} (${message})`;
   if (name === 'NoSuchBucket') return `${what}: there is no such bucket for these credentials`;
   if (/^(AccessDenied|AccessDeniedException|Forbidden|403)$/.test(name) || statusOf(error) === 403)
     return `${what}: access is denied (${message || name}): check whose credentials these are and what they may do`;

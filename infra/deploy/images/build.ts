@@ -3,7 +3,7 @@ import type { ObjectStore } from '../../../api/registry/store.ts';
 import { hexOf, shortDigest } from '../../../contracts/src/keys.ts';
 import { CLOUD_OUTPUTS } from '../../../contracts/src/outputs.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
-import type { Aws } from '../aws.ts';
+import { type Aws, TooManyBuilds } from '../aws.ts';
 import type { RunProgram } from '../programs.ts';
 import { IMAGES, type ImageName, sourceOf, uploadSource } from './source.ts';
 
@@ -31,23 +31,39 @@ const POLL_MS = 10_000;
 /** By image, the 64 digits of its digest. An image of the same source is in its repository already: it is not built again. */
 export async function buildImages(options: ImageOptions): Promise<Partial<Record<ImageName, string>>> {
   const digests: Partial<Record<ImageName, string>> = {};
-  // One after the other here, so that a laptop builds one at a time; in AWS all run at once.
   const build = async (image: ImageName): Promise<void> => {
     digests[image] = await buildImage(image, options);
   };
-  if (options.how === 'codebuild') await Promise.all(options.images.map(build));
-  else for (const image of options.images) await build(image);
+  const later: ImageName[] = [];
+  const buildNowOrLater = async (image: ImageName): Promise<void> => {
+    await build(image).catch((error: unknown) => {
+      if (!(error instanceof TooManyBuilds)) throw error;
+      later.push(image);
+      options.say(`${image}: waits until other builds have ended, as this account may not run more of them at a time`);
+    });
+  };
+  // One after the other here, so that a laptop builds one at a time; in AWS as many at once as the account may.
+  if (options.how === 'codebuild') await Promise.all(options.images.map(buildNowOrLater));
+  for (const image of options.how === 'codebuild' ? later : options.images) await build(image);
   return digests;
 }
 
-async function buildImage(image: ImageName, options: ImageOptions): Promise<string> {
-  const { root, aws, outputs, how, say } = options;
+/** The image of this source: where it belongs, and its digest if it is there. */
+export async function pushedImage(
+  image: ImageName,
+  { root, aws, outputs }: Pick<ImageOptions, 'root' | 'aws' | 'outputs'>,
+) {
   const uri = outputs[CLOUD_OUTPUTS[IMAGES[image].repository]] ?? '';
   const repository = uri.slice(uri.indexOf('/') + 1);
   const source = sourceOf(image, root);
   // Tags cannot be overwritten: the source names the image.
   const tag = shortDigest(source.digest);
-  const before = await aws.imageDigest(repository, tag);
+  return { uri, repository, source, tag, digest: await aws.imageDigest(repository, tag) };
+}
+
+async function buildImage(image: ImageName, options: ImageOptions): Promise<string> {
+  const { aws, how, say } = options;
+  const { uri, repository, source, tag, digest: before } = await pushedImage(image, options);
   if (before !== undefined) {
     say(`${image}: the image of this source is there already (${tag})`);
     return hexOf(before);

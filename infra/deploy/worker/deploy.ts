@@ -85,9 +85,15 @@ export interface WorkerSize {
 /** Of all plans, uncompressed. */
 export const WORKER_LIMIT_KIB = 64 * 1024;
 
+/** A Worker that was never deployed, or that is deleted already, is as good as deleted: the same command is run again after a failure. */
 export async function deleteWorker(environment: string, run: RunProgram): Promise<void> {
-  await run('wrangler', ['delete', '--env', environment, '--force']);
+  await run('wrangler', ['delete', '--env', environment, '--force']).catch((error: unknown) => {
+    if (!(error instanceof UserError) || !NO_WORKER.test(error.message)) throw error;
+  });
 }
+
+/** Codes of Cloudflare for a Worker, and a service, that there is not. */
+const NO_WORKER = /\[code: (10007|10090)\]/;
 
 /** A file that only this user can read, and for as long as wrangler runs: a command line can be read by everybody. */
 function secretsFile(secrets: WorkerSecrets, folder: string): string[] {

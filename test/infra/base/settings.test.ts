@@ -19,6 +19,13 @@ describe('settings', () => {
     expect(Settings.parse(gpu(64)).gpu.spot_max_vcpus).toBe(64);
   });
 
+  it('take the kinds of machines that a region has, and not none', () => {
+    const gpu = (families: string[]) => ({ ...dev, gpu: { ...dev.gpu, families } });
+    expect(Settings.parse(gpu(['g5'])).gpu.families).toEqual(['g5']);
+    expect(() => Settings.parse(gpu([]))).toThrow();
+    expect(() => Settings.parse(gpu(['g4dn']))).toThrow();
+  });
+
   it('refuse machines side by side where they could not reach anything', () => {
     const nodes = { on_demand_max_vcpus: 384 };
     expect(() => Settings.parse({ ...dev, nodes })).toThrow(/need network \\"nat\\"/);

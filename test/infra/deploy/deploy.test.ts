@@ -43,6 +43,10 @@ let root = '';
 /** Every program that was run, as a line. */
 let ran: string[] = [];
 let failing: RegExp | undefined;
+/** What deleting runs into. */
+let deleting: (line: string) => void = () => {};
+/** Of the Worker that answers. */
+let version = '';
 /** Outputs of the stack of encoders besides those that are always there. */
 let more: Record<string, string> = {};
 /** Accounts at Cloudflare. */
@@ -73,6 +77,8 @@ afterAll(async () => {
 beforeEach(() => {
   ran = [];
   failing = undefined;
+  deleting = () => {};
+  version = 'v1';
   more = {};
   cloudflare = [{ id: 'c0', name: 'Me' }];
   prepareAccount(account);
@@ -86,6 +92,8 @@ beforeEach(() => {
 async function programs(...[name, args, options]: Parameters<RunProgram>): Promise<string> {
   const line = [name, ...args].join(' ');
   ran.push(line);
+  deleting(line);
+  if (line.startsWith('wrangler deployments')) return JSON.stringify({ versions: [{ version_id: version }] });
   if (failing?.test(line)) throw new UserError(`${name} ended with 1`);
   return recorded(name, args, options);
 }
@@ -191,7 +199,27 @@ it('goes on after a failure with the step that failed, and once finished has not
   ran = [];
   const third = await run('--environment', 'dev');
   expect(of(third.events, 'reused')).toHaveLength(5);
-  expect(ran).toEqual(['wrangler whoami --json']);
+  expect(ran).toEqual(['wrangler whoami --json', 'wrangler deployments status --env dev --json']);
+});
+
+it('does again what somebody else has changed since, and everything after it', async () => {
+  await run('--environment', 'dev');
+  // A colleague deployed another commit, from a checkout of their own.
+  account.updated.set('edge-clip-dev-encoding', '2026-11-28T12:00:00Z');
+  ran = [];
+  const again = await run('--environment', 'dev');
+  expect(of(again.events, 'reused').map(({ step }) => step)).toEqual(['data', 'images']);
+  expect(of(again.events, 'done').map(({ step }) => step)).toEqual(['stacks', 'worker', 'smoke']);
+  expect(ran.filter((line) => line.startsWith('cdk deploy'))).toHaveLength(1);
+  expect(of((await run('--environment', 'dev')).events, 'reused')).toHaveLength(5);
+
+  version = 'v2';
+  expect(of((await run('--environment', 'dev')).events, 'done').map(({ step }) => step)).toEqual(['worker', 'smoke']);
+  // The repository keeps some images, and this one was not among them any more.
+  account.images.delete([...account.images.keys()].find((name) => name.startsWith('trainer-images')) ?? '');
+  const built = account.builds.length;
+  expect((await run('--environment', 'dev')).code).toBe(0);
+  expect(account.builds.length).toBe(built + 1);
 });
 
 it('builds an image again where its own source has changed, and only that one', async () => {
@@ -237,8 +265,11 @@ it('refuses before anything is changed what could not be deployed, with all that
     sentence: expect.stringContaining('0 vCPUs, no machine can start'),
   });
   expect(spot?.sentence).toContain('--quota-code L-3819A6DF --desired-value 16');
-  const zones = of(events, 'check').find(({ name }) => name === 'zones: gpu');
-  expect(zones?.sentence).toMatch(/^us-east-1a, us-east-1c have machines of 1 types; nowhere g6e\.2xlarge/);
+  const machines = of(events, 'check').find(({ name }) => name === 'machines: gpu');
+  expect(machines).toMatchObject({
+    verdict: 'ok',
+    sentence: 'us-east-1a, us-east-1c have machines of 9 types',
+  });
   expect(ran.filter((line) => /deploy/.test(line))).toEqual([]);
 });
 
@@ -252,6 +283,71 @@ it('asks nobody which account at Cloudflare is meant: with several it is said be
   const { events } = await run('--environment', 'dev', '--dry-run');
   vi.stubEnv('CLOUDFLARE_ACCOUNT_ID', 'c'.repeat(32));
   expect(of(events, 'check').find(({ name }) => name === 'wrangler')?.verdict).toBe('ok');
+});
+
+it('refuses a region that lacks zones or kinds of machines, which would fail in the middle', async () => {
+  account.regionZones = ['us-west-1a', 'us-west-1c'];
+  for (const size of ['xlarge', '2xlarge', '4xlarge']) account.zones.set(`g6e.${size}`, []);
+  const { code, refused } = await run('--environment', 'dev');
+  expect(code).toBe(2);
+  expect(refused).toContain(
+    'zones: the settings want 3, this region has us-west-1a and us-west-1c: lower "zones" in infra/settings/dev.json',
+  );
+  expect(refused).toContain('machines: gpu: this region has no g6e.xlarge, g6e.2xlarge, g6e.4xlarge');
+  expect(refused).toContain('leave g6e out of "gpu.families" in infra/settings/dev.json, or choose another region');
+  expect(ran.filter((line) => /deploy/.test(line))).toEqual([]);
+});
+
+it('warns of machines that none of the zones in use has, where jobs would wait for ever', async () => {
+  for (const [type] of account.zones) account.zones.set(type, ['us-east-1d']);
+  account.regionZones.push('us-east-1d');
+  const { events } = await run('--environment', 'dev', '--dry-run');
+  expect(of(events, 'check').find(({ name }) => name === 'machines: gpu')).toMatchObject({
+    verdict: 'warning',
+    sentence: expect.stringMatching(/stand in us-east-1a, us-east-1b, us-east-1c, where none can start: raise "zones"/),
+  });
+});
+
+it('goes by what an account was given once: no parameter has to be said again', async () => {
+  // So new that none of its calls can be reserved.
+  account.quotas.set('L-B99A9384', 10);
+  expect((await run('--environment', 'dev', '--no-worker')).refused).toContain(
+    '--parameter EncoderReservation=account',
+  );
+  const argv = ['--environment', 'dev', '--no-worker'];
+  expect((await run(...argv, '--parameter', 'EncoderReservation=account')).code).toBe(0);
+  vi.stubEnv('CLOUDFLARE_ACCOUNT_ID', '');
+  const again = await run(...argv);
+  vi.stubEnv('CLOUDFLARE_ACCOUNT_ID', 'c'.repeat(32));
+  expect([again.refused, again.code]).toEqual(['', 0]);
+  expect(of(again.events, 'check').find(({ name }) => name === 'registry')?.sentence).toContain('c'.repeat(32));
+  // A stack whose first deployment failed is deleted by the next one, and what it was given with it.
+  account.statuses.set('edge-clip-dev-encoding', 'ROLLBACK_COMPLETE');
+  expect((await run(...argv)).refused).toContain('--parameter EncoderReservation=account');
+});
+
+it('asks for the account of R2 where the stack was deployed with a registry in S3', async () => {
+  account.stacks.set('edge-clip-dev-data', DATA_OUTPUTS);
+  vi.stubEnv('CLOUDFLARE_ACCOUNT_ID', '');
+  const { refused } = await run('--environment', 'dev', '--no-worker');
+  vi.stubEnv('CLOUDFLARE_ACCOUNT_ID', 'c'.repeat(32));
+  expect(refused).toContain('nothing says to whose: set CLOUDFLARE_ACCOUNT_ID');
+});
+
+it('builds one image after the other where a new account may run one build at a time, and says so where it may run none', async () => {
+  account.buildsRefused = 1;
+  const { code, events } = await run('--environment', 'dev', '--no-worker');
+  expect([code, account.builds.length]).toEqual([0, 2]);
+  expect(of(events, 'progress').map(({ sentence }) => sentence)).toContainEqual(
+    expect.stringMatching(/^\w+: waits until other builds have ended/),
+  );
+  prepareAccount(account);
+  account.buildsRefused = Number.POSITIVE_INFINITY;
+  const none = await run('--environment', 'dev', '--no-worker', '--again');
+  expect(none.code).toBe(1);
+  expect(of(none.events, 'failed')).toMatchObject([
+    { step: 'images', message: expect.stringMatching(/no build in this account .*Service Quotas.* --images buildx$/) },
+  ]);
 });
 
 it('a dry run synthesises, prints sizes and sources, and changes nothing', async () => {
@@ -319,11 +415,31 @@ it('destroy empties the buckets before, of every version, and that of access log
   expect(ran.map((line) => line.split(' ').slice(0, 2).join(' '))).toEqual(['cdk destroy']);
 });
 
-it('another account is another deployment', async () => {
+it('destroy goes on where it failed: without a Worker, and after logs that came while it deleted', async () => {
+  await run('--environment', 'dev', '--no-worker');
+  const logs = 'edge-clip-dev-data-dataaccesslogs-1/late';
+  account.versions.set(logs, []);
+  deleting = (line) => {
+    if (line.startsWith('wrangler delete'))
+      throw new UserError('wrangler delete --env ended with 1:\n  | workers.api.error.service_not_found [code: 10090]');
+    if (!line.startsWith('cdk destroy') || ran.filter((each) => each.startsWith('cdk destroy')).length > 1) return;
+    account.versions.set(logs, ['one']);
+    throw new UserError('cdk destroy --all ended with 1:\n  | The bucket you tried to delete is not empty');
+  };
+  const { code, events } = await run('destroy', '--environment', 'dev', '--yes');
+  expect([code, of(events, 'destroyed')]).toEqual([0, [expect.objectContaining({ environment: 'dev' })]]);
+  expect(account.versions.get(logs)).toEqual([]);
+});
+
+it('another account is another deployment, also to destroy', async () => {
   await run('--environment', 'dev', '--no-worker');
   const file = join(root, 'build/deploy/dev/state.json');
   writeFileSync(file, readFileSync(file, 'utf8').replace(ACCOUNT, '210987654321'));
   expect((await run('--environment', 'dev', '--no-worker')).refused).toContain('was deployed to account 210987654321');
+  ran = [];
+  const { code, refused } = await run('destroy', '--environment', 'dev', '--yes');
+  expect([code, refused]).toEqual([2, expect.stringContaining('was deployed to account 210987654321')]);
+  expect(ran).toEqual([]);
 });
 
 it.each([

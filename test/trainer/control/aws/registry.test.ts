@@ -9,6 +9,7 @@ import { publishModel } from '../../../../api/registry/publish.ts';
 import { readPointer } from '../../../../api/registry/read.ts';
 import { openStore } from '../../../../api/registry/stores/open.ts';
 import { ENVARS } from '../../../../contracts/src/envars.ts';
+import type { Published } from '../../../../contracts/src/training/pipeline.ts';
 import { model } from '../../../../trainer/control/cli/model.ts';
 import { type AwsAccount, startAccount } from '../../../support/aws-account.ts';
 import { captured } from '../../../support/captured.ts';
@@ -51,7 +52,8 @@ it('lists and rolls back what the Worker answers with', async () => {
     const verdict = { decision: 'publish' as const, reasons: [`it is ${version}`], incumbent };
     const { exported, evaluated } = await writeRuns(published, `runs-${version}`, smallModel(version));
     const candidate = await readCandidate(openStore(exported), openStore(evaluated), DEV);
-    incumbent = (await publishModel(published, candidate, verdict)).manifest;
+    const moved: Published = await publishModel(published, candidate, verdict);
+    incumbent = moved.manifest;
   }
   expect(await run('list')).toMatchObject({ code: 0, stdout: 'tiny\n' });
   const back = await run('rollback', 'tiny', '--reason', 'searches for shoes find hats');
@@ -64,5 +66,8 @@ it('lists and rolls back what the Worker answers with', async () => {
 it('says what is missing where the outputs are of an earlier version', async () => {
   writeFileSync(join(root, 'cdk-outputs-prod.json'), '{"edge-clip-prod-data": {"ModelsBucket": "unused"}}');
   const { code, stderr } = await run('list');
-  expect([code, stderr]).toEqual([2, expect.stringContaining('has no output Registry: write it again with npm run deploy')]);
+  expect([code, stderr]).toEqual([
+    2,
+    expect.stringContaining('has no output Registry: write it again with npm run deploy'),
+  ]);
 });

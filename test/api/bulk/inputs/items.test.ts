@@ -1,0 +1,62 @@
+// Items of a shard whose files are in a bucket: what S3 keeps back of one object is that item's error, and no other's.
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { afterAll, beforeAll, expect, it, vi } from 'vitest';
+import { itemsOf } from '../../../../api/bulk/inputs/items.ts';
+import { openSources } from '../../../../api/bulk/places.ts';
+
+/** By key, the answers of S3 to GetObject: https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html */
+const ANSWERS: Readonly<Record<string, [status: number, code: string, message: string]>> = {
+  'denied.png': [403, 'AccessDenied', 'User: arn:aws:sts::123456789012:assumed-role/shard is not authorized'],
+  'archived.png': [403, 'InvalidObjectState', "The operation is not valid for the object's storage class"],
+  'encrypted.png': [400, 'KMS.DisabledException', 'arn:aws:kms:us-east-1:123456789012:key/1 is disabled.'],
+  'expired.png': [400, 'ExpiredToken', 'The provided token has expired.'],
+  'unknown.png': [403, 'InvalidAccessKeyId', 'The AWS Access Key Id you provided does not exist in our records.'],
+};
+
+const s3 = createServer((request, response) => {
+  const key = new URL(request.url ?? '', 'http://s3').pathname.replace('/photos/', '');
+  const [status, code, message] = ANSWERS[key] ?? [200, '', ''];
+  response.writeHead(status, { etag: '"1"', 'content-type': status === 200 ? 'image/png' : 'application/xml' });
+  response.end(status === 200 ? 'a picture' : `<Error><Code>${code}</Code><Message>${message}</Message></Error>`);
+});
+beforeAll(async () => {
+  await new Promise<void>((done) => s3.listen(0, '127.0.0.1', done));
+  vi.stubEnv('AWS_ENDPOINT_URL', `http://127.0.0.1:${(s3.address() as AddressInfo).port}`);
+  for (const name of ['AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY']) vi.stubEnv(name, 'testing');
+  vi.stubEnv('AWS_REGION', 'us-east-1');
+});
+afterAll(() => {
+  vi.unstubAllEnvs();
+  s3.close();
+});
+
+async function read(...lines: object[]) {
+  async function* written(): AsyncGenerator<Uint8Array> {
+    yield Buffer.from(lines.map((line) => `${JSON.stringify(line)}\n`).join(''));
+  }
+  const sources = openSources({ input: { prefix: 's3://photos' }, sources: [] });
+  const found: [string | null, string][] = [];
+  for await (const { custom_id, content } of itemsOf(written(), { sources, hasVideos: false }))
+    found.push([custom_id, 'message' in content ? `${content.code}: ${content.message}` : 'read']);
+  return found;
+}
+const image = (name: string) => ({ custom_id: name, path: `${name}.png` });
+
+it('go on behind an object that is denied, archived or encrypted with a key of somebody else', async () => {
+  const tar = { custom_id: 'tar', tar: 's3://photos/denied.png' };
+  const found = await read(image('a'), image('denied'), image('archived'), image('encrypted'), tar, image('b'));
+  expect(found).toEqual([
+    ['a', 'read'],
+    ['denied', 'not_found: the file cannot be read: the store denies access to it.'],
+    ['archived', 'not_found: the file cannot be read: it is archived: restore it first.'],
+    ['encrypted', 'not_found: the file cannot be read: the key that it is encrypted with cannot be used.'],
+    ['tar', 'not_found: the file cannot be read: the store denies access to it.'],
+    ['b', 'read'],
+  ]);
+});
+
+it('stop where the credentials are the reason: no image is blamed for them', async () => {
+  await expect(read(image('a'), image('expired'))).rejects.toThrow(/credentials have expired/);
+  await expect(read(image('a'), image('unknown'))).rejects.toThrow(/does not know these credentials/);
+});
