@@ -330,6 +330,24 @@ def test_folders_per_class_with_splits_and_captions_beside_images(tmp_path):
     assert said(tmp_path / "b") == {"2.jpg": (["one", "two"], None, None), "x/1.jpg": ([], None, None)}
 
 
+@pytest.mark.parametrize(
+    ("files", "found"),
+    [
+        (["rose/train/1.jpg", "rose/val/2.jpg", "tulip/train/3.jpg"], ["rose train", "rose dev", "tulip train"]),
+        (["data/train/rose/1.jpg", "data/test/rose/2.jpg"], ["rose train", "rose test"]),
+        (["Training/rose/1.jpg", "Testing/rose/2.jpg"], ["rose train", "rose test"]),
+        (["train/1.jpg", "bus/2.jpg", "test/3.jpg"], ["train None", "bus None", "test None"]),
+        (["train/train/1.jpg", "train/bus/2.jpg"], ["train train", "bus train"]),
+        (["train/rose/1.jpg", "more/rose/2.jpg"], ["rose train", "rose None"]),
+    ],
+)
+def test_a_folder_of_a_split_is_one_wherever_all_images_lie_in_such_folders(tmp_path, files, found):
+    """And a class that is called train is a class."""
+    images(tmp_path, *files)
+    split = {item.key: f"{item.label} {item.split}" for item in read_items(tmp_path).items}
+    assert [split[file] for file in files] == found
+
+
 def test_a_hugging_face_folder_with_metadata(tmp_path):
     images(tmp_path, "train/a.jpg", "validation/b.jpg")
     for folder, name in (("train", "a.jpg"), ("validation", "b.jpg")):

@@ -4,8 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from towers.formats.item import Columns, FormatError, Found, Item, key_of, label_of, read_file, split_of, texts_of
+from towers.formats.item import Columns, FormatError, Found, Item, key_of, label_of, read_file, texts_of
 from towers.formats.places import decoded_text, folder_of
+from towers.formats.splits import split_of
 from towers.formats.tables import from_rows
 
 

@@ -16,7 +16,6 @@ from towers.formats.details import Details, joined_details, raw_details
 from towers.formats.item import (
     CLASS_NAMES,
     IMAGE_SUFFIXES,
-    SPLIT_NAMES,
     Columns,
     FormatError,
     Found,
@@ -24,10 +23,10 @@ from towers.formats.item import (
     key_of,
     label_of,
     plain,
-    split_of,
     texts_of,
 )
 from towers.formats.places import decoded_bytes, decoded_text
+from towers.formats.splits import SPLIT_NAMES, split_of
 from towers.formats.tables import json_lines, read_jsonl
 
 KEY_NAMES = ["key", "id", "image", "filename"]

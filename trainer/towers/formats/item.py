@@ -25,10 +25,6 @@ CAPTION_NAMES = [
     "descriptions", "alt", "alt_text", "sentence", "sentences", "raw_caption", "raw", "prompt", "comment",
 ]  # fmt: skip
 CLASS_NAMES = ["label", "class", "class_name", "category", "category_name", "class_id", "label_id", "target", "tag"]
-SPLIT_NAMES = ["split", "subset", "partition"]
-DEV_SPLITS = {"dev", "val", "valid", "validation", "eval"}
-TEST_SPLITS = {"test"}
-SPLITS = {"train", "training", "restval", *DEV_SPLITS, *TEST_SPLITS}
 
 
 class FormatError(ValueError):
@@ -92,14 +88,6 @@ def label_of(value: Any) -> str | None:
         return None
     text = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()
     return text or None
-
-
-def split_of(value: Any) -> str | None:
-    """`train`, `dev` or `test`; None where nothing is said."""
-    name = str(value).strip().lower() if value is not None else ""
-    if name in DEV_SPLITS:
-        return "dev"
-    return "test" if name in TEST_SPLITS else ("train" if name in SPLITS else None)
 
 
 def plain(name: str) -> str:

@@ -19,7 +19,6 @@ from towers.formats.details import joined_details, raw_details
 from towers.formats.item import (
     CAPTION_NAMES,
     IMAGE_NAMES,
-    SPLIT_NAMES,
     Columns,
     FormatError,
     Found,
@@ -29,10 +28,10 @@ from towers.formats.item import (
     label_of,
     named,
     plain,
-    split_of,
     texts_of,
 )
 from towers.formats.places import decoded_bytes, decoded_text, folder_of
+from towers.formats.splits import SPLIT_NAMES, split_of
 
 Row = Mapping[str, Any]
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
