@@ -348,6 +348,29 @@ def test_a_folder_of_a_split_is_one_wherever_all_images_lie_in_such_folders(tmp_
     assert [split[file] for file in files] == found
 
 
+def test_rows_of_a_split_that_is_not_known_are_not_learned_from(tmp_path):
+    table = tmp_path / "a.csv"
+    images(tmp_path, "1.jpg", "2.jpg", "3.jpg")
+    table.write_text("image,caption,split\n1.jpg,x,Train\n2.jpg,y,holdout\n3.jpg,z,\n")
+    found = read_items(table)
+    assert [item.split for item in found.items] == ["train", "test", None]
+    assert found.notes[1:] == [
+        "column 'split' says 'holdout' (1 row), which is none of train, val and test: these images are left alone, as those of test are"
+    ]
+    table.write_text("image,caption,subset\n1.jpg,x,A\n2.jpg,y,B\n3.jpg,z,B\n")
+    found = read_items(table)
+    assert [item.split for item in found.items] == [None, None, None]
+    assert found.notes[1:] == [
+        "column 'subset' says 'B' (2 rows), 'A' (1 row), which is none of train, val and test: so it is not read as a split"
+    ]
+    rows = [{"filename": f"{n}.jpg", "sentences": ["x"], "split": split} for n, split in ((1, "val"), (2, "holdout"))]
+    (tmp_path / "b.json").write_text(json.dumps({"images": rows}))
+    assert [item.split for item in read_items(tmp_path / "b.json").items] == ["dev", "test"]
+    words = {"1.json": b'{"caption": "x", "split": "train"}', "2.json": b'{"caption": "y", "split": "holdout"}'}
+    shard(tmp_path / "c.tar", {"1.jpg": jpeg(), "2.jpg": jpeg("blue"), **words})
+    assert [item.split for item in read_items(tmp_path / "c.tar").items] == ["train", "test"]
+
+
 def test_a_hugging_face_folder_with_metadata(tmp_path):
     images(tmp_path, "train/a.jpg", "validation/b.jpg")
     for folder, name in (("train", "a.jpg"), ("validation", "b.jpg")):

@@ -6,7 +6,7 @@ from typing import Any
 
 from towers.formats.item import Columns, FormatError, Found, Item, key_of, label_of, read_file, texts_of
 from towers.formats.places import decoded_text, folder_of
-from towers.formats.splits import split_of
+from towers.formats.splits import stated_splits
 from towers.formats.tables import from_rows
 
 
@@ -57,11 +57,12 @@ def read_karpathy(path: Path, rows: list[dict[str, Any]]) -> Found:
     if not (folder / files[0]).is_file():  # the shards of Flickr have no folder inside, those of COCO do
         bare = [str(row.get("filename") or "") for row in rows]
         files, folder = bare, folder_of(path, bare)
+    splits, notes = stated_splits(f"'split' of {path.name}", [row.get("split") for row in rows])
     items = [
-        Item(key_of(file), loader(folder / file), texts_of(row["sentences"]), label_of(row.get("label")), split_of(row.get("split")))
-        for row, file in zip(rows, files, strict=True)
-    ]  # fmt: skip
-    return Found("karpathy", items, [f"{path.name}: Karpathy's format, images in {folder}"])
+        Item(key_of(file), loader(folder / file), texts_of(row.get("sentences")), label_of(row.get("label")), split)
+        for row, file, split in zip(rows, files, splits, strict=True)
+    ]
+    return Found("karpathy", items, [f"{path.name}: Karpathy's format, images in {folder}", *notes])
 
 
 def loader(file: Path):

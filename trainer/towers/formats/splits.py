@@ -1,6 +1,7 @@
 """Which images data keep apart: by the words of a column, by folders, by the names of files."""
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,27 @@ def split_of(value: Any) -> str | None:
     if name in DEV_SPLITS:
         return "dev"
     return "test" if name in TEST_SPLITS else ("train" if name in SPLITS else None)
+
+
+def stated_splits(where: str, values: Sequence[Any]) -> tuple[list[str | None], list[str]]:
+    """The split of each of a set's images or rows, and a sentence on words that are none.
+
+    Beside known ones another word means images that somebody kept apart, so they are left alone as `test` is. Where no word is known,
+    `where` speaks of something else.
+    """
+    splits = [split_of(value) for value in values]
+    # NaN is not itself: pandas writes it where a cell is empty.
+    words = ["" if value is None or value != value else str(value).strip() for value in values]
+    other = Counter(word for word, split in zip(words, splits, strict=True) if word and split is None)
+    if not other:
+        return splits, []
+    kept_apart = any(splits)
+    named = ", ".join(f"'{word}' ({count} {'row' if count == 1 else 'rows'})" for word, count in other.most_common(3))
+    more = f" and {len(other) - 3} other words" if len(other) > 3 else ""
+    said = "these images are left alone, as those of test are" if kept_apart else "so it is not read as a split"
+    note = f"{where} says {named}{more}, which is none of train, val and test: {said}"
+    rest = "test" if kept_apart else None
+    return [split or (rest if word else None) for word, split in zip(words, splits, strict=True)], [note]
 
 
 def split_in_name(file: Path) -> str | None:

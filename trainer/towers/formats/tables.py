@@ -31,7 +31,7 @@ from towers.formats.item import (
     texts_of,
 )
 from towers.formats.places import decoded_bytes, decoded_text, folder_of
-from towers.formats.splits import SPLIT_NAMES, split_of
+from towers.formats.splits import SPLIT_NAMES, stated_splits
 
 Row = Mapping[str, Any]
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
@@ -244,14 +244,15 @@ def from_rows(path: Path, rows: Sequence[Row], columns: Columns, kind: str) -> F
     folder = folder_of(path, [cell.strip() for cell in cells if isinstance(cell, str) and not ADDRESS.match(cell)])
     if folder != path.parent:
         sentence += f", images in {folder}"
+    stated = [row.get(split_column) if split_column is not None else None for row in rows]
+    splits, notes = stated_splits(f"column '{split_column}'", stated)
     items: list[tuple[str | None, Item]] = []
-    for number, (row, cell) in enumerate(zip(rows, cells, strict=True), 1):
+    for number, (row, cell, split) in enumerate(zip(rows, cells, splits, strict=True), 1):
         key, load, file = named(number, folder, cell)
         captions = [text for name in chosen.captions or () for text in texts_of(row.get(name))]
         label = label_of(row.get(chosen.label)) if chosen.label is not None else None
-        split = split_of(row.get(split_column)) if split_column is not None else None
         items.append((file, Item(key, load, captions, label, split, raw_details(row))))
-    return Found(kind, merged(items), [sentence])
+    return Found(kind, merged(items), [sentence, *notes])
 
 
 def merged(rows: Iterable[tuple[str | None, Item]]) -> list[Item]:
