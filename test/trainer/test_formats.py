@@ -45,6 +45,36 @@ def test_a_table_of_a_spreadsheet_is_read_whatever_its_delimiter_and_encoding(tm
     assert found.items[0].load() == jpeg()
 
 
+def test_windows_backslashes_between_folders_are_read_in_every_table(tmp_path):
+    images(tmp_path, "pictures/a/1.jpg", "pictures/2.jpg", "pictures/x\\y.jpg")
+    rows = [("a\\1.jpg", "one"), ("2.jpg", "two"), ("a/1.jpg", "first"), ("x\\y.jpg", "a name with a backslash")]
+    (tmp_path / "own.csv").write_text("".join(f"{file};{text}\r\n" for file, text in [("image", "caption"), *rows]))
+    (tmp_path / "own.jsonl").write_text(
+        "".join(json.dumps({"image": file, "caption": text}) + "\n" for file, text in rows)
+    )
+    coco = {
+        "images": [{"id": n, "file_name": file} for n, (file, _) in enumerate(rows)],
+        "annotations": [{"image_id": n, "caption": text} for n, (_, text) in enumerate(rows)],
+    }
+    (tmp_path / "coco.json").write_text(json.dumps(coco))
+    for table in ("own.csv", "own.jsonl"):
+        assert said(tmp_path / table) == {
+            "a/1.jpg": (["one", "first"], None, None),
+            "2.jpg": (["two"], None, None),
+            "x/y.jpg": (["a name with a backslash"], None, None),
+        }
+    for table in ("own.csv", "own.jsonl", "coco.json"):
+        for item in read_items(tmp_path / table).items:
+            assert item.load() == jpeg()
+
+
+def test_a_text_that_is_too_long_for_a_file_is_no_name_of_one(tmp_path):
+    (tmp_path / "own.csv").write_text(f"image,caption\n{'long ' * 100},x\n")
+    (item,) = read_items(tmp_path / "own.csv").items
+    with pytest.raises(FileNotFoundError, match="there is no file"):
+        item.load()
+
+
 def test_captions_of_one_image_in_several_rows_belong_together(tmp_path):
     images(tmp_path, "images/a.jpg")
     (tmp_path / "own.csv").write_text("image,caption\nimages/a.jpg,one\nimages/a.jpg,two\nimages/a.jpg,one\n")
