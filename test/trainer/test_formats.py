@@ -45,6 +45,23 @@ def test_a_table_of_a_spreadsheet_is_read_whatever_its_delimiter_and_encoding(tm
     assert found.items[0].load() == jpeg()
 
 
+@pytest.mark.parametrize("above", ["sep=;\r\n", '"sep=;"\n', "\r\n\n", ";;\r\n", "\n ;;\nSEP=;\n\n"])
+@pytest.mark.parametrize("name", ["own.csv", "own.txt"])
+def test_lines_above_the_header_are_excels_delimiter_and_empty_ones(tmp_path, above, name):
+    images(tmp_path, "1.jpg")
+    (tmp_path / name).write_bytes(f"{above};image;caption\r\n0;1.jpg;one, two\r\n".encode("utf-16"))
+    assert said(tmp_path) == {"1.jpg": (["one, two"], None, None)}
+    (tmp_path / name).write_text(f"{above}image;caption\n1.jpg;one\n1.jpg;two;more\n")
+    with pytest.raises(FormatError, match=rf"{name}, line {above.count(chr(10)) + 3} has more cells"):
+        read_items(tmp_path)
+
+
+def test_a_delimiter_that_a_table_states_goes_before_the_one_that_is_most_frequent(tmp_path):
+    images(tmp_path, "1.jpg")
+    (tmp_path / "own.csv").write_text("sep=;\nimage;caption, short, or long\n1.jpg;one, two\n")
+    assert said(tmp_path, Columns("image", ("caption, short, or long",))) == {"1.jpg": (["one, two"], None, None)}
+
+
 def test_windows_backslashes_between_folders_are_read_in_every_table(tmp_path):
     images(tmp_path, "pictures/a/1.jpg", "pictures/2.jpg", "pictures/x\\y.jpg")
     rows = [("a\\1.jpg", "one"), ("2.jpg", "two"), ("a/1.jpg", "first"), ("x\\y.jpg", "a name with a backslash")]

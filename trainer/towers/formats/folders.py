@@ -7,11 +7,12 @@ from pathlib import Path
 
 from towers.formats.annotations import loader, read_json
 from towers.formats.archives import read_tar
-from towers.formats.item import IMAGE_SUFFIXES, Columns, FormatError, Found, Item, key_of, texts_of
-from towers.formats.places import captions_beside, files_below, text_beside
+from towers.formats.item import IMAGE_NAMES, IMAGE_SUFFIXES, Columns, FormatError, Found, Item, key_of, plain, texts_of
+from towers.formats.places import captions_beside, decoded_bytes, files_below, text_beside
 from towers.formats.splits import SPLITS, split_depth, split_in_name, split_of
-from towers.formats.tables import is_table_of_images, read_csv, read_jsonl, read_parquet
+from towers.formats.tables import DELIMITERS, HEADLESS, parted, read_csv, read_jsonl, read_parquet
 
+FIRST_BYTES = 4096  # hold the first line of a table
 METADATA = ["metadata.jsonl", "metadata.csv", "metadata.parquet"]
 CLASS_FILES = {"classes.json", "classes.txt", "classes.csv", "classes.jsonl"}
 TABLES = {
@@ -64,6 +65,16 @@ def is_table(file: Path) -> bool:
     if file.suffix.lower() == ".txt":
         return is_table_of_images(file)
     return file.suffix.lower() in TABLES and file.name not in CLASS_FILES
+
+
+def is_table_of_images(path: Path) -> bool:
+    """Whether the first line of a text file is the header of a table with images, or names one and says something about it."""
+    with path.open("rb") as file:
+        line = parted(decoded_bytes(file.read(FIRST_BYTES))[0])[2]
+    if HEADLESS.match(line):
+        return True
+    cells = next((line.split(delimiter) for delimiter in DELIMITERS if delimiter in line), [])
+    return bool({plain(cell) for cell in cells} & {plain(name) for name in IMAGE_NAMES})
 
 
 def of_one_set(tables: Sequence[Path]) -> bool:
