@@ -45,6 +45,53 @@ def test_a_table_of_a_spreadsheet_is_read_whatever_its_delimiter_and_encoding(tm
     assert found.items[0].load() == jpeg()
 
 
+@pytest.mark.parametrize("above", ["sep=;\r\n", '"sep=;"\n', "\r\n\n", ";;\r\n", "\n ;;\nSEP=;\n\n"])
+@pytest.mark.parametrize("name", ["own.csv", "own.txt"])
+def test_lines_above_the_header_are_excels_delimiter_and_empty_ones(tmp_path, above, name):
+    images(tmp_path, "1.jpg")
+    (tmp_path / name).write_bytes(f"{above};image;caption\r\n0;1.jpg;one, two\r\n".encode("utf-16"))
+    assert said(tmp_path) == {"1.jpg": (["one, two"], None, None)}
+    (tmp_path / name).write_text(f"{above}image;caption\n1.jpg;one\n1.jpg;two;more\n")
+    with pytest.raises(FormatError, match=rf"{name}, line {above.count(chr(10)) + 3} has more cells"):
+        read_items(tmp_path)
+
+
+def test_a_delimiter_that_a_table_states_goes_before_the_one_that_is_most_frequent(tmp_path):
+    images(tmp_path, "1.jpg")
+    (tmp_path / "own.csv").write_text("sep=;\nimage;caption, short, or long\n1.jpg;one, two\n")
+    assert said(tmp_path, Columns("image", ("caption, short, or long",))) == {"1.jpg": (["one, two"], None, None)}
+
+
+def test_windows_backslashes_between_folders_are_read_in_every_table(tmp_path):
+    images(tmp_path, "pictures/a/1.jpg", "pictures/2.jpg", "pictures/x\\y.jpg")
+    rows = [("a\\1.jpg", "one"), ("2.jpg", "two"), ("a/1.jpg", "first"), ("x\\y.jpg", "a name with a backslash")]
+    (tmp_path / "own.csv").write_text("".join(f"{file};{text}\r\n" for file, text in [("image", "caption"), *rows]))
+    (tmp_path / "own.jsonl").write_text(
+        "".join(json.dumps({"image": file, "caption": text}) + "\n" for file, text in rows)
+    )
+    coco = {
+        "images": [{"id": n, "file_name": file} for n, (file, _) in enumerate(rows)],
+        "annotations": [{"image_id": n, "caption": text} for n, (_, text) in enumerate(rows)],
+    }
+    (tmp_path / "coco.json").write_text(json.dumps(coco))
+    for table in ("own.csv", "own.jsonl"):
+        assert said(tmp_path / table) == {
+            "a/1.jpg": (["one", "first"], None, None),
+            "2.jpg": (["two"], None, None),
+            "x/y.jpg": (["a name with a backslash"], None, None),
+        }
+    for table in ("own.csv", "own.jsonl", "coco.json"):
+        for item in read_items(tmp_path / table).items:
+            assert item.load() == jpeg()
+
+
+def test_a_text_that_is_too_long_for_a_file_is_no_name_of_one(tmp_path):
+    (tmp_path / "own.csv").write_text(f"image,caption\n{'long ' * 100},x\n")
+    (item,) = read_items(tmp_path / "own.csv").items
+    with pytest.raises(FileNotFoundError, match="there is no file"):
+        item.load()
+
+
 def test_captions_of_one_image_in_several_rows_belong_together(tmp_path):
     images(tmp_path, "images/a.jpg")
     (tmp_path / "own.csv").write_text("image,caption\nimages/a.jpg,one\nimages/a.jpg,two\nimages/a.jpg,one\n")
@@ -328,6 +375,47 @@ def test_folders_per_class_with_splits_and_captions_beside_images(tmp_path):
     images(tmp_path / "b", "x/1.jpg", "2.jpg")
     (tmp_path / "b" / "2.txt").write_text("one\n\ntwo\n")
     assert said(tmp_path / "b") == {"2.jpg": (["one", "two"], None, None), "x/1.jpg": ([], None, None)}
+
+
+@pytest.mark.parametrize(
+    ("files", "found"),
+    [
+        (["rose/train/1.jpg", "rose/val/2.jpg", "tulip/train/3.jpg"], ["rose train", "rose dev", "tulip train"]),
+        (["data/train/rose/1.jpg", "data/test/rose/2.jpg"], ["rose train", "rose test"]),
+        (["Training/rose/1.jpg", "Testing/rose/2.jpg"], ["rose train", "rose test"]),
+        (["train/1.jpg", "bus/2.jpg", "test/3.jpg"], ["train None", "bus None", "test None"]),
+        (["train/train/1.jpg", "train/bus/2.jpg"], ["train train", "bus train"]),
+        (["train/rose/1.jpg", "more/rose/2.jpg"], ["rose train", "rose None"]),
+    ],
+)
+def test_a_folder_of_a_split_is_one_wherever_all_images_lie_in_such_folders(tmp_path, files, found):
+    """And a class that is called train is a class."""
+    images(tmp_path, *files)
+    split = {item.key: f"{item.label} {item.split}" for item in read_items(tmp_path).items}
+    assert [split[file] for file in files] == found
+
+
+def test_rows_of_a_split_that_is_not_known_are_not_learned_from(tmp_path):
+    table = tmp_path / "a.csv"
+    images(tmp_path, "1.jpg", "2.jpg", "3.jpg")
+    table.write_text("image,caption,split\n1.jpg,x,Train\n2.jpg,y,holdout\n3.jpg,z,\n")
+    found = read_items(table)
+    assert [item.split for item in found.items] == ["train", "test", None]
+    assert found.notes[1:] == [
+        "column 'split' says 'holdout' (1 row), which is none of train, val and test: these images are left alone, as those of test are"
+    ]
+    table.write_text("image,caption,subset\n1.jpg,x,A\n2.jpg,y,B\n3.jpg,z,B\n")
+    found = read_items(table)
+    assert [item.split for item in found.items] == [None, None, None]
+    assert found.notes[1:] == [
+        "column 'subset' says 'B' (2 rows), 'A' (1 row), which is none of train, val and test: so it is not read as a split"
+    ]
+    rows = [{"filename": f"{n}.jpg", "sentences": ["x"], "split": split} for n, split in ((1, "val"), (2, "holdout"))]
+    (tmp_path / "b.json").write_text(json.dumps({"images": rows}))
+    assert [item.split for item in read_items(tmp_path / "b.json").items] == ["dev", "test"]
+    words = {"1.json": b'{"caption": "x", "split": "train"}', "2.json": b'{"caption": "y", "split": "holdout"}'}
+    shard(tmp_path / "c.tar", {"1.jpg": jpeg(), "2.jpg": jpeg("blue"), **words})
+    assert [item.split for item in read_items(tmp_path / "c.tar").items] == ["train", "test"]
 
 
 def test_a_hugging_face_folder_with_metadata(tmp_path):

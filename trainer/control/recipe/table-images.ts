@@ -123,6 +123,8 @@ function namesIn(text: string): string[][] {
       .replace(/#\d+$/, '')
       .replace(/^file:\/\//, '');
     if (name.includes('://')) return;
+    // Windows writes backslashes between folders, which JSON doubles.
+    if (name.includes('\\')) add(name.replace(/\\+/g, '/'));
     if (IMAGE.test(name)) ended.add(name);
     else if (bare.size < MOST_BARE && name.length > 0 && name.length < 256 && !basename(name).includes('.'))
       bare.add(name);

@@ -4,8 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from towers.formats.item import Columns, FormatError, Found, Item, key_of, label_of, read_file, split_of, texts_of
+from towers.formats.item import Columns, FormatError, Found, Item, file_of, key_of, label_of, read_file, texts_of
 from towers.formats.places import decoded_text, folder_of
+from towers.formats.splits import stated_splits
 from towers.formats.tables import from_rows
 
 
@@ -44,7 +45,7 @@ def read_coco(path: Path, document: dict[str, Any]) -> Found:
     for row, file in zip(document["images"], files, strict=True):
         found = objects.get(row.get("id"), [])
         label = max(found)[1] if found and not captions.get(row.get("id")) else None
-        items.append(Item(key_of(file), loader(folder / file), captions.get(row.get("id"), []), label))
+        items.append(Item(key_of(file), loader(file_of(folder, file)), captions.get(row.get("id"), []), label))
     kind = "captions" if any(item.captions for item in items) else "the category of the largest object as class"
     return Found("coco", items, [f"{path.name}: COCO annotations, {kind}, images in {folder}"])
 
@@ -56,11 +57,18 @@ def read_karpathy(path: Path, rows: list[dict[str, Any]]) -> Found:
     if not (folder / files[0]).is_file():  # the shards of Flickr have no folder inside, those of COCO do
         bare = [str(row.get("filename") or "") for row in rows]
         files, folder = bare, folder_of(path, bare)
+    splits, notes = stated_splits(f"'split' of {path.name}", [row.get("split") for row in rows])
     items = [
-        Item(key_of(file), loader(folder / file), texts_of(row["sentences"]), label_of(row.get("label")), split_of(row.get("split")))
-        for row, file in zip(rows, files, strict=True)
-    ]  # fmt: skip
-    return Found("karpathy", items, [f"{path.name}: Karpathy's format, images in {folder}"])
+        Item(
+            key_of(file),
+            loader(file_of(folder, file)),
+            texts_of(row.get("sentences")),
+            label_of(row.get("label")),
+            split,
+        )
+        for row, file, split in zip(rows, files, splits, strict=True)
+    ]
+    return Found("karpathy", items, [f"{path.name}: Karpathy's format, images in {folder}", *notes])
 
 
 def loader(file: Path):

@@ -7,7 +7,7 @@ import tarfile
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any
@@ -16,7 +16,6 @@ from towers.formats.details import Details, joined_details, raw_details
 from towers.formats.item import (
     CLASS_NAMES,
     IMAGE_SUFFIXES,
-    SPLIT_NAMES,
     Columns,
     FormatError,
     Found,
@@ -24,10 +23,10 @@ from towers.formats.item import (
     key_of,
     label_of,
     plain,
-    split_of,
     texts_of,
 )
 from towers.formats.places import decoded_bytes, decoded_text
+from towers.formats.splits import SPLIT_NAMES, stated_splits
 from towers.formats.tables import json_lines, read_jsonl
 
 KEY_NAMES = ["key", "id", "image", "filename"]
@@ -40,18 +39,19 @@ def read_tar(path: Path, columns: Columns) -> Found:
     table = rows_beside(path, columns)
     rows = table.of(path, list(pictures)) if table is not None and pictures else {}
     items = []
+    stated = []
     for stem, image in pictures.items():
         parts = members[stem]
         captions: list[str] = []
         details: Details = {}
-        label = split = None
+        label = split = word = None
         if ".json" in parts:
             said = member_json(path, parts[".json"])
             captions += texts_of(said)
             values: dict[str, Any] = said if isinstance(said, dict) else {}
             details = raw_details(values)
             label = next((label_of(values[name]) for name in values if plain(name) in map(plain, CLASS_NAMES)), None)
-            split = next((split_of(values[name]) for name in values if plain(name) in SPLIT_NAMES), None)
+            word = next((values[name] for name in values if plain(name) in SPLIT_NAMES), None)
         if ".txt" in parts:
             captions += texts_of(member_text(path, parts[".txt"]).splitlines())
         if ".cls" in parts:
@@ -61,7 +61,10 @@ def read_tar(path: Path, columns: Columns) -> Found:
             details = joined_details([details, row.details])
         found = list(dict.fromkeys(captions))
         items.append(Item(stem, member_loader(path, image), found, label, split, details))
-    return Found("tar", items, table.notes if table is not None else [f"{path.name}: a WebDataset shard"])
+        stated.append(word)
+    splits, notes = stated_splits(f"'split' of {path.name}", stated)
+    items = [replace(item, split=item.split or split) for item, split in zip(items, splits, strict=True)]
+    return Found("tar", items, [*(table.notes if table is not None else [f"{path.name}: a WebDataset shard"]), *notes])
 
 
 def image_of(parts: dict[str, tarfile.TarInfo]) -> tarfile.TarInfo | None:

@@ -1,6 +1,5 @@
 """Folders of images: captions in text files beside them, a table among them, or a folder per class."""
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -8,13 +7,13 @@ from pathlib import Path
 
 from towers.formats.annotations import loader, read_json
 from towers.formats.archives import read_tar
-from towers.formats.item import IMAGE_SUFFIXES, SPLITS, Columns, FormatError, Found, Item, key_of, split_of, texts_of
-from towers.formats.places import captions_beside, files_below, text_beside
-from towers.formats.tables import is_table_of_images, read_csv, read_jsonl, read_parquet
+from towers.formats.item import IMAGE_NAMES, IMAGE_SUFFIXES, Columns, FormatError, Found, Item, key_of, plain, texts_of
+from towers.formats.places import captions_beside, decoded_bytes, files_below, text_beside
+from towers.formats.splits import SPLITS, split_depth, split_in_name, split_of
+from towers.formats.tables import DELIMITERS, HEADLESS, parted, read_csv, read_jsonl, read_parquet
 
+FIRST_BYTES = 4096  # hold the first line of a table
 METADATA = ["metadata.jsonl", "metadata.csv", "metadata.parquet"]
-# How the files of a split begin, as the hub of Hugging Face stores them: train-00000-of-00002.parquet, test.csv.
-SPLIT_NAME = re.compile(r"(train|val|valid|validation|dev|test)[-_.]", re.IGNORECASE)
 CLASS_FILES = {"classes.json", "classes.txt", "classes.csv", "classes.jsonl"}
 TABLES = {
     ".csv": read_csv, ".tsv": read_csv, ".txt": read_csv, ".jsonl": read_jsonl, ".parquet": read_parquet,
@@ -45,7 +44,8 @@ def read_folder(path: Path, columns: Columns) -> Found:
             f"{path} holds no images and no table: nothing that ends in {', '.join(sorted(IMAGE_SUFFIXES))}"
         )
     texts = sum(text_beside(file) is not None for file in images)
-    items = [item_of(file, path, classes=not texts) for file in images]
+    depth = split_depth(images, path)
+    items = [item_of(file, path, depth, classes=not texts) for file in images]
     if texts:
         return Found("folder", items, [f"{path}: captions from {texts} .txt files beside {len(images)} images"])
     labels = {item.label for item in items if item.label is not None}
@@ -54,7 +54,10 @@ def read_folder(path: Path, columns: Columns) -> Found:
             f"{path} holds {len(images)} images and nothing that says what they show. Put a .txt with a caption beside each "
             "image, or the images of each class into a folder with its name, or a CSV with the columns image and caption"
         )
-    return Found("class_folders", items, [f"{path}: {len(labels)} folders are the classes of {len(images)} images"])
+    inside = ", each with its split in folders below" if depth else ""
+    return Found(
+        "class_folders", items, [f"{path}: {len(labels)} folders are the classes of {len(images)} images{inside}"]
+    )
 
 
 def is_table(file: Path) -> bool:
@@ -64,16 +67,20 @@ def is_table(file: Path) -> bool:
     return file.suffix.lower() in TABLES and file.name not in CLASS_FILES
 
 
+def is_table_of_images(path: Path) -> bool:
+    """Whether the first line of a text file is the header of a table with images, or names one and says something about it."""
+    with path.open("rb") as file:
+        line = parted(decoded_bytes(file.read(FIRST_BYTES))[0])[2]
+    if HEADLESS.match(line):
+        return True
+    cells = next((line.split(delimiter) for delimiter in DELIMITERS if delimiter in line), [])
+    return bool({plain(cell) for cell in cells} & {plain(name) for name in IMAGE_NAMES})
+
+
 def of_one_set(tables: Sequence[Path]) -> bool:
     """Whether tables are read together: one, several of Parquet, or several of one kind whose names say their splits."""
     kinds = {file.suffix.lower() for file in tables}
     return len(tables) == 1 or kinds == {".parquet"} or (len(kinds) == 1 and all(map(split_in_name, tables)))
-
-
-def split_in_name(file: Path) -> str | None:
-    """The split that the first word of a file's name says."""
-    found = SPLIT_NAME.match(file.name)
-    return split_of(found[1]) if found else None
 
 
 def joined_by_split(name: str, files: Sequence[Path], parts: Sequence[Found]) -> Found:
@@ -93,10 +100,15 @@ def joined_by_split(name: str, files: Sequence[Path], parts: Sequence[Found]) ->
     return replace(found, notes=[*found.notes, f"the names of the files say their split: {counts}"])
 
 
-def item_of(file: Path, root: Path, *, classes: bool) -> Item:
-    """An image with the caption file beside it, or with the name of its folder as class."""
+def item_of(file: Path, root: Path, depth: int | None, *, classes: bool) -> Item:
+    """An image with the caption file beside it, or with the name of its folder as class. `depth`: where folders are splits.
+
+    Without such a depth a folder on top may be one, but not where it holds images itself: `train` is a class beside `bus`.
+    """
     folders = list(file.relative_to(root).parts[:-1])
-    split = split_of(folders.pop(0)) if folders and folders[0].lower() in SPLITS else None
+    if depth is None and folders and folders[0].lower() in SPLITS and (len(folders) > 1 or not classes):
+        depth = 0
+    split = split_of(folders.pop(depth)) if depth is not None else None
     captions = texts_of(captions_beside(file))
     label = folders[-1] if classes and folders else None
     return Item(key_of(str(file.relative_to(root))), loader(file), captions, label, split)
@@ -106,7 +118,7 @@ def read_metadata(file: Path, root: Path, columns: Columns) -> Found:
     """One metadata table; the folder train or validation that it lies in is its split."""
     found = TABLES[file.suffix](file, columns)
     parts = file.relative_to(root).parts
-    split = split_of(parts[0]) if len(parts) > 1 else None
+    split = next((split_of(part) for part in parts[:-1] if part.lower() in SPLITS), None)
     prefix = "/".join(parts[:-1])
     items = [replace(item, key=key_of(f"{prefix}/{item.key}"), split=item.split or split) for item in found.items]
     return Found(found.format, items, found.notes)

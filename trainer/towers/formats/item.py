@@ -25,10 +25,6 @@ CAPTION_NAMES = [
     "descriptions", "alt", "alt_text", "sentence", "sentences", "raw_caption", "raw", "prompt", "comment",
 ]  # fmt: skip
 CLASS_NAMES = ["label", "class", "class_name", "category", "category_name", "class_id", "label_id", "target", "tag"]
-SPLIT_NAMES = ["split", "subset", "partition"]
-DEV_SPLITS = {"dev", "val", "valid", "validation", "eval"}
-TEST_SPLITS = {"test"}
-SPLITS = {"train", "training", "restval", *DEV_SPLITS, *TEST_SPLITS}
 
 
 class FormatError(ValueError):
@@ -92,14 +88,6 @@ def label_of(value: Any) -> str | None:
         return None
     text = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()
     return text or None
-
-
-def split_of(value: Any) -> str | None:
-    """`train`, `dev` or `test`; None where nothing is said."""
-    name = str(value).strip().lower() if value is not None else ""
-    if name in DEV_SPLITS:
-        return "dev"
-    return "test" if name in TEST_SPLITS else ("train" if name in SPLITS else None)
 
 
 def plain(name: str) -> str:
@@ -179,8 +167,14 @@ def named(number: int, start: Path, value: Any) -> Cell:
         return Cell(f"row-{number}", failing("the row names no image"))
     if "://" in text and not text.startswith("file://"):
         return Cell(key_of(text), failing("it is a web address: download the image and name the file"), text)
-    file = start / text.removeprefix("file://")
+    file = file_of(start, text.removeprefix("file://"))
     return Cell(key_of(text), lambda: read_file(file), os.path.join(real_folder(str(file.parent)), file.name))
+
+
+def file_of(folder: Path, name: str) -> Path:
+    """The file that a name means. Windows writes backslashes between folders; elsewhere they may be part of a file's own name."""
+    file = folder / name
+    return folder / name.replace("\\", "/") if "\\" in name and not os.path.isfile(file) else file
 
 
 @lru_cache(maxsize=4096)
@@ -199,7 +193,7 @@ def digest_of(item: Item) -> str:
 
 def read_file(file: Path) -> bytes:
     """The bytes of a file; a missing one is an error that says so."""
-    if not file.is_file():
+    if not os.path.isfile(file):  # unlike the path's own, no error for a long text
         raise FileNotFoundError(f"there is no file {file}")
     return file.read_bytes()
 

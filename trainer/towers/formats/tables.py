@@ -18,8 +18,6 @@ from contracts.constants import IMAGE_ENDINGS
 from towers.formats.details import joined_details, raw_details
 from towers.formats.item import (
     CAPTION_NAMES,
-    IMAGE_NAMES,
-    SPLIT_NAMES,
     Columns,
     FormatError,
     Found,
@@ -29,18 +27,20 @@ from towers.formats.item import (
     label_of,
     named,
     plain,
-    split_of,
     texts_of,
 )
 from towers.formats.places import decoded_bytes, decoded_text, folder_of
+from towers.formats.splits import SPLIT_NAMES, stated_splits
 
 Row = Mapping[str, Any]
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
-FIRST_BYTES = 4096  # hold the first line of a table
 PAIR = ["image", "caption"]
 # Flickr8k's own captions are such pairs, with the number of the caption behind the name of the image: `1.jpg#0`.
 NUMBERED = re.compile(r"#\d+$")
 HEADLESS = re.compile(rf'\s*"?[^",;\t|]+\.(?:{"|".join(IMAGE_ENDINGS)})(?:#\d+)?"?\s*([,;\t|])', re.IGNORECASE)
+# Above a header: lines without a word, and Excel's line with the delimiter.
+EMPTY = r"(?:[ \t,;|]*(?:\r?\n|\r))*"
+ABOVE = re.compile(rf'{EMPTY}(?:"?sep=([,;\t|])"?[ \t]*(?:\r?\n|\r))?{EMPTY}', re.IGNORECASE)
 ADDRESS = re.compile(r"\s*(data:|\w+://)")
 csv.field_size_limit(1 << 30)  # a cell may hold an image as a data URI
 
@@ -61,9 +61,9 @@ def csv_rows(path: Path) -> tuple[list[dict[str, Any]], str]:
     with the name of an image is no header: its rows are pairs of image and caption.
     """
     text, encoding = decoded_text(path)
-    header = first_line(text)
+    above, stated, header, text = parted(text)
     headless = HEADLESS.match(header)
-    delimiter = headless[1] if headless else max(DELIMITERS, key=outside_quotes(header).count)
+    delimiter = headless[1] if headless else stated or max(DELIMITERS, key=outside_quotes(header).count)
     reader = csv.DictReader(
         io.StringIO(text, newline=""), PAIR if headless else None, delimiter=delimiter, skipinitialspace=True
     )
@@ -76,15 +76,15 @@ def csv_rows(path: Path) -> tuple[list[dict[str, Any]], str]:
             more = [cell for cell in row.pop(None, []) if cell.strip()]
             if more:
                 raise FormatError(
-                    f"{path.name}, line {reader.line_num} has more cells than the {len(names)} columns "
+                    f"{path.name}, line {above + reader.line_num} has more cells than the {len(names)} columns "
                     f"({', '.join(names)}): '{more[0].strip()}' is left over. Put texts that hold "
                     f"{DELIMITERS[delimiter]} between double quotes"
                     + (", and names of the columns into the first line" if headless else "")
                 )
             cells = list(row.values())
-            rows.append(by_name(f"{path.name}, line {reader.line_num}", names, cells))
+            rows.append(by_name(f"{path.name}, line {above + reader.line_num}", names, cells))
     except csv.Error as error:
-        raise FormatError(f"{path.name}, line {reader.line_num} cannot be read as a table: {error}") from error
+        raise FormatError(f"{path.name}, line {above + reader.line_num} cannot be read as a table: {error}") from error
     last = [cell for cell in cells if cell]
     if last and "\n" in last[-1] and not text.rstrip().endswith('"'):
         start = last[-1].splitlines()[0]
@@ -112,19 +112,11 @@ def by_name(where: str, names: Sequence[str], cells: Sequence[str | None]) -> di
     return row
 
 
-def is_table_of_images(path: Path) -> bool:
-    """Whether the first line of a text file is the header of a table with images, or names one and says something about it."""
-    with path.open("rb") as file:
-        line = first_line(decoded_bytes(file.read(FIRST_BYTES))[0])
-    if HEADLESS.match(line):
-        return True
-    cells = next((line.split(delimiter) for delimiter in DELIMITERS if delimiter in line), [])
-    return bool({plain(cell) for cell in cells} & {plain(name) for name in IMAGE_NAMES})
-
-
-def first_line(text: str) -> str:
-    """What stands before the first line break of any kind."""
-    return next(iter(text.splitlines()), "")
+def parted(text: str) -> tuple[int, str | None, str, str]:
+    """(lines above the header, the delimiter that one of them states, the header, the text from the header on)."""
+    above = ABOVE.match(text)
+    stated, start = (above[1], above.end()) if above else (None, 0)
+    return len(text[:start].splitlines()), stated, next(iter(text[start:].splitlines()), ""), text[start:]
 
 
 def outside_quotes(line: str) -> str:
@@ -245,14 +237,15 @@ def from_rows(path: Path, rows: Sequence[Row], columns: Columns, kind: str) -> F
     folder = folder_of(path, [cell.strip() for cell in cells if isinstance(cell, str) and not ADDRESS.match(cell)])
     if folder != path.parent:
         sentence += f", images in {folder}"
+    stated = [row.get(split_column) if split_column is not None else None for row in rows]
+    splits, notes = stated_splits(f"column '{split_column}'", stated)
     items: list[tuple[str | None, Item]] = []
-    for number, (row, cell) in enumerate(zip(rows, cells, strict=True), 1):
+    for number, (row, cell, split) in enumerate(zip(rows, cells, splits, strict=True), 1):
         key, load, file = named(number, folder, cell)
         captions = [text for name in chosen.captions or () for text in texts_of(row.get(name))]
         label = label_of(row.get(chosen.label)) if chosen.label is not None else None
-        split = split_of(row.get(split_column)) if split_column is not None else None
         items.append((file, Item(key, load, captions, label, split, raw_details(row))))
-    return Found(kind, merged(items), [sentence])
+    return Found(kind, merged(items), [sentence, *notes])
 
 
 def merged(rows: Iterable[tuple[str | None, Item]]) -> list[Item]:

@@ -181,6 +181,8 @@ it.each([
   ['with numbers of captions', 'rows.txt', '1.jpg#0\tone\n1.jpg#1\tanother', 'c/x/1.jpg'],
   ['in a gzipped table', 'rows.jsonl.gz', gzipSync('{"image": "1.jpg"}'), 'c/x/1.jpg'],
   ['with their folder apart', 'k.json', '[{"filepath": "val", "filename": "1.jpg"}]', 'c/x/val/1.jpg'],
+  ['with the backslashes of Windows', 'rows.csv', 'image,caption\nphotos\\1.jpg,a', 'c/x/photos/1.jpg'],
+  ['with backslashes in JSON', 'rows.jsonl', '{"image": "photos\\\\1.jpg"}', 'c/x/photos/1.jpg'],
   ['through the folder above', 'rows.csv', 'image,caption\n../../other/1.jpg,a', 'other/1.jpg'],
 ])('finds images %s', async (_, table, content, image) => {
   const files = { [`c/t/${table}`]: content, 'c/t/preview.png': '', [image]: '' };
