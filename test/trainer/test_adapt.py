@@ -297,6 +297,24 @@ def test_what_a_person_should_know_of_their_data_is_said(tmp_path):
     ]
 
 
+def test_what_data_keep_for_measuring_is_not_learned_from_where_others_are_measured_on(tmp_path):
+    """Neither a part of the data that --dev names nor a table that names them again is refused, and a named test set is measured on."""
+    for number, split in enumerate(["train"] * 4 + ["val"] * 2 + ["test"] * 2):
+        file = tmp_path / "own" / split / "ab"[number % 2] / f"{number}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (9, 9), (number * 30, 0, 0)).save(file)
+    rows = [f"own/test/{'ab'[number % 2]}/{number}.png,{'ab'[number % 2]},test\n" for number in (6, 7)]
+    (tmp_path / "test.csv").write_text("".join(["image,label,split\n", *rows]))
+    for named, measured in {"own/val": "45", "own": "45", "own/test": "67", "test.csv": "67"}.items():
+        pictures = read_own(tmp_path, own("own", dev_path=named), 1)
+        assert sorted(Path(picture.key).stem for picture in pictures.train) == list("0123")
+        assert sorted(Path(picture.key).stem for picture in pictures.dev) == list(measured)
+        assert (
+            "own/val/a/4.png".removeprefix("own/"),
+            "the data keep it for measuring, and --dev says what is measured on",
+        ) in pictures.skipped
+
+
 def test_equal_files_are_one_image_and_never_on_both_sides_of_the_split(tmp_path):
     for name in ("red", "blue"):
         (tmp_path / "own" / name).mkdir(parents=True)

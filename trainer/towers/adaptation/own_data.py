@@ -91,7 +91,10 @@ def read_own(root: Path, own: OwnData, seed: int, on_image: Callable[[int, int],
     notes = list(found.notes)
     if own["dev_path"] is not None:
         measured = read_items(root / own["dev_path"], columns)
-        sources = [(found.items, "train"), (measured.items, "dev")]
+        # Who names a test set means to measure on it; beside other splits its images are left alone as ever.
+        only_test = all(item.split == "test" for item in measured.items)
+        to_measure = [replace(item, split=None) for item in measured.items] if only_test else measured.items
+        sources = [(found.items, "train"), (to_measure, "dev")]
         notes += measured.notes
     classes = read_classes(root / own["classes"]) if own["classes"] is not None else None
     labels = sorted({item.label for items, _ in sources for item in items if item.label is not None})

@@ -42,9 +42,11 @@ class Checker:
         self.done += 1
         if self.on_image is not None:
             self.on_image(self.done, self.total)
-        split = split or item.split
         if item.split == "test":
             return self.skip(item, "its split is test, which is neither learned from nor measured on")
+        if split == "train" and item.split == "dev":
+            return self.skip(item, "the data keep it for measuring, and --dev says what is measured on")
+        split = split or item.split
         label = self.table.number_of(item.label) if item.label is not None else None
         if item.label is not None and label is None:
             known = ", ".join(each.name for each in self.table.classes[:NAMED_ALIKE])
