@@ -5,8 +5,8 @@ import { baseName } from '../photos/wall.js';
 import { cosineOf } from '../search/ranking.js';
 import { hasVerdict } from '../search/verdict.js';
 import { judge } from '../service/judging.js';
-import { chosen } from '../service/models.js';
-import { embedTexts } from '../service/texts.js';
+import { chosen, withItsModels } from '../service/models.js';
+import { embedTextsFor } from '../service/texts.js';
 import { compared, compareFound, toggleCompared } from './compared.js';
 import { curlOf } from './curl.js';
 import { clamped, showReceipts, texts, watchSentences } from './sentences.js';
@@ -14,6 +14,9 @@ import { clamped, showReceipts, texts, watchSentences } from './sentences.js';
 /** @typedef {import('../photos/store.js').Photo} Photo */
 
 let latest = new AbortController();
+/** Whether `latest` has not ended, and whether photos came or went since it began. */
+let isUnderWay = false;
+let isBehind = false;
 /** How long a sign of success stays. */
 const COPIED_MS = 2000;
 
@@ -25,8 +28,14 @@ export function watchCompare() {
     void compare();
   };
   element('copy').onclick = () => void copy();
-  store.subscribe(soon(() => void compare(), 300));
+  store.subscribe(follow);
 }
+
+/** What is computed is shown first: photos may come for minutes. */
+const follow = soon(() => {
+  if (isUnderWay) isBehind = true;
+  else void compare();
+}, 300);
 
 /** Nothing is asked for while nobody looks. */
 export async function compare() {
@@ -34,14 +43,19 @@ export async function compare() {
   latest.abort();
   latest = new AbortController();
   const { signal } = latest;
+  isUnderWay = true;
+  isBehind = false;
   element('heat').setAttribute('aria-busy', 'true');
   try {
-    await answer(signal);
+    await withItsModels(() => answer(signal));
     say('compare-error');
   } catch (error) {
     if (!isStopped(error) && !signal.aborted) say('compare-error', wordsOf(error));
   }
-  if (!signal.aborted) element('heat').setAttribute('aria-busy', 'false');
+  if (signal.aborted) return;
+  isUnderWay = false;
+  element('heat').setAttribute('aria-busy', 'false');
+  if (isBehind) follow();
 }
 
 /** @param {AbortSignal} signal */
@@ -51,7 +65,7 @@ async function answer(signal) {
   element('curl-card').hidden = texts.length === 0;
   element('curl').textContent = curlOf({ texts, photos: photos.map(({ name }) => baseName(name)), model, dimensions });
   const started = performance.now();
-  const embedded = await embedTexts(texts, { model, signal });
+  const embedded = await embedTextsFor(texts, { space: store.space(), signal });
   showReceipts(embedded.map(({ receipt }) => receipt));
   const rows = await valuesOf(embedded, photos, signal);
   signal.throwIfAborted();

@@ -217,10 +217,14 @@ describe.skipIf(!BROWSER)('the photo search', () => {
           late += 1;
         });
         await page.getByRole('alert').getByText('An API key that is good for embed is needed').waitFor();
+        // As a list of keys abbreviates it: no header can hold it.
+        await page.getByLabel('API key').fill(`${keys.secrets.good.slice(0, 8)}…`);
+        await page.getByRole('button', { name: 'Use it in this tab' }).click();
+        expect(await page.locator('#key-text:invalid').getAttribute('title')).toMatch(/copy all of it/);
         await page.getByLabel('API key').fill(keys.secrets.revoked);
         await page.getByRole('button', { name: 'Use it in this tab' }).click();
         await page.getByRole('alert').getByText('was revoked').waitFor();
-        await page.getByLabel('API key').fill(keys.secrets.good);
+        await page.getByLabel('API key').fill(` ${keys.secrets.good} `);
         await page.getByRole('button', { name: 'Use it in this tab' }).click();
         await samplesAreRead(page);
         await expect.poll(() => late).toBe(asked - 1);
@@ -234,6 +238,117 @@ describe.skipIf(!BROWSER)('the photo search', () => {
       await closed.stop();
       keys.remove();
     }
+  });
+
+  test('works where the browser stores nothing for it', async () => {
+    const keys = await makeKeyFile();
+    const closed = await startLocalServer({ keys: keys.file, requireKeys: true });
+    // As Chromium does where cookies are blocked.
+    const before = (page: Page) =>
+      page.addInitScript(() =>
+        Object.defineProperty(window, 'sessionStorage', {
+          get() {
+            throw new DOMException('Access is denied for this document.', 'SecurityError');
+          },
+        }),
+      );
+    try {
+      await visit({ url: closed.url, before }, async (page) => {
+        await page.getByLabel('API key').fill(keys.secrets.good);
+        await page.getByRole('button', { name: 'Use it in this tab' }).click();
+        await samplesAreRead(page);
+        expect(await page.locator('#trouble').isVisible()).toBe(false);
+      });
+    } finally {
+      await closed.stop();
+      keys.remove();
+    }
+  });
+
+  test('goes on with what the server has when it has another model than when the page was opened', async () => {
+    let isBefore = true;
+    const before = (page: Page) =>
+      page.route('**/v1/models', async (route) => {
+        const answer = await route.fetch();
+        const { data } = await answer.json();
+        const [model] = data;
+        const json = isBefore ? { data: [{ ...model, id: 'of-before', dimensions: [model.embed_dim] }] } : { data };
+        await route.fulfill({ response: answer, json });
+      });
+    await visit({ before }, async (page) => {
+      await samplesAreRead(page);
+      expect(await page.getByLabel('Model', { exact: true }).inputValue()).toBe('of-before');
+      isBefore = false;
+      await query(page).fill('a flower in a garden');
+      await expect.poll(() => verdict(page).textContent()).toBe('1 likely match');
+      expect(await first(page)).toBe('flower.jpg');
+      expect(await page.getByLabel('Model', { exact: true }).inputValue()).not.toBe('of-before');
+      expect(await page.getByLabel('Dimensions').locator('option').count()).toBeGreaterThan(1);
+    });
+  });
+
+  test('asks once, not without end, where the photos are of another model, and finds them when they are read again', async () => {
+    let isAfter = false;
+    let requests = 0;
+    const before = (page: Page) =>
+      page.route('**/embed', async (route) => {
+        requests += 1;
+        const answer = await route.fetch();
+        const json = await answer.json();
+        await route.fulfill({ response: answer, json: isAfter ? { ...json, space_id: 'sha256:after' } : json });
+      });
+    await visit({ before }, async (page) => {
+      await samplesAreRead(page);
+      // The service judges vectors of its own spaces only: here the order is what counts.
+      await page.getByLabel('Dimensions').selectOption('64');
+      isAfter = true;
+      await query(page).fill('a flower in a garden');
+      await page.getByText('The server has another model now: 8 photos must be read again.').waitFor();
+      await expect.poll(() => page.locator('#search').getAttribute('aria-busy')).toBe('false');
+      const asked = requests;
+      await page.waitForTimeout(1500);
+      expect(requests).toBe(asked);
+      await page.getByRole('button', { name: 'Read them again' }).click();
+      await samplesAreRead(page);
+      await expect.poll(() => first(page)).toBe('flower.jpg');
+      expect(await page.locator('#search-error').isVisible()).toBe(false);
+    });
+  });
+
+  test('writes from the right what is read from there', async () => {
+    await visit({}, async (page) => {
+      for (const label of ['What to look for', 'New sentence', 'Sentence 1']) {
+        if (label !== 'What to look for') await page.goto(`${server().url}/#compare`);
+        const field = page.getByLabel(label, { exact: true });
+        const direction = () => field.evaluate((input) => getComputedStyle(input).direction);
+        await field.fill('قطة');
+        expect(await direction()).toBe('rtl');
+        await field.fill('a cat');
+        expect(await direction()).toBe('ltr');
+      }
+    });
+  });
+
+  test('pastes text as text where a picture of it comes along, and a picture alone as a photo', async () => {
+    await visit({}, async (page) => {
+      await samplesAreRead(page);
+      const paste = (text: string) =>
+        query(page).evaluate(async (field, words) => {
+          const clipboardData = new DataTransfer();
+          if (words) clipboardData.setData('text/plain', words);
+          const picture = await (await fetch('samples/raccoon.jpg')).blob();
+          clipboardData.items.add(new File([picture], 'image.png', { type: 'image/png' }));
+          const event = new ClipboardEvent('paste', { clipboardData, bubbles: true, cancelable: true });
+          field.dispatchEvent(event);
+          return event.defaultPrevented;
+        }, text);
+      // A cell of a spreadsheet: the browser itself puts the text where it belongs.
+      expect(await paste('red shoes')).toBe(false);
+      expect(await page.locator('#asked').isVisible()).toBe(false);
+      // A file manager's name of the file is none.
+      expect(await paste('image.png')).toBe(true);
+      await page.getByText('Photos like image.png').waitFor();
+    });
   });
 
   test.each([

@@ -1,5 +1,6 @@
 // Photos on their way into the page, in a real browser: thousands, twice, broken, refused, stopped, and a server that goes.
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Page, Route } from 'playwright-core';
 import { describe, expect, test } from 'vitest';
@@ -194,6 +195,109 @@ describe.skipIf(!BROWSER)('photos on their way in', () => {
       await failures(page).getByRole('button', { name: 'Forget them' }).click();
       await expect.poll(() => failures(page).isVisible()).toBe(false);
     });
+  });
+
+  test('are counted by themselves, whatever failed before', async () => {
+    await visit({ before: withoutSamples }, async (page) => {
+      await page.locator('#files').setInputFiles([file('1.jpg', 'one'), file('2.jpg', 'two'), file('3.jpg', 'three')]);
+      await failures(page).getByText('3 files not read').waitFor();
+      await addDrawn(page, 0, 5);
+      await page.getByText('5 photos read.').waitFor();
+      await failures(page).getByText('3 files not read').waitFor();
+    });
+  });
+
+  test('do not come after all were removed', async () => {
+    await visit({ before: withoutSamples }, async (page) => {
+      let requests = 0;
+      await page.route('**/embed', async (route) => {
+        requests += 1;
+        if (requests > 1) await new Promise((done) => setTimeout(done, 300));
+        await route.continue().catch(() => undefined);
+      });
+      await addDrawn(page, 0, 80);
+      await page.locator('#wall li:not(.waits)').first().waitFor();
+      await page.getByRole('button', { name: 'Remove all' }).click();
+      await isIdle(page);
+      expect(await count(page)).toBe('No photos yet');
+      // None that was not read is lost, either.
+      await failures(page).getByText('Not read yet: you stopped.').waitFor();
+    });
+  });
+
+  /** Photos without end, each in a request of its own, over a network that is slower than they come. */
+  const slowly = async (page: Page) => {
+    await page.route('**/v1/limits', async (route) => {
+      const answer = await route.fetch();
+      await route.fulfill({ response: answer, json: { ...(await answer.json()), images: 1 } });
+    });
+    await page.route('**/similarity', async (route) => {
+      await new Promise((done) => setTimeout(done, 2000));
+      await route.continue().catch(() => undefined);
+    });
+  };
+  const isRunning = async (page: Page) => (await page.locator('#progress').getAttribute('hidden')) === null;
+  const samplesAreRead = (page: Page) => expect.poll(() => page.locator('#wall li:not(.waits)').count()).toBe(8);
+
+  test('keep nobody from an answer while they come: to words, and to a photo', async () => {
+    await visit({ before: slowly }, async (page) => {
+      await samplesAreRead(page);
+      await addDrawn(page, 0, 400);
+      await page.getByRole('searchbox').fill('a flower in a garden');
+      await page.locator('#verdict').waitFor();
+      expect(await isRunning(page)).toBe(true);
+      await page.locator('#query-file').setInputFiles(wide);
+      await page.getByText('Photos like wide.png').waitFor();
+      expect(await isRunning(page)).toBe(true);
+      await page.getByRole('button', { name: 'Stop' }).click();
+    });
+  });
+
+  test('keep nobody from a comparison while they come', async () => {
+    await visit({ before: slowly }, async (page) => {
+      await samplesAreRead(page);
+      await addDrawn(page, 0, 400);
+      await page.getByRole('link', { name: 'Compare' }).click();
+      await page.locator('#heat td').getByText(/\d/).first().waitFor();
+      expect(await isRunning(page)).toBe(true);
+      await page.getByRole('link', { name: 'Search' }).click();
+      await page.getByRole('button', { name: 'Stop' }).click();
+    });
+  });
+
+  test('that a folder does not hold are missed in words', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'no-photos-'));
+    writeFileSync(join(folder, 'notes.txt'), 'nothing to see');
+    try {
+      await visit({ before: withoutSamples }, async (page) => {
+        await page.locator('#folder').setInputFiles(folder);
+        await page.getByText('No photos were found in it.').waitFor();
+        await page.locator('#files').setInputFiles(wide);
+        await page.getByRole('button', { name: 'wide.png' }).waitFor();
+        expect(await page.getByText('No photos were found in it.').isVisible()).toBe(false);
+        // One that may be opened, and one that may not, whatever it is.
+        await page.locator('body').evaluate((body) => {
+          const entry = (name: string, take: (done: (file: File) => void, fail: (error: Error) => void) => void) => ({
+            fullPath: `/shared/${name}`,
+            isDirectory: false,
+            file: take,
+          });
+          const members = [
+            entry('closed.jpg', (_, fail) => fail(new DOMException('denied', 'NotReadableError'))),
+            entry('broken.jpg', (done) => done(new File(['no picture'], 'broken.jpg', { type: 'image/jpeg' }))),
+          ];
+          const readEntries = (done: (some: object[]) => void) => done(members.splice(0));
+          const shared = { isDirectory: true, createReader: () => ({ readEntries }) };
+          const event = new Event('drop', { bubbles: true, cancelable: true });
+          const items = [{ webkitGetAsEntry: () => shared }];
+          body.dispatchEvent(Object.assign(event, { dataTransfer: { types: ['Files'], files: [], items } }));
+        });
+        await page.getByText('1 file or folder in it cannot be opened.').waitFor();
+        await expect.poll(() => failed(page)).toEqual(['shared/broken.jpg']);
+      });
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 
   test('are one photo each, however often somebody adds them', async () => {
