@@ -42,5 +42,8 @@ export async function embedHere(texts, model) {
 function notCome(error) {
   say('local');
   if (!(error instanceof TypeError)) return error;
-  return new ServiceError('gone', 'The model did not come into this tab. Is the server still running, and are you online?');
+  return new ServiceError(
+    'gone',
+    'The model did not come into this tab. Is the server still running, and are you online?',
+  );
 }
