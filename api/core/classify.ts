@@ -7,8 +7,10 @@ import type { SearchVerdicts } from '../../contracts/src/model/verdict.ts';
 import { type Embedded, type EmbedOutput, type Engines, embedItems } from './embed.ts';
 import { CoreError } from './errors.ts';
 import { type Item, type PlacedItem, placeItems, placeParts } from './items/items.ts';
+import { checkPairs } from './limits.ts';
 import { chooseModel, type Model } from './model.ts';
 import { logistic } from './similarity/logistic.ts';
+import { rowsInTurns } from './similarity/rows.ts';
 import { cosine } from './similarity/scores.ts';
 import { judgeSearch } from './similarity/verdict.ts';
 import { cutAndNormalise } from './vectors/vectors.ts';
@@ -52,6 +54,7 @@ export async function classify(model: Model, engines: Engines, asked: ClassifyIn
   const kinds = new Set(items.map(kindOf));
   const most = model.limits.items;
   const labels = readLabels(asked, { fields, most });
+  checkPairs({ names: [fields.input, fields.labels], counts: [items.length, labels.length] }, model.limits);
   const sentences = placeSentences(labels, { kinds, fields, most });
   const all = [...items, ...sentences.values()];
   // What is not understood would be as near to one label as to another.
@@ -71,7 +74,15 @@ export async function classify(model: Model, engines: Engines, asked: ClassifyIn
   const means = Object.fromEntries(
     [...kinds].map((kind) => [kind, labels.map((label) => meanOf(label.sentences(kind), { vectors, dimensions }))]),
   );
-  const classified = items.map((item, at): Classified => {
+  const classified = await rowsInTurns(
+    engines.admit,
+    { rows: items.length, width: dimensions * labels.length },
+    classifyOne,
+  );
+  return { model: id, space_id, classified, usage, pixels };
+
+  function classifyOne(at: number): Classified {
+    const item = items[at] ?? missing();
     const { embedding, ...rest } = embedded[at] ?? missing();
     const kind = kindOf(item);
     const cosines = (means[kind] ?? []).map((mean) => cosine({ embedding }, { embedding: mean }));
@@ -86,8 +97,7 @@ export async function classify(model: Model, engines: Engines, asked: ClassifyIn
       ),
     });
     return { ...rest, ...scoreLabels(labels, cosines, { map, any, nonePrior: asked.nonePrior }) };
-  });
-  return { model: id, space_id, classified, usage, pixels };
+  }
 }
 
 /**

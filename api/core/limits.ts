@@ -21,6 +21,22 @@ export function checkSize({ tier, items, tokens }: Size, limits: PlanLimits): vo
   throw new CoreError('too_many_tokens', `The texts have ${tokens} tokens; a request may have ${most}. ${advice}`);
 }
 
+/** Two lists that are compared: what the request calls each, and how many entries are compared with how many. */
+export interface Comparison {
+  names: [string, string];
+  counts: [number, number];
+}
+
+/** Throws where a request compares more than an isolate holds the scores of. */
+export function checkPairs({ names, counts: [a, b] }: Comparison, { plan, pairs: most }: PlanLimits): void {
+  if (a * b <= most) return;
+  const [one, other] = names;
+  const message =
+    `${one} and ${other} make ${a} x ${b} = ${a * b} pairs; a request may have ${most} on the ${plan} plan. ` +
+    `Split ${one} into ${Math.ceil((a * b) / most)} or more requests.`;
+  throw new CoreError('too_many_items', message, { param: one });
+}
+
 /** `key`: what is asked of the caller's key; null: nothing is counted. */
 export function reportLimits(model: Model, key: KeyTerms | null): LimitsReport {
   const { plan, tokens, ...limits } = model.limits;

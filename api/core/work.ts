@@ -2,8 +2,11 @@
 import type { Turn } from '../text/engine.ts';
 import type { Tier } from './model.ts';
 
-/** What computes, which decides how long a token takes. The tokenizer's work is counted in UTF-16 code units. */
-export type WorkKind = Tier | 'tokenizer';
+/**
+ * What computes, which decides how long a token takes. The tokenizer's work is counted in UTF-16 code units, that of scores in
+ * numbers of vectors that are multiplied.
+ */
+export type WorkKind = Tier | 'tokenizer' | 'scores';
 export interface Work {
   kind: WorkKind;
   size: number;

@@ -3,8 +3,10 @@ import type { Modality } from '../../../contracts/src/api/embed.ts';
 import type { SimilarityMode, VectorItem, Verdict } from '../../../contracts/src/api/similarity.ts';
 import type { ModelManifest } from '../../../contracts/src/model/manifest.ts';
 import { dot } from '../vectors/vectors.ts';
+import type { Admit } from '../work.ts';
 import { type Candidates, type Judgement, judge } from './candidates.ts';
 import { logistic } from './logistic.ts';
+import { rowsInTurns } from './rows.ts';
 import { judgeSearch } from './verdict.ts';
 
 export interface Scored {
@@ -22,37 +24,49 @@ export interface ScoreOptions {
   topK: number;
   calibration: ModelManifest['calibration'];
   candidates: Candidates | undefined;
+  /** Of every vector. */
+  dimensions: number;
+  /** Many scores are computed in turns. */
+  admit: Admit;
 }
 
 /**
  * Scores in the form of the mode. `Missing` is `null` where items of a side may have no vector: so are their scores, and
  * they are no hits; `never` where all have one.
  */
-export function scoreSides<Missing extends null>(
+export async function scoreSides<Missing extends null>(
   a: (Scored | Missing)[],
   b: (Scored | Missing)[],
-  { mode, topK, calibration, candidates }: ScoreOptions,
+  { mode, topK, calibration, candidates, dimensions, admit }: ScoreOptions,
 ) {
-  const rows = a.map((left, i) => {
-    const start = mode === 'pairs' ? i : 0;
-    const against = mode === 'pairs' ? b.slice(i, i + 1) : b;
-    return against.map((right, j) => scorePair(left, right, { index: start + j, calibration, candidates }));
-  });
-  const verdicts =
-    candidates?.verdicts && mode !== 'pairs'
-      ? rows.map((row, i) => verdictOf(a[i], { row, b, candidates }))
-      : undefined;
-  const judged = verdicts ? { verdicts } : {};
-  if (mode === 'top_k') {
-    const results = rows.map((row) => best(row, topK).map(({ modalities: _, ...hit }) => hit));
-    return { mode, results, ...judged };
-  }
-  const table = <T>(read: (pair: Pair<Missing>) => T) => rows.map((row) => row.map(read));
-  const scores = table(({ score }) => score);
-  const calibrated = table((pair) => pair.calibrated);
+  const judgesRows = candidates?.verdicts !== undefined && mode !== 'pairs';
+  // Of a row only what is answered stays: what is known of every pair takes several times as much memory.
+  const rowOf = (i: number) => {
+    const left = a[i];
+    const [start, against] = mode === 'pairs' ? [i, b.slice(i, i + 1)] : [0, b];
+    const row =
+      left === undefined
+        ? []
+        : against.map((right, j) => scorePair(left, right, { index: start + j, calibration, candidates }));
+    const verdict = judgesRows ? verdictOf(left, { row, b, candidates }) : null;
+    if (mode === 'top_k') return { verdict, hits: best(row, topK).map(({ modalities: _, ...hit }) => hit) };
+    return {
+      verdict,
+      scores: row.map(({ score }) => score),
+      calibrated: row.map((pair) => pair.calibrated),
+      probabilities: candidates ? row.map((pair) => pair.probability ?? null) : [],
+      percentiles: candidates ? row.map((pair) => pair.percentile ?? null) : [],
+    };
+  };
+  const width = dimensions * (mode === 'pairs' ? 1 : b.length);
+  const rows = await rowsInTurns(admit, { rows: a.length, width }, rowOf);
+  const judged = judgesRows ? { verdicts: rows.map(({ verdict }) => verdict) } : {};
+  if (mode === 'top_k') return { mode, results: rows.map(({ hits = [] }) => hits), ...judged };
+  const scores = rows.map((row) => row.scores ?? []);
+  const calibrated = rows.map((row) => row.calibrated ?? []);
   const among = candidates && {
-    probabilities: table((pair) => pair.probability ?? null),
-    percentiles: table((pair) => pair.percentile ?? null),
+    probabilities: rows.map((row) => row.probabilities ?? []),
+    percentiles: rows.map((row) => row.percentiles ?? []),
   };
   if (mode === 'matrix') return { mode, scores, calibrated, ...among, ...judged };
   const flat = among && { probabilities: among.probabilities.flat(), percentiles: among.percentiles.flat() };

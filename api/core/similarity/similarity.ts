@@ -10,6 +10,7 @@ import type {
 import { attemptItems, catcherOf, type EmbedOptions, type Engines, orThrow } from '../embed.ts';
 import { CoreError } from '../errors.ts';
 import { type Item, type PlacedItem, placeItems } from '../items/items.ts';
+import { checkPairs } from '../limits.ts';
 import { chooseDimensions, chooseModel, type Model } from '../model.ts';
 import { type Plan, type Planning, planItems } from '../plan.ts';
 import { type Candidates, chooseCandidates } from './candidates.ts';
@@ -49,7 +50,7 @@ type DistributiveOmit<T, K extends PropertyKey> = T extends unknown ? Omit<T, K>
  */
 export async function similarity(model: Model, engines: Engines, asked: SimilarityInput): Promise<SimilarityResponse> {
   const { a, b, head, options } = await attempt(model, engines, { ...asked, onError: 'fail' });
-  return { ...head, ...scoreSides<never>(a.map(orThrow), b.map(orThrow), options) };
+  return { ...head, ...(await scoreSides<never>(a.map(orThrow), b.map(orThrow), options)) };
 }
 
 /** Fails only where the request as a whole cannot be answered, such as for a model that is not there. */
@@ -60,7 +61,7 @@ export async function similarityPartially(
 ): Promise<PartialSimilarity> {
   const { a, b, head, options } = await attempt(model, engines, { ...asked, onError: 'partial' });
   const failures = [...failuresIn(a, 'a'), ...failuresIn(b, 'b')];
-  return { ...head, ...scoreSides<null>(a.map(orNull), b.map(orNull), options), failures };
+  return { ...head, ...(await scoreSides<null>(a.map(orNull), b.map(orNull), options)), failures };
 }
 
 /** What scoring would take: the items that are not ready vectors, which are checked. */
@@ -102,8 +103,10 @@ async function attempt(
     return entries.flatMap((entry) => ('item' in entry ? (computed.get(entry) ?? []) : entry));
   };
   const { calibration, space_id } = model.manifest;
-  const head = { object: 'similarity' as const, model: id, space_id, dimensions: options.dimensions, usage };
-  return { a: side(a), b: side(b), head, options: { mode, topK: top_k, calibration, candidates } };
+  const { dimensions } = options;
+  const { admit } = engines;
+  const head = { object: 'similarity' as const, model: id, space_id, dimensions, usage };
+  return { a: side(a), b: side(b), head, options: { mode, topK: top_k, calibration, candidates, dimensions, admit } };
 }
 
 function failuresIn(side: (object | CoreError)[], name: 'a' | 'b'): SideFailure[] {
@@ -131,6 +134,10 @@ function prepare(model: Model, asked: SimilarityInput & { onError: OnError }): P
   const { mode = 'matrix', truncate = 'end', fields = FIELDS } = asked;
   const [placedA, placedB] = [placeItems(asked.a, fields.a), placeItems(asked.b, fields.b)];
   checkMode(asked, mode);
+  if (mode !== 'pairs') {
+    const counts: [number, number] = [placedA.length, placedB.length];
+    checkPairs({ names: [fields.a, fields.b], counts }, model.limits);
+  }
   const { id, tier } = chooseModel(model, asked.model);
   const orError = catcherOf(asked.onError);
   const read = (placed: PlacedItem<Item | VectorItem>) => orError(() => readEntry(placed, model));

@@ -5,7 +5,13 @@ import type { Admit, WorkKind } from '../../core/work.ts';
 import { createFairQueue, type FairQueueOptions } from '../isolate/fair-queue.ts';
 
 /** Milliseconds that one unit takes; see docs/results.md. */
-const UNIT_MS: Record<WorkKind, number> = { student: 0.75, tiny: 0.3, static: 0.001, tokenizer: 0.0001 };
+const UNIT_MS: Record<WorkKind, number> = {
+  student: 0.75,
+  tiny: 0.3,
+  static: 0.001,
+  tokenizer: 0.0001,
+  scores: 1.5e-6,
+};
 /** What every request takes in addition. */
 const REQUEST_MS = 1;
 /** The cheapest request that is worth a check: a few words for the student. */

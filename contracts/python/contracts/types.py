@@ -2213,6 +2213,11 @@ class LimitsReport(TypedDict):
     items: int
     """Items per request, parts of items counted."""
 
+    pairs: int
+    """Pairs that POST /similarity scores: items of `a` times those of `b`; of POST /classify, items times
+    labels.
+    """
+
     images: int
     """Images per request."""
 
@@ -2320,6 +2325,11 @@ class Limits(TypedDict):
 
     items: int
     """Items per request, parts of items counted."""
+
+    pairs: int
+    """Pairs that POST /similarity scores: items of `a` times those of `b`; of POST /classify, items times
+    labels.
+    """
 
     images: int
     """Images per request."""

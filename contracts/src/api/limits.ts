@@ -6,6 +6,8 @@ import { ApiKey } from './api-key.ts';
 /** What a request may hold at most; every error that names a limit reads it here. */
 export const LIMITS = {
   items: 2048,
+  /** Each has a cosine and what follows from it, some 40 bytes of JSON: more than these do not fit into an isolate beside the model. */
+  pairs: 262_144,
   images: 32,
   text_chars: 200_000,
   image_bytes: 8 * 1024 * 1024,
@@ -23,6 +25,9 @@ const count = z.int().positive();
 /** The compiler asks for a field per limit. */
 const FIELDS = {
   items: count.describe('Items per request, parts of items counted.'),
+  pairs: count.describe(
+    'Pairs that POST /similarity scores: items of `a` times those of `b`; of POST /classify, items times labels.',
+  ),
   images: count.describe('Images per request.'),
   text_chars: count.describe('UTF-16 code units per text.'),
   image_bytes: count.describe('Bytes per image file.'),
@@ -50,7 +55,7 @@ export interface PlanLimits extends Record<keyof typeof FIELDS, number> {
 
 export const PLAN_LIMITS: Record<Plan, PlanLimits> = {
   paid: { plan: 'paid', ...LIMITS },
-  free: { plan: 'free', ...LIMITS, items: 8, tokens: { student: 0, tiny: 0, static: 1024 } },
+  free: { plan: 'free', ...LIMITS, items: 8, pairs: 2048, tokens: { student: 0, tiny: 0, static: 1024 } },
 };
 
 export const LimitsReport = z

@@ -1,11 +1,12 @@
 // Limits of one request, by plan: tokens of all its texts together, and which tier answers at all.
 import { describe, expect, test } from 'vitest';
+import { classify } from '../../../api/core/classify.ts';
 import { embed } from '../../../api/core/embed.ts';
 import { reportLimits } from '../../../api/core/limits.ts';
 import { chooseModel, type Model } from '../../../api/core/model.ts';
 import { similarity } from '../../../api/core/similarity/similarity.ts';
 import { LimitsReport, PLAN_LIMITS } from '../../../contracts/src/api/limits.ts';
-import { notingEngines, wordModel } from './word-model.ts';
+import { notingEngines, SPACE, wordModel } from './word-model.ts';
 
 /** Of words with two special tokens around a text in the student. */
 const textOf = (tokens: number) => Array(tokens).fill('dog').join(' ');
@@ -41,6 +42,43 @@ describe('the tokens of a request', () => {
     const sides = { a: [textOf(23)], b: [textOf(24)] };
     expect(await refusal(similarity(small, engines, sides))).toMatchObject({ code: 'too_many_tokens' });
     expect(engines.permits).toEqual([]);
+  });
+});
+
+describe('the pairs of a request', () => {
+  const six: Model = { ...wordModel(), limits: { ...PLAN_LIMITS.paid, pairs: 6 } };
+  const items = (count: number) => Array.from({ length: count }, (_, i) => `dog ${i}`);
+
+  test.each(['matrix', 'top_k'] as const)(
+    'are those of both sides in mode %s, refused before anything is encoded',
+    async (mode) => {
+      const engines = notingEngines();
+      const error = await refusal(similarity(six, engines, { a: items(2), b: items(4), mode }));
+      expect(error).toMatchObject({ code: 'too_many_items', details: { param: 'a' } });
+      expect(error.message).toContain('2 x 4 = 8 pairs; a request may have 6');
+      expect(engines.permits).toEqual([]);
+      await expect(similarity(six, engines, { a: items(2), b: items(3), mode })).resolves.toBeDefined();
+    },
+  );
+
+  test('are as many as a side in mode pairs', async () => {
+    const answer = await similarity(six, notingEngines(), { a: items(6), b: items(6), mode: 'pairs' });
+    expect(answer).toMatchObject({ scores: Array(6).fill(expect.any(Number)) });
+  });
+
+  test('are items with labels where they are classified', async () => {
+    const asked = { input: items(2), labels: ['dog', 'cat', 'boat'] };
+    await expect(classify(six, notingEngines(), asked)).resolves.toBeDefined();
+    const error = await refusal(classify(six, notingEngines(), { ...asked, input: items(3) }));
+    expect(error).toMatchObject({ code: 'too_many_items', details: { param: 'input' } });
+    expect(error.message).toContain('input and labels make 3 x 3 = 9 pairs');
+  });
+
+  test('of two full sides of ready vectors, which no isolate holds the scores of, are refused', async () => {
+    const vector = { embedding: [1, ...Array(7).fill(0)], space_id: SPACE };
+    const side = Array(PLAN_LIMITS.paid.items).fill(vector);
+    const error = await refusal(similarity(wordModel(), notingEngines(), { a: side, b: side }));
+    expect(error).toMatchObject({ code: 'too_many_items' });
   });
 });
 

@@ -6,6 +6,7 @@ import { CoreError } from '../../../../api/core/errors.ts';
 import { cosine } from '../../../../api/core/similarity/scores.ts';
 import { type SimilarityInput, similarity } from '../../../../api/core/similarity/similarity.ts';
 import { cutAndNormalise, encodeEmbedding } from '../../../../api/core/vectors/vectors.ts';
+import type { Admit } from '../../../../api/core/work.ts';
 import { EmbeddingType } from '../../../../contracts/src/api/embed.ts';
 import type { VectorItem } from '../../../../contracts/src/api/similarity.ts';
 import { DIMENSIONS, draw, notingEngines, SPACE, wordModel } from '../word-model.ts';
@@ -138,6 +139,19 @@ describe('one request', () => {
     });
     expect(engines.permits).toEqual([usage.total_tokens]);
     expect(engines.files).toEqual([png, png]);
+  });
+
+  test('lets others have their turn between many scores, which are the same', async () => {
+    const side = Array.from({ length: 80 }, (_, i) => ready(cutAndNormalise(draw(i + 1), DIMENSIONS), 'float'));
+    const turns: number[] = [];
+    const admit: Admit = (_, work) => work({ next: async (units) => void turns.push(units) });
+    const many = await similarity(model, { ...notingEngines(), admit }, { a: side, b: side });
+    expect(turns.length).toBeGreaterThan(1);
+    expect(turns.reduce((sum, units) => sum + units)).toBe(80 * 80 * DIMENSIONS);
+    const last = await similarity(model, notingEngines(), { a: side.slice(79), b: side });
+    if (many.mode !== 'matrix' || last.mode !== 'matrix') throw new Error('not the mode that was asked for');
+    expect(many.scores[79]).toEqual(last.scores[0]);
+    expect(many.scores).toHaveLength(80);
   });
 
   test('computes nothing before both sides were read', async () => {
