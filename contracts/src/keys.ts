@@ -22,7 +22,7 @@ export const FILES = {
   upload: 'upload.json',
   /** Which job of AWS Batch runs a bulk job. */
   submission: 'submission.json',
-  /** Who is told of the end of a bulk job, and that it was told. */
+  /** Who is told of the end of a bulk job that was begun by an older version, and that it was told. */
   webhook: 'webhook.json',
   webhookSent: 'webhook-sent.json',
   /** Why a bulk job goes no further. */
@@ -185,8 +185,14 @@ export const API_KEYS = 'keys/sha256/';
 /** Folder of a bulk job: below it are what the next functions name. */
 export const bulkFolder = (id: string): string => `${PREFIXES.jobs}/${jobName(id)}`;
 
-/** Folder of lines that came inside the request for a job. */
-export const bulkInlineFolder = (id: string): string => `${bulkFolder(id)}/inline`;
+/**
+ * Folder of lines that came inside the request for a job, by the digest of what was asked: of two requests that come at once under
+ * one idempotency key, one is refused, and must not have put its lines into the place of the other's.
+ */
+export const bulkInlineFolder = (id: string, asked: string): string => `${bulkFolder(id)}/inline/${hexOf(asked)}`;
+
+/** In the folder of a job: who is told of its end, for the same reason by what was asked. */
+export const bulkWebhookFile = (asked: string): string => `webhook-${hexOf(asked)}.json`;
 
 /** Folder of a file that was sent for bulk jobs: its lines, and what is known of it. */
 export const jobInputFolder = (id: string): string => `${PREFIXES.jobInputs}/${jobName(id)}`;

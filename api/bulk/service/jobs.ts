@@ -3,14 +3,14 @@ import { type JobDryRun, type JobList, type JobReport, JobRequest } from '../../
 import type { PageQuery } from '../../../contracts/src/api/tasks/pages.ts';
 import type { BulkInput, BulkWebhook } from '../../../contracts/src/bulk/job.ts';
 import { workIn } from '../../../contracts/src/bulk/work.ts';
-import { bulkFolder, bulkInlineFolder, FILES, fileIn, toTellKey } from '../../../contracts/src/keys.ts';
+import { bulkInlineFolder, bulkWebhookFile, FILES, fileIn, toTellKey } from '../../../contracts/src/keys.ts';
 import { SCHEMA_VERSION } from '../../../contracts/src/schema-version.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
 import { errorMember } from '../../core/error-document.ts';
 import { CoreError } from '../../core/errors.ts';
 import { parseRequest } from '../../core/validation.ts';
 import { encodeDocument, objectOf, type StoredObject } from '../../registry/store.ts';
-import { COMMAND, jobOf, newId } from './ask.ts';
+import { COMMAND, digestOf, jobOf, newId } from './ask.ts';
 import { type FileService, inputOfFile, listOf } from './files/files.ts';
 import { isBelow, placesOf } from './inputs.ts';
 import { encodeLines } from './lines.ts';
@@ -50,19 +50,19 @@ export function createJobs(options: ServiceOptions, files: FileService, states: 
         kind: 'job',
         asker,
         asked,
-        async make(named) {
+        async make(named, digest) {
           checkMachine(asked.machine ?? null, options.runner.planning.machines);
           // What is asked in full is refused at once; what is in files is counted when the job is cut.
           const excess =
             asker.left && 'items' in asked.input ? excessOf(asker.left, workIn(asked.input.items)) : undefined;
           if (excess) throw excess;
-          const inline = bulkInlineFolder(named.id);
+          const inline = bulkInlineFolder(named.id, digest);
           const input = await inputOf(asked.input, inline, asker.owner);
           if ('items' in asked.input)
             await options.store.put(fileIn(inline, FILES.lines), encodeLines(asked.input.items));
           if (asked.webhook) {
             const webhook: BulkWebhook = { schema_version: SCHEMA_VERSION, job: named.id, ...asked.webhook };
-            await options.store.put(fileIn(bulkFolder(named.id), FILES.webhook), encodeDocument(webhook));
+            await states.open(named.id).put(bulkWebhookFile(digest), encodeDocument(webhook));
             await options.store.put(toTellKey(named), encodeDocument({ job: named.id }));
           }
           return jobOf({ ...asked, input, sources: options.sources(asker.owner) }, await options.current(), named);
@@ -76,7 +76,7 @@ export function createJobs(options: ServiceOptions, files: FileService, states: 
       const { planning } = options.runner;
       checkMachine(asked.machine ?? null, planning.machines);
       const named = { ...COMMAND, id: newId('job'), created_at: new Date().toISOString() };
-      const input = await inputOf(asked.input, bulkInlineFolder(named.id), owner);
+      const input = await inputOf(asked.input, bulkInlineFolder(named.id, await digestOf(asked)), owner);
       const job = jobOf({ ...asked, input, sources: [] }, await options.current(), named);
       const { model, output, video } = job;
       const lines = 'items' in asked.input ? encodeLines(asked.input.items) : undefined;

@@ -60,8 +60,11 @@ export interface Begun {
   asker: Asker;
   /** Of what was asked: the same idempotency key with another one is refused. */
   asked: unknown;
-  /** Made only where the job is not there already. */
-  make(named: Named): Promise<BulkJob>;
+  /**
+   * Made only where the job is not there already. What it puts into the store is kept apart by `digest`, of what was asked: another
+   * request under the same key may be making its own at this moment.
+   */
+  make(named: Named, digest: string): Promise<BulkJob>;
 }
 
 export interface States {
@@ -134,7 +137,7 @@ export function createStates({ store, runner, onEnd }: ServiceOptions): States {
       const before = await stateOf(id);
       let isNew = false;
       if (!before) {
-        const job = await make(named);
+        const job = await make(named, digest);
         if (asker.left) await keepBudget(open(id), id, asker.left);
         // Before the job: one that is there is listed.
         await store.put(ownedKey('jobs', job), new Uint8Array());

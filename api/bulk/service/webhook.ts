@@ -1,7 +1,7 @@
 // Tells the address that a job names of its end, signed as Standard Webhooks have it (standard-webhooks/standard-webhooks, spec).
 
-import { BulkTold, BulkWebhook } from '../../../contracts/src/bulk/job.ts';
-import { FILES, toTellPrefix } from '../../../contracts/src/keys.ts';
+import { type BulkJob, BulkTold, BulkWebhook } from '../../../contracts/src/bulk/job.ts';
+import { bulkWebhookFile, FILES, toTellPrefix } from '../../../contracts/src/keys.ts';
 import { SCHEMA_VERSION } from '../../../contracts/src/schema-version.ts';
 import { reasonOf } from '../../../contracts/src/user-error.ts';
 import { encodeDocument, type ObjectStore } from '../../registry/store.ts';
@@ -43,7 +43,7 @@ export async function tellOfEnd(
   folder: JobFolder,
   { send, pausesMs = PAUSES_MS, quietMs = 0, now = Date.now, state: known }: TellOptions,
 ): Promise<boolean> {
-  const webhook = await folder.read(FILES.webhook, BulkWebhook);
+  const webhook = await webhookOf(folder, known?.job ?? (await folder.job()));
   const before = await folder.read(FILES.webhookSent, BulkTold);
   if (!webhook || before?.told) return true;
   const state = known ?? (await readState(folder));
@@ -76,6 +76,12 @@ export async function tellOfEnd(
   };
   await folder.put(FILES.webhookSent, encodeDocument(told));
   return told.told;
+}
+
+async function webhookOf(folder: JobFolder, job: BulkJob | undefined): Promise<BulkWebhook | undefined> {
+  const asked = job?.asked ?? null;
+  const named = asked === null ? undefined : await folder.read(bulkWebhookFile(asked), BulkWebhook);
+  return named ?? folder.read(FILES.webhook, BulkWebhook);
 }
 
 /** The most jobs of one call of `tellOverdue`: a Worker may make 1,000 calls in it. */
