@@ -12,7 +12,10 @@ const IDEMPOTENCY_KEY = /^[\x20-\x7e]{1,255}$/;
 export async function passOn(call: Call, path: string, body?: BodyInit): Promise<Reply> {
   const response = await askJobs(call, path, body);
   if (response.headers.get('content-type') === 'application/json') return { json: await response.json<object>() };
-  return { stream: response.body, headers: { 'Content-Type': 'application/octet-stream' } };
+  const headers = { 'Content-Type': 'application/octet-stream' };
+  if (call.request.method !== 'HEAD') return { stream: response.body, headers };
+  await response.body?.cancel();
+  return { stream: null, headers };
 }
 
 /** What the service answers with; its errors are thrown. 201: something was begun that was not there before. */
@@ -31,7 +34,9 @@ export async function askJobs(call: Call, path: string, body?: BodyInit): Promis
     const most = left?.[name] ?? null;
     if (most !== null) headers.set(LEFT_HEADERS[name], String(most));
   }
-  const init = { method: request.method, headers, body: body ?? null, signal: request.signal };
+  // The service knows no HEAD, which is answered here with the head of what GET is answered with.
+  const method = request.method === 'HEAD' ? 'GET' : request.method;
+  const init = { method, headers, body: body ?? null, signal: request.signal };
   const response = await jobs(path, init);
   if (!response.ok) throw await errorOf(response);
   const countIn = (name: string): number => Number(response.headers.get(name) ?? 0);

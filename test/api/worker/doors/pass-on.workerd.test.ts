@@ -1,0 +1,34 @@
+// Requests about bulk jobs on their way to the service that keeps them: HEAD, which the service does not know.
+import { expect, test } from 'vitest';
+import { appOf, tableModel } from '../table-model.ts';
+
+const asked: string[] = [];
+let isCancelled = false;
+const { app } = appOf(await tableModel(), {
+  async jobs(path, { method }) {
+    asked.push(`${method} ${path}`);
+    if (method !== 'GET') return Response.json({}, { status: 404 });
+    if (!path.includes('/files/')) return Response.json({ id: 'job_1' });
+    const cancel = () => {
+      isCancelled = true;
+    };
+    return new Response(new ReadableStream({ cancel }));
+  },
+});
+const head = (path: string) => app.request(path, { method: 'HEAD' });
+
+test.each(['/v1/jobs', '/v1/jobs/job_1', '/v1/files', '/v1/batches/batch_1'])(
+  'HEAD %s is answered as GET is',
+  async (path) => {
+    const response = await head(path);
+    expect([response.status, response.headers.get('content-type')]).toEqual([200, 'application/json']);
+    expect(await response.text()).toBe('');
+    expect(asked.at(-1)).toBe(`GET ${path}`);
+  },
+);
+
+test('HEAD of a file of a job says what it is, and reads none of it', async () => {
+  const response = await head('/v1/jobs/job_1/files/part-0000.npy');
+  expect([response.status, response.headers.get('content-type')]).toEqual([200, 'application/octet-stream']);
+  expect([await response.text(), isCancelled]).toEqual(['', true]);
+});
