@@ -12,7 +12,12 @@ export interface ImagePart {
 export type Part = TextPart | ImagePart;
 
 /** What becomes one vector. Of several parts it is the mean of their unit vectors, at unit length. */
-export type Item = string | TextPart | ImagePart | (TextPart & ImagePart) | { content: Part[] };
+export type Item = string | TextPart | ImagePart | (TextPart & ImagePart) | { content: Part[] } | MissingItem;
+
+/** An item that only named what it is, and could not be had. */
+export interface MissingItem {
+  missing: CoreError;
+}
 
 /** Where an item or a part of it stands in the request, as errors name it. */
 export interface Place {
@@ -52,6 +57,7 @@ function isItem(item: object | string): item is Item {
 /** `name`: of a part inside its item, where the item is not the part itself. */
 export function partsOf(item: Item): { part: Part; name?: string }[] {
   if (typeof item === 'string') return [{ part: { text: item } }];
+  if ('missing' in item) throw item.missing;
   if ('content' in item) return item.content.map((part, index) => ({ part, name: `content.${index}` }));
   if (!('text' in item && 'image' in item)) return [{ part: item }];
   return [

@@ -34,9 +34,9 @@ export async function embedRoute(call: Call): Promise<Reply> {
   const sent = 'form' in body ? parseEmbedForm(body.form) : parseBody(body.json);
   const job = asksFirst(call.request) ? undefined : await jobInstead(call, sent, namingOf(call));
   if (job) return job;
-  const asked = { ...sent, input: (await withUploads(call, sent.input)).map(withBytes) };
+  const { on_error: onError } = sent;
+  const asked = { ...sent, input: (await withUploads(call, sent.input, { onError })).map(withBytes) };
   const types: EmbeddingType[] = [...new Set<EmbeddingType>(asked.types ?? ['float'])];
-  const { on_error: onError } = asked;
   const task = {
     operation: 'embed' as const,
     asked,
@@ -76,7 +76,7 @@ export async function embedRoute(call: Call): Promise<Reply> {
 /** Uploads are read by a job itself, where it can, and by us where it cannot. */
 function namingOf(call: Call): Naming {
   const uriOf = (item: Item) => jobUriOf(call, item);
-  return { uriOf, resolve: (items) => withUploads(call, items, (item) => uriOf(item) !== undefined) };
+  return { uriOf, resolve: (items) => withUploads(call, items, { isKept: (item) => uriOf(item) !== undefined }) };
 }
 
 function parseBody(json: unknown) {
