@@ -3,14 +3,7 @@ import { type JobDryRun, type JobList, type JobReport, JobRequest } from '../../
 import type { PageQuery } from '../../../contracts/src/api/tasks/pages.ts';
 import type { BulkInput, BulkWebhook } from '../../../contracts/src/bulk/job.ts';
 import { workIn } from '../../../contracts/src/bulk/work.ts';
-import {
-  bulkFolder,
-  bulkInlineFolder,
-  bulkWebhookFile,
-  FILES,
-  fileIn,
-  toTellKey,
-} from '../../../contracts/src/keys.ts';
+import { bulkInlineFolder, bulkWebhookFile, FILES, fileIn, toTellKey } from '../../../contracts/src/keys.ts';
 import { SCHEMA_VERSION } from '../../../contracts/src/schema-version.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
 import { errorMember } from '../../core/error-document.ts';
@@ -69,7 +62,7 @@ export function createJobs(options: ServiceOptions, files: FileService, states: 
             await options.store.put(fileIn(inline, FILES.lines), encodeLines(asked.input.items));
           if (asked.webhook) {
             const webhook: BulkWebhook = { schema_version: SCHEMA_VERSION, job: named.id, ...asked.webhook };
-            await options.store.put(`${bulkFolder(named.id)}/${bulkWebhookFile(digest)}`, encodeDocument(webhook));
+            await states.open(named.id).put(bulkWebhookFile(digest), encodeDocument(webhook));
             await options.store.put(toTellKey(named), encodeDocument({ job: named.id }));
           }
           return jobOf({ ...asked, input, sources: options.sources(asker.owner) }, await options.current(), named);

@@ -22,8 +22,8 @@ async function createFile(call: Call): Promise<Reply> {
     throw new CoreError('unknown_key', `A file has the fields file and purpose, not ${unknown.name}.`, {
       param: unknown.name,
     });
-  const file = fields.find(({ name }) => name === 'file');
-  const purpose = fields.find(({ name }) => name === 'purpose')?.value;
+  const file = onlyField(fields, 'file');
+  const purpose = onlyField(fields, 'purpose')?.value;
   if (!file)
     throw new CoreError('invalid_request', 'file is missing: send it as a form, with curl -F file=@lines.jsonl.', {
       param: 'file',
@@ -39,12 +39,20 @@ async function addUploadPart(call: Call): Promise<Reply> {
   const unknown = fields.find(({ name }) => name !== 'data');
   if (unknown)
     throw new CoreError('unknown_key', `A part has the field data, not ${unknown.name}.`, { param: unknown.name });
-  const [part] = fields;
+  const part = onlyField(fields, 'data');
   if (!part)
     throw new CoreError('invalid_request', 'data is missing: send it as a form, with curl -F data=@part.', {
       param: 'data',
     });
   return passOn(call, `/v1/uploads/${idOf(call)}/parts`, bytesOf(part));
+}
+
+/** Undefined where there is none. Of several, all but one would be lost without a word. */
+function onlyField(fields: FormField[], field: string): FormField | undefined {
+  const [first, ...others] = fields.filter(({ name }) => name === field);
+  if (others.length === 0) return first;
+  const message = `${field} is in the form ${others.length + 1} times, and one is taken: send each in a request of its own.`;
+  throw new CoreError('invalid_request', message, { param: field });
 }
 
 /** A file that is sent without a name comes as text. */

@@ -27,6 +27,8 @@ export function parseEmbedForm(form: FormField[]) {
     else if (['input', 'inputs', 'texts', 'images', 'file'].includes(bare)) {
       const message = `A form takes text and image fields, one for each item, not ${name}.`;
       throw new CoreError('unknown_key', message, { param: name });
+    } else if (Object.hasOwn(rest, name)) {
+      throw new CoreError('invalid_request', `${name} is in the form several times: send it once.`, { param: name });
     } else rest[name] = name === 'dimensions' && /^\d{1,9}$/.test(value) ? Number(value) : value;
   }
   const options = parseRequest(Options, { ...rest, ...(types.length > 0 ? { types } : {}) });

@@ -20,7 +20,10 @@ const EXPOSED = [
     ['limit', 'remaining', 'reset'].map((part) => `x-ratelimit-${part}-${what}`),
   ),
 ].join(', ');
-/** Request headers that mean something here; of a POST also its content type. */
+/**
+ * Request headers that mean something here; of a POST also those of its body. `user-agent` means nothing: SDKs for Node set it in
+ * pages, too, and Firefox and Safari ask for it.
+ */
 const TAKEN = [
   'authorization',
   'x-api-key',
@@ -30,7 +33,10 @@ const TAKEN = [
   'prefer',
   'traceparent',
   'tracestate',
+  'cache-control',
+  'user-agent',
 ];
+const OF_BODIES = ['content-type', 'content-encoding'];
 /** SDKs in browsers add their own, which mean nothing here and would stop the request if they were not allowed. */
 const OF_CLIENTS = /^(x|openai|anthropic|cohere)-[a-z0-9-]+$/;
 /** Two hours, the most that Chromium remembers. */
@@ -84,7 +90,7 @@ function headersOf(request: Request, methods: readonly string[]): string[] {
   const asked = (request.headers.get('access-control-request-headers') ?? '')
     .split(',')
     .map((name) => name.trim().toLowerCase());
-  const taken = [...TAKEN, ...(methods.includes('POST') ? ['content-type'] : [])];
+  const taken = [...TAKEN, ...(methods.includes('POST') ? OF_BODIES : [])];
   return [...new Set([...taken, ...asked.filter((name) => OF_CLIENTS.test(name))])];
 }
 

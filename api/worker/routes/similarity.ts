@@ -51,5 +51,11 @@ export async function similarityRoute(call: Call): Promise<Reply> {
 function listOf(side: SimilarityRequest['a']): (Item | VectorItem)[] {
   return [side]
     .flat()
-    .map((item) => (typeof item !== 'string' && 'embedding' in item ? item : withBytes(toItem(item))));
+    .map((item) => (typeof item !== 'string' && 'embedding' in item ? readyItem(item) : withBytes(toItem(item))));
+}
+
+/** Without what is not used, which may be anything: no answer follows from it, and the tag of none. */
+function readyItem({ embedding, type, space_id, modality, truncation }: VectorItem): VectorItem {
+  const { tokens_total } = truncation ?? {};
+  return { embedding, type, space_id, modality, truncation: { tokens_total } };
 }

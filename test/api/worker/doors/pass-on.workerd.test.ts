@@ -1,5 +1,6 @@
-// Requests about bulk jobs on their way to the service that keeps them: HEAD, which the service does not know.
+// Requests about bulk jobs on their way to the service that keeps them: HEAD, which the service does not know, and forms.
 import { expect, test } from 'vitest';
+import { OpenAiError } from '../../../../contracts/src/api/doors/errors.ts';
 import { appOf, tableModel } from '../table-model.ts';
 
 const asked: string[] = [];
@@ -31,4 +32,17 @@ test('HEAD of a file of a job says what it is, and reads none of it', async () =
   const response = await head('/v1/jobs/job_1/files/part-0000.npy');
   expect([response.status, response.headers.get('content-type')]).toEqual([200, 'application/octet-stream']);
   expect([await response.text(), isCancelled]).toEqual(['', true]);
+});
+
+test.each([
+  ['/v1/files', 'file', { purpose: 'batch' }],
+  ['/v1/uploads/upload_1/parts', 'data', {}],
+])('a form to %s with two files is refused, so that none is lost', async (path, field, others) => {
+  const form = new FormData();
+  for (const [name, value] of Object.entries(others)) form.append(name, value);
+  for (const text of ['first', 'second']) form.append(field, new Blob([text]), `${text}.jsonl`);
+  const before = asked.length;
+  const response = await app.request(path, { method: 'POST', body: form });
+  const { error } = OpenAiError.parse(await response.json());
+  expect([response.status, error.code, error.param, asked.length]).toEqual([400, 'invalid_request', field, before]);
 });

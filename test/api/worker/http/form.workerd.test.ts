@@ -76,6 +76,16 @@ describe('a form', () => {
     ['a field that is not known', 'unknown_key', 'colour', [['colour', 'red']]],
     ['a file in the wrong field', 'wrong_type', 'file', [['file', new Blob([gif])]]],
     [
+      'an option twice',
+      'invalid_request',
+      'model',
+      [
+        ['text', 'dog'],
+        ['model', STATIC],
+        ['model', 'table'],
+      ],
+    ],
+    [
       'a length in words',
       'invalid_dimensions',
       'dimensions',

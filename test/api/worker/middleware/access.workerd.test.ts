@@ -45,6 +45,10 @@ describe('a key', () => {
     ['x-api-key', (key: string) => ({ 'x-api-key': key })],
     ['api-key', (key: string) => ({ 'api-key': key })],
     ['x-api-key beside an empty Authorization', (key: string) => ({ authorization: 'Bearer ', 'x-api-key': key })],
+    [
+      'x-api-key beside a password of a proxy',
+      (key: string) => ({ authorization: 'Basic bWU6cHc=', 'x-api-key': key }),
+    ],
     ['api-key beside a stringified nothing', (key: string) => ({ authorization: 'Bearer undefined', 'api-key': key })],
   ])('is taken from %s', async (_, headers) => {
     expect((await service()(headers(await namespace.add()))).status).toBe(200);

@@ -123,6 +123,12 @@ describe('with a list', () => {
     expect(taken).not.toContain('origin-trial');
   });
 
+  test('a preflight takes what goes around the cache, compressed bodies, and what SDKs for Node say of themselves', async () => {
+    const asked = 'cache-control, content-encoding, content-type, user-agent';
+    const response = await preflight('/embed', { 'access-control-request-headers': asked });
+    expect(listIn(response, 'access-control-allow-headers')).toEqual(expect.arrayContaining(asked.split(', ')));
+  });
+
   test('a preflight for a path that does not exist is 404', async () => {
     expect((await preflight('/v0/nothing')).status).toBe(404);
   });

@@ -1,0 +1,55 @@
+// Requests that come at the same moment under one Idempotency-Key: one begins its job, with nothing of the others in it.
+import { expect, test } from 'vitest';
+import { currentModel } from '../../../../api/bulk/hosts/open.ts';
+import { openPlace } from '../../../../api/bulk/places.ts';
+import { openJobFolder } from '../../../../api/bulk/service/folder.ts';
+import { createBulkService } from '../../../../api/bulk/service/routes.ts';
+import { tellOfEnd } from '../../../../api/bulk/service/webhook.ts';
+import { openStore } from '../../../../api/registry/stores/open.ts';
+import { ownMachine } from '../../../../contracts/src/cloud/bulk-estimate.ts';
+import { bulkFiles, bulkFolder } from '../../../../contracts/src/keys.ts';
+import { newFolder, writeTinyModel } from '../jobs.ts';
+
+const SECRET = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw';
+
+test('other bodies under the key of a job that is being begun put nothing into it', async () => {
+  const folder = newFolder('jobs');
+  const store = openStore(`file://${folder}`);
+  const model = writeTinyModel();
+  const { jobs } = createBulkService({
+    store,
+    runner: { planning: { open: openPlace, machines: { cpu: ownMachine(1) } }, submit() {}, cancel() {} },
+    places: () => [],
+    sources: () => [],
+    current: () => currentModel({ model, registry: undefined }),
+  });
+  const bodyOf = (name: string) => ({
+    input: { items: [{ custom_id: name, image: 'AAAA' }] },
+    webhook: { url: `https://example.com/${name}`, secret: SECRET },
+  });
+  for (const key of ['monday', 'tuesday', 'wednesday']) {
+    const names = ['one', 'two', 'three', 'four'];
+    const begun = await Promise.allSettled(
+      names.map((name) => jobs.create(bodyOf(name), { owner: null, idempotencyKey: key })),
+    );
+    const [first, ...others] = begun.flatMap((each, at) =>
+      each.status === 'fulfilled' ? [{ name: names[at], id: each.value.id }] : [],
+    );
+    if (first === undefined) throw new Error('none was begun');
+    expect(others).toEqual([]);
+    expect(begun.filter(({ status }) => status === 'rejected')).toHaveLength(3);
+
+    const job = openJobFolder(store, bulkFolder(first.id));
+    const planned = await (await job.get(bulkFiles(0).lines))?.text();
+    expect(planned).toContain(`"custom_id":"${first.name}"`);
+    await jobs.cancel(first.id, null);
+    const told: string[] = [];
+    await tellOfEnd(job, {
+      async send(url) {
+        told.push(url);
+        return new Response();
+      },
+    });
+    expect(told).toEqual([`https://example.com/${first.name}`]);
+  }
+});
