@@ -58,8 +58,11 @@ class Checkpoints:
             process_group=self.world.storage,
             no_dist=self.world.size == 1,
         )
-        small = {**small, "step": step, "folder": folder}
-        self._pending = self._writer.submit(self._finish, cast(Future[Any], written), place, small)
+        # A copy of the small things, too: lists grow and tensors change while the large ones are written.
+        copied = io.BytesIO()
+        if self.world.leads_machine:
+            torch.save({**small, "step": step, "folder": folder}, copied)
+        self._pending = self._writer.submit(self._finish, cast(Future[Any], written), place, copied.getbuffer())
 
     def wait(self) -> None:
         """Until the last save is whole."""
@@ -106,7 +109,7 @@ class Checkpoints:
             f"delete {self.name}*.pt there to begin again"
         )
 
-    def _finish(self, written: Future[Any], place: Path, small: dict[str, Any]) -> None:
+    def _finish(self, written: Future[Any], place: Path, small: memoryview) -> None:
         """Name the folder once all ranks have written their parts."""
         try:
             written.result()
@@ -119,7 +122,7 @@ class Checkpoints:
             return
         newest, before = self.output / f"{self.name}.pt", self.output / f"{self.name}{PREVIOUS}.pt"
         temporary = self.output / f"{self.name}.pt.tmp"
-        torch.save(small, temporary)
+        temporary.write_bytes(small)
         if newest.exists():
             os.replace(newest, before)
         os.replace(temporary, newest)

@@ -49,11 +49,15 @@ def test_the_newest_is_read_and_two_are_kept(tmp_path):
 
 def test_what_is_saved_is_what_was_there_when_it_was_asked_for(tmp_path):
     checkpoints = Checkpoints(tmp_path, "checkpoint", ALONE_ON_CPU)
-    weights = torch.full((1000,), 1.0)
-    checkpoints.save(1, {"weights": {"w": weights}}, {"task": {"losses": [1.5]}})
+    weights, losses, teacher = torch.full((1000,), 1.0), [1.5], torch.full((1000,), 2.0)
+    checkpoints.save(1, {"weights": {"w": weights}}, {"task": {"losses": losses}, "teacher": teacher})
+    # What training does while the files are written.
     weights.fill_(9.0)
+    losses.append(9.0)
+    teacher.fill_(9.0)
     checkpoints.wait()
     assert loaded(checkpoints, []) == (1, 1.0)
+    assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["teacher"].unique().tolist() == [2.0]
 
 
 @pytest.mark.parametrize("name", ["__0_0.distcp", ".metadata"])
