@@ -105,3 +105,33 @@ def norm_of(gradients: Sequence[torch.Tensor]) -> torch.Tensor:
     norms = [nn.utils.get_total_norm(part) for part in parts if part]
     of_all = [whole(norm) for norm in norms]
     return of_all[0] if len(of_all) == 1 else torch.stack(of_all).norm()
+
+
+# ---- micro-batches: split blocks are gathered for each of them, so every rank has as many ----------------------------
+
+
+def shares_of(batch: int, world: World) -> tuple[int, int]:
+    """The smallest and the largest share that a rank has of a batch; one too small for the ranks is refused."""
+    if batch < world.size:
+        raise ValueError(f"batch_size: a batch of {batch} leaves some of {world.size} ranks without a text; raise it")
+    return batch // world.size, -(-batch // world.size)
+
+
+def equal_parts(items: list, size: int, of_ranks: tuple[int, int]) -> list[list]:
+    """Consecutive slices of `size` items, or a little less, as many on every rank; ranks have from .. to `of_ranks` items.
+
+    Where blocks are split between ranks, each micro-batch gathers them: a rank that had one less would be waited for without
+    end. With `size` 1 a rank that has more items than another takes two at a time.
+    """
+    slices = slices_of(items, size)
+    least, most = of_ranks
+    count = min(-(-most // size), least)
+    if len(slices) == count:
+        return slices
+    edges = [len(items) * number // count for number in range(count + 1)]
+    return [items[start:end] for start, end in itertools.pairwise(edges)]
+
+
+def slices_of(items: list, size: int) -> list[list]:
+    """Consecutive slices of at most `size` items."""
+    return [items[start : start + size] for start in range(0, len(items), size)]

@@ -1,6 +1,5 @@
 """Supervised SimCSE on texts of one thing (2104.08821): symmetric InfoNCE over two texts of every group in the batch."""
 
-import itertools
 import random
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +11,7 @@ from contracts.types import ContrastiveConfig
 from data.order import epoch_batch
 from engine.grad_cache import cached_backward
 from engine.run import Run
-from engine.sharding import Blocks
+from engine.sharding import Blocks, equal_parts, shares_of, slices_of
 from engine.task import Figure, Figures, Losses, Parts, Task
 from losses.contrastive import pair_loss
 from losses.ranks import Ranks
@@ -63,8 +62,8 @@ class Contrastive(Task):
         def loss_of(sorted_ND: torch.Tensor) -> torch.Tensor:
             return pair_loss(sorted_ND[back], texts, config["temperature"], world.share(names), ranks=ranks)
 
-        of_ranks = (2 * (len(chosen) // world.size), 2 * -(-len(chosen) // world.size))
-        micro_batches = equal_parts([rows[i] for i in order], config["micro_batch"], of_ranks)
+        least, most = shares_of(len(chosen), world)
+        micro_batches = equal_parts([rows[i] for i in order], config["micro_batch"], (2 * least, 2 * most))
         keep_graphs = not config.get("gradient_cache", True)
         loss = cached_backward(self.encode, micro_batches, loss_of, keep_graphs=keep_graphs)
         return {"loss": loss / world.size}
@@ -159,23 +158,3 @@ class Sampler:
                 pairs.append(rng.sample(texts, 2))
                 names.append(name)
         return pairs, names
-
-
-def equal_parts(items: list, size: int, of_ranks: tuple[int, int]) -> list[list]:
-    """Consecutive slices of `size` items, or a little less, as many on every rank; ranks have from .. to `of_ranks` items.
-
-    Where blocks are split between ranks, each micro-batch gathers them: a rank that had one less would be waited for without
-    end. With `size` 1 a rank that has more items than another takes two at a time.
-    """
-    slices = slices_of(items, size)
-    least, most = of_ranks
-    count = min(-(-most // size), least)
-    if len(slices) == count:
-        return slices
-    edges = [len(items) * number // count for number in range(count + 1)]
-    return [items[start:end] for start, end in itertools.pairwise(edges)]
-
-
-def slices_of(items: list, size: int) -> list[list]:
-    """Consecutive slices of at most `size` items."""
-    return [items[start : start + size] for start in range(0, len(items), size)]

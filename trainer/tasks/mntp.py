@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from contracts.types import MntpConfig, MntpConfigMaskedAs
 from data.order import epoch_batch
 from engine.run import Run
-from engine.sharding import Blocks
+from engine.sharding import Blocks, equal_parts, shares_of
 from engine.task import Figures, Losses, Parts, Task
 from towers.data import each_pair, each_text_row
 from towers.language.model import LanguageModel
@@ -61,11 +61,11 @@ class Mntp(Task):
         generator = torch.Generator().manual_seed(run.seed * 1_000_003 + step)
         masked_BT, chosen_BT = mask_tokens(ids_BT, mask_BT, self.masking, generator)
         total = int(chosen_BT.sum())
-        rows = run.world.share(range(len(ids_BT)))
-        size = run.config.get("micro_batch", len(rows))
+        of_ranks = shares_of(len(ids_BT), run.world)
+        rows = [*run.world.share(range(len(ids_BT)))]
         loss = torch.zeros((), device=device)
-        for start in range(0, len(rows), size):
-            part = slice(rows[start], rows[min(start + size, len(rows)) - 1] + 1)
+        for numbers in equal_parts(rows, run.config.get("micro_batch", of_ranks[1]), of_ranks):
+            part = slice(numbers[0], numbers[-1] + 1)
             hidden_BTD = self.language_model.hidden(masked_BT[part].to(device), mask_BT[part].to(device))
             chosen_bT = chosen_BT[part, 1:]
             row_N, before_N = (place.to(device) for place in chosen_bT.nonzero(as_tuple=True))

@@ -6,6 +6,7 @@ from typing import Any, cast
 import pytest
 import torch
 
+from engine.world import World
 from support import tiny_language_model
 from tasks.mntp import Mntp
 from towers.language.read import read_language_model
@@ -44,3 +45,23 @@ def test_one_kind_alone_fills_the_batch_and_a_small_one_comes_whole(language_mod
     assert sorted(row for step in range(3) for row in documents.draw(step)) == WINDOWS
     captions = task(language_model, [], CAPTIONS, sampling="epochs", batch_size=20)
     assert sorted(captions.draw(7)) == sorted(language_model.plain_tokens(CAPTIONS, 16))
+
+
+def test_every_rank_has_as_many_micro_batches(language_model, monkeypatch):
+    # Where blocks are split between ranks a rank that had one less would be waited for without end.
+    passes: list[int] = []
+    hidden = language_model.hidden
+    monkeypatch.setattr(language_model, "hidden", lambda ids, mask: passes.append(len(ids)) or hidden(ids, mask))
+    of_ranks = []
+    for rank in range(2):
+        passes.clear()
+        split = task(language_model, WINDOWS, [], batch_size=9, micro_batch=2)
+        split.run.world, split.run.device = World(rank, 2, rank, torch.device("cpu")), torch.device("cpu")
+        split.backward(0)
+        of_ranks.append([*passes])
+    assert [sum(rows) for rows in of_ranks] == [4, 5]
+    assert len(of_ranks[0]) == len(of_ranks[1])
+    with pytest.raises(ValueError, match=r"batch_size.*1.*2 ranks"):
+        lone = task(language_model, WINDOWS, [], batch_size=1, micro_batch=1)
+        lone.run.world, lone.run.device = World(0, 2, 0, torch.device("cpu")), torch.device("cpu")
+        lone.backward(0)
