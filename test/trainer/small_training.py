@@ -1,8 +1,8 @@
 """A small training on any number of ranks: `python -m engine.launch --processes N small_training FOLDER [what happens]`.
 
 `stop=K` asks rank 0, or `asked=R`, to stop after step K, `die=K` ends rank 1 at step K, `hang=K` waits for a signal there; `sharded=1` splits the
-blocks between the ranks and computes their activations again, `fused=1` steps in one kernel, as on a GPU; from `late=K` on one more parameter
-has a gradient; with `abort=1` what native libraries do at exit aborts the process.
+blocks between the ranks and computes their activations again, `fused=1` steps in one kernel, as on a GPU; from `late=K` on, but not in the last step,
+one more parameter has a gradient; with `abort=1` what native libraries do at exit aborts the process.
 """
 
 import ctypes
@@ -82,7 +82,7 @@ class Small(Task):
         a, b = (world.whole(F.normalize(self.modules["net"](view), dim=-1), 12) for view in views)
         scale = world.shared(self.modules["scale"]["log"].exp())  # pyright: ignore[reportIndexIssue]
         loss = F.cross_entropy(scale * a @ b.T, torch.arange(len(a)))
-        if step >= self.events.get("late", 99):
+        if self.events.get("late", 99) <= step < SCHEDULE["steps"] - 1:
             loss = loss + (world.shared(self.modules["scale"]["late"]) - 1).square()  # pyright: ignore[reportIndexIssue]
         if self.events.get("nan") == step:
             loss = loss * float("nan")

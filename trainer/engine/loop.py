@@ -1,6 +1,7 @@
 """The one training loop: steps, gradients over all ranks, the optimiser, the average, progress, checkpoints, the end."""
 
 import copy
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -221,24 +222,23 @@ class Saver:
 
 
 class Gradients:
-    """The gradients of all parameters, added up over the ranks. Those of sharded parameters are already."""
+    """The gradients of all parameters, added up over the ranks. Those of sharded parameters are already.
+
+    What has a gradient may differ between ranks and steps: a batch has regions or none. What no rank has one of keeps none, as
+    in one process, where the optimiser leaves it alone.
+    """
 
     def __init__(self, parameters: Sequence[torch.Tensor], world: World) -> None:
         self.parameters = [parameter for parameter in parameters if not is_split(parameter)]
         self.world = world
-        self.used: list[bool] | None = None
 
     def add_up(self, parts: Parts) -> None:
         """Once a step, after the last backward pass, with the parts of the loss."""
         if self.world.size == 1:
             return
-        has = [parameter.grad is not None for parameter in self.parameters]
-        if self.used is None:
-            self.used = [any(of_ranks) for of_ranks in zip(*self.world.gather(has), strict=True)]
-        for parameter, used, here in zip(self.parameters, self.used, has, strict=True):
-            if here and not used:
-                raise RuntimeError("a parameter has a gradient now that had none on any rank in the first step")
-            if used and not here:
+        used = self.world.any_has([parameter.grad is not None for parameter in self.parameters])
+        for parameter in itertools.compress(self.parameters, used):
+            if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
         found = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
         self.world.add_up([*found, *parts.values()])

@@ -8,7 +8,7 @@ import atexit
 import os
 import sys
 import time
-from collections.abc import Iterable, Sized
+from collections.abc import Iterable, Sequence, Sized
 from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import pairwise
@@ -67,6 +67,14 @@ class World:
         """Until every rank has come here."""
         if self.control is not None:
             dist.barrier(group=self.control)
+
+    def any_has(self, flags: Sequence[bool]) -> list[bool]:
+        """Of each flag, whether it holds on any rank."""
+        if self.control is None:
+            return [*flags]
+        found = torch.tensor(flags, dtype=torch.uint8)
+        dist.all_reduce(found, dist.ReduceOp.MAX, group=self.control)
+        return [bool(flag) for flag in found.tolist()]
 
     def add_up(self, tensors: Iterable[torch.Tensor]) -> None:
         """Replace each tensor by its sum over all ranks, which have equal lists of them."""

@@ -69,6 +69,15 @@ def test_split_blocks_learn_the_same_and_are_read_by_whole_ones(tmp_path, alone)
     assert_equal(tmp_path, alone)
 
 
+def test_a_parameter_that_has_no_gradient_in_some_steps_learns_the_same_on_any_number_of_processes(tmp_path):
+    for ranks in (1, 2):
+        code, errors = ended(start(ranks, tmp_path / f"{ranks}", "late=3"))
+        assert code == 0, errors
+    end = torch.load(tmp_path / "1" / "end.pt")
+    assert end["weights"]["late"].abs() > 1e-3
+    assert_equal(tmp_path / "2", end)
+
+
 def test_a_signal_to_the_launcher_saves_on_all_ranks(tmp_path, alone):
     process = start(2, tmp_path, "hang=3")
     deadline = time.monotonic() + 60
