@@ -2,7 +2,7 @@
 
 `stop=K` asks rank 0, or `asked=R`, to stop after step K, `die=K` ends rank 1 at step K, `hang=K` waits for a signal there; `sharded=1` splits the
 blocks between the ranks and computes their activations again, `fused=1` steps in one kernel, as on a GPU; from `late=K` on, but not in the last step,
-one more parameter has a gradient; with `abort=1` what native libraries do at exit aborts the process.
+one more parameter has a gradient; after step `due=K` the last checkpoint of rank 0 is old; with `abort=1` what native libraries do at exit aborts the process.
 """
 
 import ctypes
@@ -93,6 +93,8 @@ class Small(Task):
         self.losses.append(float(parts["loss"]))
         if self.events.get("stop") == step + 1 and self.run.world.rank == self.events.get("asked", 0):
             self.run.stop_requested = True
+        if self.events.get("due") == step + 1 and self.run.world.leads:
+            self.run._saved_at -= 3600
         return parts
 
     def state(self) -> dict:

@@ -247,11 +247,13 @@ class Gradients:
 class Flags:
     """Whether any rank was asked to stop or wants a checkpoint.
 
-    With several ranks the answer is that to the flags of the step before: the question travels while the next step computes.
+    With several ranks the answer is that to the flags of the step before: the question travels while the next step computes. A
+    question that was asked before the last yes was acted on asks for the same again: it is not answered with yes.
     """
 
     def __init__(self, world: World) -> None:
         self.world = world
+        self.before: tuple[bool, ...] = (False, False)
         self.flags = torch.zeros(2, dtype=torch.int64)
         self.work: Any = None
 
@@ -261,7 +263,8 @@ class Flags:
             return flags
         if self.work is not None:
             self.work.wait()
-        answer = tuple(bool(flag) for flag in self.flags.tolist())
+        found = tuple(bool(flag) for flag in self.flags.tolist())
+        answer = self.before = tuple(now and not before for now, before in zip(found, self.before, strict=True))
         self.flags = torch.tensor([int(flag) for flag in flags])
         self.work = dist.all_reduce(self.flags, dist.ReduceOp.MAX, group=self.world.control, async_op=True)
         return answer

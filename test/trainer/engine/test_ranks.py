@@ -78,6 +78,12 @@ def test_a_parameter_that_has_no_gradient_in_some_steps_learns_the_same_on_any_n
     assert_equal(tmp_path / "2", end)
 
 
+def test_an_old_checkpoint_is_followed_by_one_and_not_by_two(tmp_path):
+    code, errors = ended(start(2, tmp_path, "due=3"))
+    assert code == 0, errors
+    assert [place.name for place in (tmp_path / "checkpoints").iterdir()] == ["checkpoint-00000004"]
+
+
 def test_a_signal_to_the_launcher_saves_on_all_ranks(tmp_path, alone):
     process = start(2, tmp_path, "hang=3")
     deadline = time.monotonic() + 60
