@@ -22,6 +22,8 @@ from contracts.constants import ENV_CPU_DTYPE
 
 # A rank that waits for the others this long takes them for dead. A dead process is noticed at once, a hanging one is not.
 PATIENCE = timedelta(minutes=10)
+# One that waits for what another one does alone (embedding all pictures, cutting all texts) has nothing to time it by.
+LONG_PATIENCE = timedelta(days=1)
 Items = TypeVar("Items", bound=Sized)  # a list, an array or a tensor
 IMPORTED = time.monotonic()
 BUCKET_BYTES = 32 * 2**20  # gradients travel in pieces of about this size: fewer, larger messages
@@ -29,8 +31,8 @@ BUCKET_BYTES = 32 * 2**20  # gradients travel in pieces of about this size: fewe
 
 @dataclass(frozen=True)
 class World:
-    """`rank` of `size` processes. Two groups on the CPU: `control` for flags and small objects of the loop, `storage` for
-    checkpoints, which are written by a thread beside it; both None when alone."""
+    """`rank` of `size` processes. Three groups on the CPU: `control` for flags and small objects of the loop, `storage` for
+    checkpoints, which are written by a thread beside it, `waiting` for `wait`; all None when alone."""
 
     rank: int
     size: int
@@ -39,6 +41,7 @@ class World:
     control: Any = field(default=None, repr=False)
     storage: Any = field(default=None, repr=False)
     local_size: int = 1  # processes of this machine
+    waiting: Any = field(default=None, repr=False)
 
     @property
     def leads(self) -> bool:
@@ -64,9 +67,9 @@ class World:
         return values
 
     def wait(self) -> None:
-        """Until every rank has come here."""
-        if self.control is not None:
-            dist.barrier(group=self.control)
+        """Until every rank has come here, however long one of them works alone before."""
+        if self.waiting is not None:
+            dist.barrier(group=self.waiting)
 
     def any_has(self, flags: Sequence[bool]) -> list[bool]:
         """Of each flag, whether it holds on any rank."""
@@ -165,8 +168,10 @@ def join_world() -> World:
         return World(0, 1, local_rank, device)
     if not dist.is_initialized():
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
-    control, storage = (dist.new_group(backend="gloo", timeout=PATIENCE) for _ in range(2))
-    return World(rank, size, local_rank, device, control, storage, local_size)
+    control, storage, waiting = (
+        dist.new_group(backend="gloo", timeout=timeout) for timeout in (PATIENCE, PATIENCE, LONG_PATIENCE)
+    )
+    return World(rank, size, local_rank, device, control, storage, local_size, waiting)
 
 
 def leave_world() -> None:
