@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from torch.distributed.tensor import DTensor
 
 
+NARROWED = ("cuda",)  # devices on which split blocks of float32 compute in bfloat16
+
+
 class Blocks(NamedTuple):
     """The parts of a model that repeat, such as its layers, and the module that runs them in this order, by which methods."""
 
@@ -61,8 +64,14 @@ def shard(blocks: Blocks, world: World) -> None:
         mixed = len({parameter.dtype for parameter in parameters}) > 1
         ignored = {parameter for parameter in parameters if parameter.requires_grad} if mixed else set()
         dtypes = {parameter.dtype for parameter in parameters if parameter not in ignored}
-        narrow = torch.bfloat16 if world.device.type == "cuda" and dtypes == {torch.float32} else None
-        policy = MixedPrecisionPolicy(param_dtype=narrow, reduce_dtype=torch.float32 if narrow else None)
+        narrow = torch.bfloat16 if world.device.type in NARROWED and dtypes == {torch.float32} else None
+        # Between blocks numbers stay narrow. What follows the last one has weights in float32, and is asked without autocast, too.
+        is_last = block is blocks.parts[-1]
+        policy = MixedPrecisionPolicy(
+            param_dtype=narrow,
+            reduce_dtype=torch.float32 if narrow else None,
+            output_dtype=torch.float32 if narrow and is_last else None,
+        )
         module = fully_shard(block, mesh=mesh, mp_policy=policy, ignored_params=ignored)
         # A rank's loss is its part of that of the whole batch: gradients are added up, not averaged.
         module.set_gradient_divide_factor(1.0)
