@@ -179,16 +179,18 @@ class Saver:
 
     def resume(self) -> int:
         """Go on from the newest checkpoint; returns the step to do next."""
+        rank = self.run.world.rank
         if not self.loop.resumes:
+            if self.run.world.size > 1:
+                self._seed(0, rank)
             return 0
         tensors, small = self.checkpoints.load(self.trained.places_for, self.run.log)
         self.trained.take(tensors)
         self.task.load_state(small["task"])
-        rank = self.run.world.rank
         if rank < len(small["random"]):
             generators.restore(small["random"][rank])
         else:
-            generators.seed_everything(self.run.seed * 1_000_003 + small["step"] + 7919 * rank)
+            self._seed(small["step"], rank)
         self.run.seconds_before = small["seconds"]
         self.saved_step = small["step"]
         return small["step"]
@@ -208,6 +210,10 @@ class Saver:
         """Until what was saved is whole."""
         if self.saved_step > 0:
             self.checkpoints.wait()
+
+    def _seed(self, step: int, rank: int) -> None:
+        # Dropout of its own on every rank.
+        generators.seed_everything(self.run.seed * 1_000_003 + step + 7919 * rank)
 
 
 class Gradients:
