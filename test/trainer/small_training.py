@@ -129,7 +129,8 @@ if __name__ == "__main__":
     if "abort" in happens:
         native = ctypes.CDLL(None)
         native.__cxa_atexit(ctypes.cast(native.abort, ctypes.c_void_p), None, None)
-    task = train(place, happens, schedule=SCHEDULE | ({"fused": True} if "fused" in happens else {}))
+    in_one_kernel: Schedule = {**SCHEDULE, "fused": "fused" in happens}
+    task = train(place, happens, schedule=in_one_kernel)
     task.run.leave_to_first()
     weights = {name: value for module in task.modules.values() for name, value in module.named_parameters()}
     torch.save({"weights": weights, "losses": task.losses}, place / "end.pt")

@@ -60,16 +60,15 @@ def test_a_whole_copy_takes_no_room_where_the_weights_are(monkeypatch):
         raise AssertionError("weights are copied on their own device")
 
     torch.manual_seed(0)
-    net = nn.ModuleDict(
-        {"a": nn.Linear(4, 3), "b": nn.BatchNorm1d(3), "c": nn.Linear(4, 3).requires_grad_(requires_grad=False)}
-    )
-    net["c"].weight = net["a"].weight  # tied
+    first = nn.Linear(4, 3)
+    net = nn.ModuleDict({"a": first, "b": nn.BatchNorm1d(3), "c": nn.Linear(4, 3).requires_grad_(requires_grad=False)})
+    net["c"].weight = first.weight  # tied
     for kind in (nn.Parameter, torch.Tensor):
         monkeypatch.setattr(kind, "__deepcopy__", refuse)
     copied = copy_on_cpu(net)
     with torch.no_grad():
-        net["a"].weight.add_(1)
+        first.weight.add_(1)
     assert copied["c"].weight is copied["a"].weight
     assert [p.requires_grad for p in copied.parameters()] == [p.requires_grad for p in net.parameters()]
-    assert torch.equal(copied["a"].weight + 1, net["a"].weight)
+    assert torch.equal(copied.get_parameter("a.weight") + 1, first.weight)
     torch.testing.assert_close(copied["b"].state_dict(), net["b"].state_dict())
