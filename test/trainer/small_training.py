@@ -2,7 +2,8 @@
 
 `stop=K` asks rank 0, or `asked=R`, to stop after step K, `die=K` ends rank 1 at step K, `hang=K` waits for a signal there; `sharded=1` splits the
 blocks between the ranks and computes their activations again, `fused=1` steps in one kernel, as on a GPU; from `late=K` on, but not in the last step,
-one more parameter has a gradient; after step `due=K` the last checkpoint of rank 0 is old; with `abort=1` what native libraries do at exit aborts the process.
+one more parameter has a gradient; after step `due=K` the last checkpoint of rank 0 is old; with
+`draws=1` every rank writes where its random numbers are; with `abort=1` what native libraries do at exit aborts the process.
 """
 
 import ctypes
@@ -74,6 +75,8 @@ class Small(Task):
         world = self.run.world
         if self.events.get("die") == step and world.rank == 1:
             os._exit(3)
+        if step == 0 and "draws" in self.events:
+            (self.run.output / f"drawn-{world.rank}").write_text(f"{torch.get_rng_state().sum()}")
         if self.events.get("hang") == step:
             (self.run.output / f"waiting-{world.rank}").touch()
             while not self.run.stop_requested:
@@ -126,7 +129,8 @@ if __name__ == "__main__":
     if "abort" in happens:
         native = ctypes.CDLL(None)
         native.__cxa_atexit(ctypes.cast(native.abort, ctypes.c_void_p), None, None)
-    task = train(place, happens, schedule={**SCHEDULE, "fused": "fused" in happens})
+    in_one_kernel: Schedule = {**SCHEDULE, "fused": "fused" in happens}
+    task = train(place, happens, schedule=in_one_kernel)
     task.run.leave_to_first()
     weights = {name: value for module in task.modules.values() for name, value in module.named_parameters()}
     torch.save({"weights": weights, "losses": task.losses}, place / "end.pt")

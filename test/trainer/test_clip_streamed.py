@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from safetensors.torch import load_file
 from shard_sets import RECIPE, vector_of_text, write_shards
 from streamed_clip import CONFIG, WIDTH, store, write_inputs
 
+from data import stream
 from data.batches import LowResolution, PairLoader, PairOptions, Piece
 from data.copies import LocalShards
 from data.features import FeatureStore
@@ -351,6 +353,30 @@ def prepared_pictures(tmp_path):
         name: artefact(tmp_path, f"pairs.train-00000.{end}") for name, end in (("rows", "jsonl"), ("images", "tar"))
     }
     return tmp_path, [{**files, "count": 12, "captions": 12}], RECIPE | {"size": 32}
+
+
+def test_workers_make_no_more_ahead_than_shared_memory_holds(tmp_path, inputs, clip, monkeypatch):
+    # Eight pictures of 32 x 32 with features of twelve numbers: a step takes 25 KB.
+    made = []
+    loader = stream.DataLoader
+    monkeypatch.setattr(stream, "DataLoader", lambda *given, **named: made.append(named) or loader(*given, **named))
+
+    def with_room(kilobytes: float) -> None:
+        found = SimpleNamespace(f_frsize=1, f_blocks=round(kilobytes * 1000))
+        monkeypatch.setattr(os, "statvfs", lambda _: found)
+
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    figures = {}
+    for name, kilobytes in (("plenty", 1e6), ("little", 130)):
+        made.clear()
+        with_room(kilobytes)
+        figures[name] = clip(write_job(tmp_path, "clip", inputs, CONFIG, name))
+        ahead = {(named["num_workers"], named.get("prefetch_factor")) for named in made if named.get("sampler")}
+        assert ahead == ({(3, 2)} if name == "plenty" else {(3, 1)})
+    assert figures["little"] == figures["plenty"]
+    with_room(40)
+    with pytest.raises(ValueError, match=r"shared memory.*--shm-size.*batch_size"):
+        clip(write_job(tmp_path, "clip", inputs, CONFIG, "none"))
 
 
 def test_a_shard_with_labelled_and_other_images_is_refused(tmp_path, inputs, clip):

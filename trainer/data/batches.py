@@ -190,6 +190,14 @@ class PairLoader(RowLoader):
                     f"{store.folder} has {len(store.shards)} shards of features for {len(self.shards)} shards"
                 )
 
+    @property
+    def sample_bytes(self) -> int:
+        """What a sample takes in a batch, about: pixels, and features of its caption, of wrong ones and of regions' texts."""
+        options, width = self.options, 0 if self.features is None else self.features.width
+        regions = 0 if options.regions is None else options.regions.per_picture * (1 + options.regions.negatives)
+        pixels = 3 * int(options.recipe["size"]) ** 2 * (1 + (0 if options.low is None else options.low.share))
+        return round(pixels + 4 * width * (1 + options.wrong + regions))
+
     def announce(self, numbers: Sequence[int], stream: str = "") -> None:
         """Images and features, too."""
         super().announce(numbers, f"{stream}.rows")

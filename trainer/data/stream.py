@@ -7,8 +7,9 @@ when the loop has taken it.
 
 import hashlib
 import json
+import os
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Generic, Protocol, TypedDict, TypeVar
 
 import numpy as np
@@ -38,6 +39,31 @@ class Share:
     micro: int | None = None
     prefetch: int = 2
     pin: bool = False
+
+
+# Where workers put what the process that trains takes; a container has as much of it as it was given, and beyond it a worker dies.
+SHARED_MEMORY = "/dev/shm"
+ROOM = 0.8  # of it for batches: the processes of GPUs talk through it, too
+
+
+def within_shared_memory(share: Share, batch_bytes: int, processes: int) -> Share:
+    """The share with fewer batches made ahead, or fewer workers, where this machine's shared memory does not hold them all.
+
+    `batch_bytes`: of a step of this rank; `processes` of this machine train.
+    """
+    try:
+        found = os.statvfs(SHARED_MEMORY)
+    except FileNotFoundError:
+        return share
+    room = ROOM * found.f_frsize * found.f_blocks / processes
+    ahead = int(room / batch_bytes) - 1  # beside the one that the loop takes
+    if ahead < 1:
+        raise ValueError(
+            f"the shared memory of this machine ({SHARED_MEMORY}) has {room / 1e6:.0f} MB for the batches of each process, and two "
+            f"of {batch_bytes / 1e6:.0f} MB are there at a time: give the container more (docker run --shm-size), or lower batch_size"
+        )
+    workers = min(share.workers, ahead)
+    return replace(share, workers=workers, prefetch=min(share.prefetch, ahead // max(1, workers)))
 
 
 class IsPiece(Protocol):

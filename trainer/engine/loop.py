@@ -1,6 +1,5 @@
 """The one training loop: steps, gradients over all ranks, the optimiser, the average, progress, checkpoints, the end."""
 
-import copy
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,9 +15,9 @@ from engine import generators
 from engine.folders.saved import has_checkpoint
 from engine.optim import Average, adamw, clip_gradients, set_lr
 from engine.run import Run
-from engine.sharding import is_split, place, whole_weights
+from engine.sharding import copy_on_cpu, is_split, place, take_whole
 from engine.task import Parts, Task
-from engine.world import World, since_start
+from engine.world import World
 
 if TYPE_CHECKING:
     from engine.checkpoint import Checkpoints
@@ -61,7 +60,7 @@ class Loop:
         world.copy_from_first([*modules.parameters(), *modules.buffers()])
         parallel = self.parallel
         splits = parallel is not None and parallel["weights"] == "sharded" and world.size > 1
-        plain = copy.deepcopy(modules).cpu() if splits and world.leads else modules
+        plain = copy_on_cpu(modules) if splits and world.leads else modules
         if parallel is not None:
             place(task.blocks(), parallel, world)
         optimizer = adamw(task.groups(), schedule)
@@ -70,7 +69,7 @@ class Loop:
         saver = Saver(self, Trained(modules, optimizer, average))
         step = saver.resume()
         gradients, flags, finite = Gradients(trained, world), Flags(world), Finite()
-        note_first_step(run)
+        run.note_first_step()
         while step < schedule["steps"]:
             optimizer.zero_grad(set_to_none=True)
             parts = task.backward(step)
@@ -99,18 +98,8 @@ class Loop:
         if average is not None:
             average.take()
         if splits:
-            weights = whole_weights(task.modules)
-            if world.leads:
-                plain.load_state_dict(weights)
+            take_whole(modules, plain, world)
         return {name: plain[name] for name in task.modules}
-
-
-def note_first_step(run: Run[Any]) -> None:
-    """Before the first step of a stage: what the process has taken to come here."""
-    if run.first_step is None:
-        wall, cpu = since_start()
-        run.first_step = {"seconds": round(wall, 1), "cpu_seconds": round(cpu, 1)}
-        run.log(f"first step after {wall:.1f} s, {cpu:.1f} s of a core")
 
 
 def averaged(task: Task) -> list[tuple[str, torch.Tensor]]:
@@ -190,16 +179,18 @@ class Saver:
 
     def resume(self) -> int:
         """Go on from the newest checkpoint; returns the step to do next."""
+        rank = self.run.world.rank
         if not self.loop.resumes:
+            if self.run.world.size > 1:
+                self._seed(0, rank)
             return 0
         tensors, small = self.checkpoints.load(self.trained.places_for, self.run.log)
         self.trained.take(tensors)
         self.task.load_state(small["task"])
-        rank = self.run.world.rank
         if rank < len(small["random"]):
             generators.restore(small["random"][rank])
         else:
-            generators.seed_everything(self.run.seed * 1_000_003 + small["step"] + 7919 * rank)
+            self._seed(small["step"], rank)
         self.run.seconds_before = small["seconds"]
         self.saved_step = small["step"]
         return small["step"]
@@ -219,6 +210,10 @@ class Saver:
         """Until what was saved is whole."""
         if self.saved_step > 0:
             self.checkpoints.wait()
+
+    def _seed(self, step: int, rank: int) -> None:
+        # Dropout of its own on every rank.
+        generators.seed_everything(self.run.seed * 1_000_003 + step + 7919 * rank)
 
 
 class Gradients:

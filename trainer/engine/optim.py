@@ -18,10 +18,8 @@ BETAS, EPSILON = (
 
 def adamw(groups: Iterable[dict[str, Any]], schedule: Schedule) -> torch.optim.AdamW:
     """AdamW over parameter groups; a group's `lr` is its peak, the schedule's where it has none."""
-    own = {"lr": schedule["lr"], "weight_decay": schedule["weight_decay"]}
-    ready: list[dict[str, Any]] = [
-        own | group | {"params": part} for group in groups for part in of_one_kind(group["params"])
-    ]
+    own: dict[str, Any] = {"lr": schedule["lr"], "weight_decay": schedule["weight_decay"]}
+    ready = [own | group | {"params": part} for group in groups for part in of_one_kind(group["params"])]
     # One kernel for all parameters on a GPU; on a CPU torch's own loop, whose roundings earlier results have, unless asked.
     fused = schedule.get("fused", False) or any(p.is_cuda for group in ready for p in group["params"])
     betas, epsilon = schedule.get("betas", BETAS), schedule.get("epsilon", EPSILON)

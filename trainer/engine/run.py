@@ -39,7 +39,7 @@ from engine.folders.saved import FOLDER as CHECKPOINTS
 from engine.folders.saved import read_small
 from engine.folders.weights import know_places
 from engine.task import Figures, value_of
-from engine.world import World, end_process, fast_dtype, join_world
+from engine.world import World, end_process, fast_dtype, join_world, since_start
 
 CHECKPOINT_SECONDS = 180.0
 PROGRESS_SECONDS = 2.0  # at most one progress line in this time
@@ -197,6 +197,13 @@ class Run(Generic[Config]):
     def note_checkpoint(self) -> None:
         """One was saved now."""
         self._saved_at = time.monotonic()
+
+    def note_first_step(self) -> None:
+        """Before the first step of a stage: what the process has taken to come here."""
+        if self.first_step is None:
+            wall, cpu = since_start()
+            self.first_step = {"seconds": round(wall, 1), "cpu_seconds": round(cpu, 1)}
+            self.log(f"first step after {wall:.1f} s, {cpu:.1f} s of a core")
 
     def stop(self, step: int, total: int) -> NoReturn:
         """End the process after a checkpoint: the same job goes on from there."""

@@ -7,11 +7,12 @@ every matrix and of the optimiser's state of it, and gathers a block when it is 
 every rank.
 """
 
+import copy
 import functools
 import itertools
 import sys
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple, TypeGuard
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard, cast
 
 import torch
 from torch import nn
@@ -22,6 +23,9 @@ from engine.world import World
 
 if TYPE_CHECKING:
     from torch.distributed.tensor import DTensor
+
+
+NARROWED = ("cuda",)  # devices on which split blocks of float32 compute in bfloat16
 
 
 class Blocks(NamedTuple):
@@ -61,8 +65,14 @@ def shard(blocks: Blocks, world: World) -> None:
         mixed = len({parameter.dtype for parameter in parameters}) > 1
         ignored = {parameter for parameter in parameters if parameter.requires_grad} if mixed else set()
         dtypes = {parameter.dtype for parameter in parameters if parameter not in ignored}
-        narrow = torch.bfloat16 if world.device.type == "cuda" and dtypes == {torch.float32} else None
-        policy = MixedPrecisionPolicy(param_dtype=narrow, reduce_dtype=torch.float32 if narrow else None)
+        narrow = torch.bfloat16 if world.device.type in NARROWED and dtypes == {torch.float32} else None
+        # Between blocks numbers stay narrow. What follows the last one has weights in float32, and is asked without autocast, too.
+        is_last = block is blocks.parts[-1]
+        policy = MixedPrecisionPolicy(
+            param_dtype=narrow,
+            reduce_dtype=torch.float32 if narrow else None,
+            output_dtype=torch.float32 if narrow and is_last else None,
+        )
         module = fully_shard(block, mesh=mesh, mp_policy=policy, ignored_params=ignored)
         # A rank's loss is its part of that of the whole batch: gradients are added up, not averaged.
         module.set_gradient_divide_factor(1.0)
@@ -79,13 +89,23 @@ def shard(blocks: Blocks, world: World) -> None:
         module.set_modules_to_forward_prefetch([following])
 
 
-def whole_weights(modules: Mapping[str, nn.Module]) -> dict[str, torch.Tensor]:
-    """Every parameter and buffer on the CPU, by name, put together from all ranks, which call it alike."""
-    found = {}
-    for name, module in modules.items():
-        for key, value in module.state_dict().items():
-            found[f"{name}.{key}"] = whole(value).detach().cpu()
-    return found
+def copy_on_cpu(modules: nn.ModuleDict) -> nn.ModuleDict:
+    """A copy whose weights are on the CPU and were never twice on the GPU, for which a model may be too large."""
+    found = itertools.chain(modules.parameters(), modules.buffers())
+    copied: dict[int, torch.Tensor] = {}
+    for tensor in found:
+        twin = tensor.detach().to("cpu", copy=True)
+        copied[id(tensor)] = nn.Parameter(twin, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else twin
+    return copy.deepcopy(modules, cast(Any, copied))
+
+
+def take_whole(modules: nn.ModuleDict, into: nn.ModuleDict, world: World) -> None:
+    """Put every parameter and buffer of modules together, one after the other; on rank 0 into another one of the same, on the CPU."""
+    own = into.state_dict()
+    for name, value in modules.state_dict().items():
+        tensor = whole(value)
+        if world.leads:
+            own[name].copy_(tensor)
 
 
 def whole(value: torch.Tensor) -> torch.Tensor:

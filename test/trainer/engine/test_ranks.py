@@ -61,12 +61,47 @@ def test_a_run_goes_on_with_any_number_of_processes(tmp_path, alone):
 
 
 def test_split_blocks_learn_the_same_and_are_read_by_whole_ones(tmp_path, alone):
-    assert ended(start(2, tmp_path, "sharded=1", "stop=3"))[0] == 75
+    assert ended(start(2, tmp_path, "sharded=1", "stop=3", "draws=1"))[0] == 75
     assert ended(start(1, tmp_path, "stop=5"))[0] == 75
     # As on GPUs: one kernel for all parameters, which takes no split ones beside whole ones.
     code, errors = ended(start(3, tmp_path, "sharded=1", "fused=1"))
     assert code == 0, errors
     assert_equal(tmp_path, alone)
+    # Dropout of LoRA layers leaves out other numbers on every rank.
+    drawn = [(tmp_path / f"drawn-{rank}").read_text() for rank in (0, 1)]
+    assert drawn[0] != drawn[1]
+
+
+def test_a_parameter_that_has_no_gradient_in_some_steps_learns_the_same_on_any_number_of_processes(tmp_path):
+    for ranks in (1, 2):
+        code, errors = ended(start(ranks, tmp_path / f"{ranks}", "late=3"))
+        assert code == 0, errors
+    end = torch.load(tmp_path / "1" / "end.pt")
+    assert end["weights"]["late"].abs() > 1e-3
+    assert_equal(tmp_path / "2", end)
+
+
+def test_an_old_checkpoint_is_followed_by_one_and_not_by_two(tmp_path):
+    code, errors = ended(start(2, tmp_path, "due=3"))
+    assert code == 0, errors
+    assert [place.name for place in (tmp_path / "checkpoints").iterdir()] == ["checkpoint-00000004"]
+
+
+def test_a_rank_waits_for_what_another_does_alone_as_long_as_it_takes(tmp_path):
+    (tmp_path / "alone.py").write_text(
+        "import time\n"
+        "from datetime import timedelta\n"
+        "from engine import world\n"
+        "world.PATIENCE = timedelta(seconds=8)\n"
+        "ranks = world.join_world()\n"
+        "if ranks.leads: time.sleep(12)\n"
+        "ranks.wait()\n"
+        "world.end_process(ranks, 0)\n"
+    )
+    command = [warm_python(), "-m", "engine.launch", "--processes", "2", "alone"]
+    env = ENV | {"PYTHONPATH": os.pathsep.join([ENV["PYTHONPATH"], str(tmp_path)])}
+    code, errors = ended(subprocess.Popen(command, env=env, text=True, stderr=subprocess.PIPE))
+    assert code == 0, errors
 
 
 def test_a_parameter_that_has_no_gradient_in_some_steps_learns_the_same_on_any_number_of_processes(tmp_path):

@@ -10,7 +10,7 @@ from torch._dynamo.utils import counters
 from torch.autograd.graph import saved_tensors_hooks
 
 from contracts.types import Parallel
-from engine.sharding import Blocks, place
+from engine.sharding import Blocks, copy_on_cpu, place
 from engine.world import ALONE_ON_CPU
 
 
@@ -53,3 +53,22 @@ def test_compiled_blocks_share_a_graph_and_equal_plain_ones(monkeypatch, recompu
     assert counters["stats"]["unique_graphs"] == 1
     torch.testing.assert_close((found, ours), (expected, gradients), rtol=0, atol=1e-6)
     assert not recomputed or kept < kept_by_plain / 4
+
+
+def test_a_whole_copy_takes_no_room_where_the_weights_are(monkeypatch):
+    def refuse(*_):
+        raise AssertionError("weights are copied on their own device")
+
+    torch.manual_seed(0)
+    first = nn.Linear(4, 3)
+    net = nn.ModuleDict({"a": first, "b": nn.BatchNorm1d(3), "c": nn.Linear(4, 3).requires_grad_(requires_grad=False)})
+    net["c"].weight = first.weight  # tied
+    for kind in (nn.Parameter, torch.Tensor):
+        monkeypatch.setattr(kind, "__deepcopy__", refuse)
+    copied = copy_on_cpu(net)
+    with torch.no_grad():
+        first.weight.add_(1)
+    assert copied["c"].weight is copied["a"].weight
+    assert [p.requires_grad for p in copied.parameters()] == [p.requires_grad for p in net.parameters()]
+    assert torch.equal(copied.get_parameter("a.weight") + 1, first.weight)
+    torch.testing.assert_close(copied["b"].state_dict(), net["b"].state_dict())

@@ -20,7 +20,7 @@ from data.copies import shards_in
 from data.features import FeatureStore
 from data.image import CropOptions
 from data.manifest import ShardError, has_labels, read_manifest, rows_digest, shards_of
-from data.stream import Share
+from data.stream import Share, within_shared_memory
 from engine.folders.inputs import job_of
 from engine.run import Run
 from tasks.clip.objective import Objective, Texts
@@ -215,6 +215,7 @@ def streamed_pairs(run: Run[ClipConfig], inputs: Inputs, frozen: FrozenTower, vo
     loaders = [PairLoader(files, shards, options, captions, stores), PairLoader(files, shards, whole, captions)]
     workers = max(1, min(MOST_WORKERS, (os.cpu_count() or 1) // run.world.local_size - 1))
     share = Share(run.world.rank, run.world.size, workers, pin=run.device.type == "cuda")
+    share = within_shared_memory(share, counts.own * loaders[0].sample_bytes, run.world.local_size)
     mixed = config.get("mixed_images", MIXED_IMAGES)
     return StreamedPairs(
         Streams(loaders[0], labelled, counts, lambda size: order_options(size, run.seed, mixed), share),
