@@ -4,8 +4,27 @@ const PLACE = 'edge-clip-key';
 const form = /** @type {HTMLFormElement} */ (document.getElementById('key'));
 const field = /** @type {HTMLInputElement} */ (document.getElementById('key-text'));
 
+/** Where the browser lets the page store nothing (its cookies are blocked), a reload forgets the key. */
+let typed = '';
+
 /** @returns {string} */
-export const storedKey = () => sessionStorage.getItem(PLACE) ?? '';
+export function storedKey() {
+  if (typed) return typed;
+  try {
+    return sessionStorage.getItem(PLACE) ?? '';
+  } catch {
+    return '';
+  }
+}
+
+function keep() {
+  typed = field.value.trim();
+  try {
+    sessionStorage.setItem(PLACE, typed);
+  } catch {
+    // Kept by the page alone.
+  }
+}
 
 /** `fetch` with the key; an answer that asks for one shows the form for it. @param {string} path @param {RequestInit} [init] */
 export async function ask(path, init = {}) {
@@ -24,7 +43,7 @@ export async function ask(path, init = {}) {
 export function onKey(again) {
   form.onsubmit = (event) => {
     event.preventDefault();
-    sessionStorage.setItem(PLACE, field.value.trim());
+    keep();
     field.value = '';
     form.hidden = true;
     again();

@@ -236,6 +236,32 @@ describe.skipIf(!BROWSER)('the photo search', () => {
     }
   });
 
+  test('works where the browser stores nothing for it', async () => {
+    const keys = await makeKeyFile();
+    const closed = await startLocalServer({ keys: keys.file, requireKeys: true });
+    // As Chromium does where cookies are blocked.
+    const before = async (page: Page) => {
+      await page.addInitScript(() =>
+        Object.defineProperty(window, 'sessionStorage', {
+          get() {
+            throw new DOMException('Access is denied for this document.', 'SecurityError');
+          },
+        }),
+      );
+    };
+    try {
+      await visit({ url: closed.url, before }, async (page) => {
+        await page.getByLabel('API key').fill(keys.secrets.good);
+        await page.getByRole('button', { name: 'Use it in this tab' }).click();
+        await samplesAreRead(page);
+        expect(await page.locator('#trouble').isVisible()).toBe(false);
+      });
+    } finally {
+      await closed.stop();
+      keys.remove();
+    }
+  });
+
   test.each([
     ['light', { colorScheme: 'light' }],
     ['dark', { colorScheme: 'dark' }],
