@@ -18,6 +18,7 @@ export function storedKey() {
 }
 
 function keep() {
+  // A header holds these letters only: the field's pattern has refused others.
   typed = field.value.trim();
   try {
     sessionStorage.setItem(PLACE, typed);
