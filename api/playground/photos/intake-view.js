@@ -19,8 +19,7 @@ function showIntake() {
   if (state.isRunning) showProgress(state);
   showStale(state.isRunning);
   showFailures(state);
-  const { total, twice, isRunning } = state;
-  const read = total - twice - state.failures.length;
+  const { total, read, twice, isRunning } = state;
   // Told once, at the end: a live number would be read aloud a hundred times.
   if (!isRunning && total > 0) say('taken', state.isOfSamples ? '' : endOf({ read, twice }));
 }

@@ -31,7 +31,7 @@ let stopping = new AbortController();
 let isOfSamples = false;
 /** Of a request, by how long the last ones took. */
 let batchSize = BATCH / 2;
-const progress = { total: 0, done: 0, twice: 0, started: 0 };
+const progress = { total: 0, done: 0, read: 0, twice: 0, started: 0 };
 /** Requests that were told to come again, after how many seconds. @type {Map<Ready[], number>} */
 const waits = new Map();
 /** @type {Set<string>} keys of files that are under way */
@@ -57,7 +57,7 @@ export const intake = {
     // What was stopped ends first: it would take these with it.
     if (lanes > 0 && stopping.signal.aborted) return void setTimeout(() => this.add(sources), 50);
     if (lanes === 0) {
-      Object.assign(progress, { total: 0, done: 0, twice: 0, started: performance.now() });
+      Object.assign(progress, { total: 0, done: 0, read: 0, twice: 0, started: performance.now() });
       stopping = new AbortController();
     }
     isOfSamples = (lanes === 0 || isOfSamples) && sources.every(({ isSample }) => isSample);
@@ -207,6 +207,7 @@ function settle({ photo, source }, item, space) {
     );
   }
   progress.done += 1;
+  progress.read += 1;
   // Somebody may have removed it meanwhile.
   if (store.get(photo.id)) store.setVector(photo, toVector(item.embedding), space);
 }

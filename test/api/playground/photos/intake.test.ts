@@ -196,6 +196,16 @@ describe.skipIf(!BROWSER)('photos on their way in', () => {
     });
   });
 
+  test('are counted by themselves, whatever failed before', async () => {
+    await visit({ before: withoutSamples }, async (page) => {
+      await page.locator('#files').setInputFiles([file('1.jpg', 'one'), file('2.jpg', 'two'), file('3.jpg', 'three')]);
+      await failures(page).getByText('3 files not read').waitFor();
+      await addDrawn(page, 0, 5);
+      await page.getByText('5 photos read.').waitFor();
+      await failures(page).getByText('3 files not read').waitFor();
+    });
+  });
+
   test('are one photo each, however often somebody adds them', async () => {
     await visit({}, async (page) => {
       for (const name of ['wide.png', 'again.png', 'wide.png']) {
