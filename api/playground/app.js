@@ -92,7 +92,12 @@ element('trouble-again').onclick = async () => {
 element('samples').onclick = () => void addSamples();
 element('remove-samples').onclick = () =>
   keepingFocus(() => store.remove(store.all().filter(({ isSample }) => isSample)));
-element('remove-all').onclick = () => keepingFocus(() => store.remove(store.all()));
+element('remove-all').onclick = () =>
+  keepingFocus(() => {
+    // Those that are on their way would come after all.
+    intake.stop();
+    store.remove(store.all());
+  });
 addEventListener('hashchange', showView);
 showView();
 showBar();

@@ -206,6 +206,24 @@ describe.skipIf(!BROWSER)('photos on their way in', () => {
     });
   });
 
+  test('do not come after all were removed', async () => {
+    await visit({ before: withoutSamples }, async (page) => {
+      let requests = 0;
+      await page.route('**/embed', async (route) => {
+        requests += 1;
+        if (requests > 1) await new Promise((done) => setTimeout(done, 300));
+        await route.continue().catch(() => undefined);
+      });
+      await addDrawn(page, 0, 80);
+      await page.locator('#wall li:not(.waits)').first().waitFor();
+      await page.getByRole('button', { name: 'Remove all' }).click();
+      await isIdle(page);
+      expect(await count(page)).toBe('No photos yet');
+      // None that was not read is lost, either.
+      await failures(page).getByText('Not read yet: you stopped.').waitFor();
+    });
+  });
+
   test('are one photo each, however often somebody adds them', async () => {
     await visit({}, async (page) => {
       for (const name of ['wide.png', 'again.png', 'wide.png']) {
