@@ -14,6 +14,9 @@ import { clamped, showReceipts, texts, watchSentences } from './sentences.js';
 /** @typedef {import('../photos/store.js').Photo} Photo */
 
 let latest = new AbortController();
+/** Whether `latest` has not ended, and whether photos came or went since it began. */
+let isUnderWay = false;
+let isBehind = false;
 /** How long a sign of success stays. */
 const COPIED_MS = 2000;
 
@@ -25,8 +28,14 @@ export function watchCompare() {
     void compare();
   };
   element('copy').onclick = () => void copy();
-  store.subscribe(soon(() => void compare(), 300));
+  store.subscribe(follow);
 }
+
+/** What is computed is shown first: photos may come for minutes. */
+const follow = soon(() => {
+  if (isUnderWay) isBehind = true;
+  else void compare();
+}, 300);
 
 /** Nothing is asked for while nobody looks. */
 export async function compare() {
@@ -34,6 +43,8 @@ export async function compare() {
   latest.abort();
   latest = new AbortController();
   const { signal } = latest;
+  isUnderWay = true;
+  isBehind = false;
   element('heat').setAttribute('aria-busy', 'true');
   try {
     await answer(signal);
@@ -41,7 +52,10 @@ export async function compare() {
   } catch (error) {
     if (!isStopped(error) && !signal.aborted) say('compare-error', wordsOf(error));
   }
-  if (!signal.aborted) element('heat').setAttribute('aria-busy', 'false');
+  if (signal.aborted) return;
+  isUnderWay = false;
+  element('heat').setAttribute('aria-busy', 'false');
+  if (isBehind) follow();
 }
 
 /** @param {AbortSignal} signal */

@@ -224,6 +224,32 @@ describe.skipIf(!BROWSER)('photos on their way in', () => {
     });
   });
 
+  /** Photos without end, each in a request of its own, over a network that is slower than they come. */
+  const slowly = async (page: Page) => {
+    await page.route('**/v1/limits', async (route) => {
+      const answer = await route.fetch();
+      await route.fulfill({ response: answer, json: { ...(await answer.json()), images: 1 } });
+    });
+    await page.route('**/similarity', async (route) => {
+      await new Promise((done) => setTimeout(done, 2000));
+      await route.continue().catch(() => undefined);
+    });
+  };
+  const isRunning = async (page: Page) => (await page.locator('#progress').getAttribute('hidden')) === null;
+  const samplesAreRead = (page: Page) => expect.poll(() => page.locator('#wall li:not(.waits)').count()).toBe(8);
+
+  test('keep nobody from a comparison while they come', async () => {
+    await visit({ before: slowly }, async (page) => {
+      await samplesAreRead(page);
+      await addDrawn(page, 0, 400);
+      await page.getByRole('link', { name: 'Compare' }).click();
+      await page.locator('#heat td').getByText(/\d/).first().waitFor();
+      expect(await isRunning(page)).toBe(true);
+      await page.getByRole('link', { name: 'Search' }).click();
+      await page.getByRole('button', { name: 'Stop' }).click();
+    });
+  });
+
   test('are one photo each, however often somebody adds them', async () => {
     await visit({}, async (page) => {
       for (const name of ['wide.png', 'again.png', 'wide.png']) {
