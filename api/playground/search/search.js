@@ -20,6 +20,11 @@ const box = /** @type {HTMLInputElement} */ (element('query'));
 /** What is searched with instead of words. @type {AskedPhoto | undefined} */
 let asked;
 let latest = new AbortController();
+/** Whether `latest` has not ended, and whether photos came or went since it began. */
+let isUnderWay = false;
+let isBehind = false;
+/** Why the photo to search with was not taken: said until something else is asked for. @type {string | undefined} */
+let refused;
 let typing = 0;
 
 export function watchSearch() {
@@ -45,15 +50,21 @@ export function watchSearch() {
       box.focus();
     };
   }
-  // While photos come in, what is on the wall follows.
-  store.subscribe(soon(() => void search(), 150));
+  store.subscribe(follow);
 }
+
+/** While photos come in, what is on the wall follows. What somebody asked for is answered first: photos may come for minutes. */
+const follow = soon(() => {
+  if (isUnderWay) isBehind = true;
+  else void search();
+}, 150);
 
 const isSearching = () => asked !== undefined || box.value.trim() !== '';
 
 /** From the first page. */
 export function searchAnew() {
   backToFirstPage();
+  refused = undefined;
   return search();
 }
 
@@ -68,6 +79,7 @@ export function searchLike(photo) {
 
 /** A photo that is not kept. @param {{file: Blob, name: string}} source */
 export async function searchWith({ file, name }) {
+  refused = undefined;
   const signal = begin();
   try {
     const { image_bytes } = await serviceLimits();
@@ -79,7 +91,8 @@ export async function searchWith({ file, name }) {
     setAsked({ name, url: URL.createObjectURL(shown), vector: toVector(data[0].embedding), space: space_id });
     await searchAnew();
   } catch (error) {
-    end(signal, isStopped(error) ? undefined : `${baseName(name)}: ${refusalOf(error).message}`);
+    if (!signal.aborted && !isStopped(error)) refused = `${baseName(name)}: ${refusalOf(error).message}`;
+    end(signal);
   }
 }
 
@@ -100,6 +113,8 @@ function setAsked(photo) {
 function begin() {
   latest.abort();
   latest = new AbortController();
+  isUnderWay = true;
+  isBehind = false;
   element('search').setAttribute('aria-busy', 'true');
   return latest.signal;
 }
@@ -107,8 +122,10 @@ function begin() {
 /** @param {AbortSignal} signal @param {string} [problem] */
 function end(signal, problem) {
   if (signal.aborted) return;
+  isUnderWay = false;
   element('search').setAttribute('aria-busy', 'false');
-  say('search-error', problem);
+  say('search-error', problem ?? refused);
+  if (isBehind) follow();
 }
 
 export async function search() {
@@ -146,7 +163,8 @@ async function answer(signal) {
   if (asked) say('receipt');
   say('verdict', isAnswer ? verdictOf(hits.length, finding) : undefined);
   element('wall').dataset.ranked = 'true';
-  showWall(hits.map((hit, index) => ({ ...hit, mark: finding.marks[index] })));
+  const entries = hits.map((hit, index) => ({ ...hit, mark: finding.marks[index] }));
+  showWall(entries.filter(({ photo }) => store.get(photo.id)));
 }
 
 function showAll() {

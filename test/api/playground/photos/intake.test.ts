@@ -238,6 +238,20 @@ describe.skipIf(!BROWSER)('photos on their way in', () => {
   const isRunning = async (page: Page) => (await page.locator('#progress').getAttribute('hidden')) === null;
   const samplesAreRead = (page: Page) => expect.poll(() => page.locator('#wall li:not(.waits)').count()).toBe(8);
 
+  test('keep nobody from an answer while they come: to words, and to a photo', async () => {
+    await visit({ before: slowly }, async (page) => {
+      await samplesAreRead(page);
+      await addDrawn(page, 0, 400);
+      await page.getByRole('searchbox').fill('a flower in a garden');
+      await page.locator('#verdict').waitFor();
+      expect(await isRunning(page)).toBe(true);
+      await page.locator('#query-file').setInputFiles(wide);
+      await page.getByText('Photos like wide.png').waitFor();
+      expect(await isRunning(page)).toBe(true);
+      await page.getByRole('button', { name: 'Stop' }).click();
+    });
+  });
+
   test('keep nobody from a comparison while they come', async () => {
     await visit({ before: slowly }, async (page) => {
       await samplesAreRead(page);
