@@ -1,7 +1,8 @@
 // Ways in for photos: chosen, a folder, dropped, pasted. On the search box they are what to search with.
-import { element } from '../dom.js';
+import { counted, element, say } from '../dom.js';
 
 /** @typedef {import('./intake.js').Source} Source */
+/** @typedef {{found: Source[], closed: number}} Found of a folder: its files, and how much of it cannot be opened */
 
 /** In a folder, what else is there is left alone. */
 const PICTURES = /\.(jpe?g|png|webp|gif|avif|heic|heif|tiff?|bmp)$/i;
@@ -14,8 +15,20 @@ const isPicture = ({ file, name }) => (file.type.startsWith('image/') || PICTURE
 
 /** @param {{add: (sources: Source[]) => void, searchWith: (source: Source) => void}} actions */
 export function watchPicking({ add, searchWith }) {
-  choose('add', 'files', (sources) => add(sources));
-  choose('add-folder', 'folder', (sources) => add(sources.filter(isPicture)));
+  /** Nothing that somebody does is answered with nothing. @param {Found} taken */
+  const addFound = ({ found, closed }) => {
+    const pictures = found.filter(isPicture);
+    const none = pictures.length === 0 ? 'No photos were found in it. ' : '';
+    const shut = closed > 0 ? `${counted(closed, 'file or folder', 'files or folders')} in it cannot be opened.` : '';
+    say('found', (none + shut).trim());
+    add(pictures);
+  };
+  const addChosen = (/** @type {Source[]} */ sources) => {
+    say('found');
+    add(sources);
+  };
+  choose('add', 'files', addChosen);
+  choose('add-folder', 'folder', (sources) => addFound({ found: sources, closed: 0 }));
   choose('by-photo', 'query-file', ([source]) => source && searchWith(source));
   element('add-folder').hidden = !('webkitdirectory' in HTMLInputElement.prototype);
 
@@ -37,8 +50,8 @@ export function watchPicking({ add, searchWith }) {
     const files = sourcesOf(event.dataTransfer.files);
     const [first] = files;
     if (isForSearch(event) && first) searchWith(first);
-    else if (entries.some((entry) => entry?.isDirectory)) void readEntries(entries).then(add);
-    else add(files);
+    else if (entries.some((entry) => entry?.isDirectory)) void readEntries(entries).then(addFound);
+    else addChosen(files);
   });
   document.addEventListener('paste', (event) => {
     const files = sourcesOf(event.clipboardData?.files);
@@ -46,7 +59,7 @@ export function watchPicking({ add, searchWith }) {
     if (!first) return;
     event.preventDefault();
     if (isForSearch(event)) searchWith(first);
-    else add(files);
+    else addChosen(files);
   });
 }
 
@@ -65,19 +78,25 @@ function choose(buttonId, inputId, take) {
   };
 }
 
-/** Pictures in dropped folders, at any depth. @param {(FileSystemEntry | undefined)[]} entries @returns {Promise<Source[]>} */
+/** What is in dropped folders, at any depth, and how many of it nobody may open. @param {(FileSystemEntry | undefined)[]} entries @returns {Promise<Found>} */
 async function readEntries(entries) {
-  /** @type {Source[]} */
-  const found = [];
+  /** @type {Found} */
+  const all = { found: [], closed: 0 };
   for (const entry of entries) {
-    if (entry?.isDirectory)
-      found.push(...(await readEntries(await listOf(/** @type {FileSystemDirectoryEntry} */ (entry)))));
-    else if (entry) {
-      const file = await new Promise((done, fail) => /** @type {FileSystemFileEntry} */ (entry).file(done, fail));
-      found.push({ file, name: entry.fullPath.replace(/^\//, '') });
+    try {
+      if (entry?.isDirectory) {
+        const { found, closed } = await readEntries(await listOf(/** @type {FileSystemDirectoryEntry} */ (entry)));
+        all.found.push(...found);
+        all.closed += closed;
+      } else if (entry) {
+        const file = await new Promise((done, fail) => /** @type {FileSystemFileEntry} */ (entry).file(done, fail));
+        all.found.push({ file, name: entry.fullPath.replace(/^\//, '') });
+      }
+    } catch {
+      all.closed += 1;
     }
   }
-  return found.filter(isPicture);
+  return all;
 }
 
 /** A reader gives a hundred at a time. @param {FileSystemDirectoryEntry} folder */

@@ -1,5 +1,6 @@
 // Photos on their way into the page, in a real browser: thousands, twice, broken, refused, stopped, and a server that goes.
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Page, Route } from 'playwright-core';
 import { describe, expect, test } from 'vitest';
@@ -262,6 +263,41 @@ describe.skipIf(!BROWSER)('photos on their way in', () => {
       await page.getByRole('link', { name: 'Search' }).click();
       await page.getByRole('button', { name: 'Stop' }).click();
     });
+  });
+
+  test('that a folder does not hold are missed in words', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'no-photos-'));
+    writeFileSync(join(folder, 'notes.txt'), 'nothing to see');
+    try {
+      await visit({ before: withoutSamples }, async (page) => {
+        await page.locator('#folder').setInputFiles(folder);
+        await page.getByText('No photos were found in it.').waitFor();
+        await page.locator('#files').setInputFiles(wide);
+        await page.getByRole('button', { name: 'wide.png' }).waitFor();
+        expect(await page.getByText('No photos were found in it.').isVisible()).toBe(false);
+        // One that may be opened, and one that may not, whatever it is.
+        await page.locator('body').evaluate((body) => {
+          const entry = (name: string, take: (done: (file: File) => void, fail: (error: Error) => void) => void) => ({
+            fullPath: `/shared/${name}`,
+            isDirectory: false,
+            file: take,
+          });
+          const members = [
+            entry('closed.jpg', (_, fail) => fail(new DOMException('denied', 'NotReadableError'))),
+            entry('broken.jpg', (done) => done(new File(['no picture'], 'broken.jpg', { type: 'image/jpeg' }))),
+          ];
+          const readEntries = (done: (some: object[]) => void) => done(members.splice(0));
+          const shared = { isDirectory: true, createReader: () => ({ readEntries }) };
+          const event = new Event('drop', { bubbles: true, cancelable: true });
+          const items = [{ webkitGetAsEntry: () => shared }];
+          body.dispatchEvent(Object.assign(event, { dataTransfer: { types: ['Files'], files: [], items } }));
+        });
+        await page.getByText('1 file or folder in it cannot be opened.').waitFor();
+        await expect.poll(() => failed(page)).toEqual(['shared/broken.jpg']);
+      });
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 
   test('are one photo each, however often somebody adds them', async () => {
