@@ -56,7 +56,7 @@ export function watchPicking({ add, searchWith }) {
   document.addEventListener('paste', (event) => {
     const files = sourcesOf(event.clipboardData?.files);
     const [first] = files;
-    if (!first) return;
+    if (!first || isText(event, first)) return;
     event.preventDefault();
     if (isForSearch(event)) searchWith(first);
     else addChosen(files);
@@ -76,6 +76,15 @@ function choose(buttonId, inputId, take) {
     input.value = '';
     take(sources);
   };
+}
+
+/**
+ * Spreadsheets and word processors copy a picture of their text beside it: in a field, the text is meant. File managers put names beside files.
+ * @param {ClipboardEvent} event @param {Source} first
+ */
+function isText({ target, clipboardData }, { name }) {
+  const text = clipboardData?.getData('text/plain') ?? '';
+  return target instanceof HTMLInputElement && text.trim() !== '' && !text.includes(name);
 }
 
 /** What is in dropped folders, at any depth, and how many of it nobody may open. @param {(FileSystemEntry | undefined)[]} entries @returns {Promise<Found>} */

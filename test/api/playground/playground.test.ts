@@ -266,6 +266,28 @@ describe.skipIf(!BROWSER)('the photo search', () => {
     }
   });
 
+  test('pastes text as text where a picture of it comes along, and a picture alone as a photo', async () => {
+    await visit({}, async (page) => {
+      await samplesAreRead(page);
+      const paste = (text: string) =>
+        query(page).evaluate(async (field, words) => {
+          const clipboardData = new DataTransfer();
+          if (words) clipboardData.setData('text/plain', words);
+          const picture = await (await fetch('samples/raccoon.jpg')).blob();
+          clipboardData.items.add(new File([picture], 'image.png', { type: 'image/png' }));
+          const event = new ClipboardEvent('paste', { clipboardData, bubbles: true, cancelable: true });
+          field.dispatchEvent(event);
+          return event.defaultPrevented;
+        }, text);
+      // A cell of a spreadsheet: the browser itself puts the text where it belongs.
+      expect(await paste('red shoes')).toBe(false);
+      expect(await page.locator('#asked').isVisible()).toBe(false);
+      // A file manager's name of the file is none.
+      expect(await paste('image.png')).toBe(true);
+      await page.getByText('Photos like image.png').waitFor();
+    });
+  });
+
   test.each([
     ['light', { colorScheme: 'light' }],
     ['dark', { colorScheme: 'dark' }],
