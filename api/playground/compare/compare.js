@@ -5,8 +5,8 @@ import { baseName } from '../photos/wall.js';
 import { cosineOf } from '../search/ranking.js';
 import { hasVerdict } from '../search/verdict.js';
 import { judge } from '../service/judging.js';
-import { chosen } from '../service/models.js';
-import { embedTexts } from '../service/texts.js';
+import { chosen, withItsModels } from '../service/models.js';
+import { embedTextsFor } from '../service/texts.js';
 import { compared, compareFound, toggleCompared } from './compared.js';
 import { curlOf } from './curl.js';
 import { clamped, showReceipts, texts, watchSentences } from './sentences.js';
@@ -47,7 +47,7 @@ export async function compare() {
   isBehind = false;
   element('heat').setAttribute('aria-busy', 'true');
   try {
-    await answer(signal);
+    await withItsModels(() => answer(signal));
     say('compare-error');
   } catch (error) {
     if (!isStopped(error) && !signal.aborted) say('compare-error', wordsOf(error));
@@ -65,7 +65,7 @@ async function answer(signal) {
   element('curl-card').hidden = texts.length === 0;
   element('curl').textContent = curlOf({ texts, photos: photos.map(({ name }) => baseName(name)), model, dimensions });
   const started = performance.now();
-  const embedded = await embedTexts(texts, { model, signal });
+  const embedded = await embedTextsFor(texts, { space: store.space(), signal });
   showReceipts(embedded.map(({ receipt }) => receipt));
   const rows = await valuesOf(embedded, photos, signal);
   signal.throwIfAborted();

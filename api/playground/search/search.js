@@ -5,9 +5,9 @@ import { prepare } from '../photos/photo-file.js';
 import { refusalOf } from '../photos/reasons.js';
 import { store } from '../photos/store.js';
 import { backToFirstPage, baseName, pageOfWall, showWall } from '../photos/wall.js';
-import { chosen, serviceLimits } from '../service/models.js';
+import { chosen, serviceLimits, withItsModels } from '../service/models.js';
 import { patiently, request, toVector } from '../service/requests.js';
-import { embedTexts, forgetTexts } from '../service/texts.js';
+import { embedTextsFor } from '../service/texts.js';
 import { rank } from './ranking.js';
 import { findingOf, hasVerdict, sentenceOf } from './verdict.js';
 
@@ -131,7 +131,7 @@ function end(signal, problem) {
 export async function search() {
   const signal = begin();
   try {
-    await answer(signal);
+    await withItsModels(() => answer(signal));
     end(signal);
   } catch (error) {
     if (signal.aborted) return;
@@ -187,13 +187,8 @@ function verdictOf(count, finding) {
 
 /** @param {string} text @param {AbortSignal} signal */
 async function textQuery(text, signal) {
-  const { model } = chosen();
-  let [embedded] = await embedTexts([text], { model, signal });
-  if (embedded?.space !== store.space() && store.space() !== '') {
-    forgetTexts();
-    [embedded] = await embedTexts([text], { model, signal });
-    if (embedded?.space !== store.space()) store.dropVectors();
-  }
+  const [embedded] = await embedTextsFor([text], { space: store.space(), signal });
+  if (store.space() !== '' && embedded?.space !== store.space()) store.dropVectors();
   if (!embedded) throw new Error('The server answered without a vector.');
   signal.throwIfAborted();
   say('receipt', receiptOf(embedded.receipt));

@@ -1,6 +1,6 @@
 // Texts as vectors: each is asked for once per model, in requests within the limits.
 import { embedHere, isLocal } from './local.js';
-import { serviceLimits } from './models.js';
+import { chosen, readService, serviceLimits } from './models.js';
 import { patiently, request, ServiceError, toVector } from './requests.js';
 
 /** @typedef {{truncated: boolean, tokens_seen: number, tokens_total: number, cut_at_char: number | null, tokens_unknown: number, understood: boolean}} Receipt */
@@ -12,7 +12,7 @@ const KEPT = 500;
 const known = new Map();
 
 /** @param {string[]} texts @param {{model: string, signal: AbortSignal}} options @returns {Promise<EmbeddedText[]>} */
-export async function embedTexts(texts, { model, signal }) {
+async function embedTexts(texts, { model, signal }) {
   const place = (/** @type {string} */ text) => `${model}\n${text}`;
   if (known.size > KEPT) known.clear();
   const missing = [...new Set(texts)].filter((text) => !known.has(place(text)));
@@ -32,12 +32,22 @@ export async function embedTexts(texts, { model, signal }) {
   return texts.map((text) => /** @type {EmbeddedText} */ (known.get(place(text))));
 }
 
+/**
+ * By the chosen model. What is not of `space`, that of the photos, was kept of the model before: it is asked for again, and what the
+ * server has now.
+ * @param {string[]} texts @param {{space: string, signal: AbortSignal}} options
+ */
+export async function embedTextsFor(texts, { space, signal }) {
+  const embedded = await embedTexts(texts, { model: chosen().model, signal });
+  if (space === '' || embedded.every((text) => text.space === space)) return embedded;
+  known.clear();
+  await readService();
+  return embedTexts(texts, { model: chosen().model, signal });
+}
+
 /** In the page's words, where it has some. @param {string} text @param {{code: string, message: string}} error */
 function refusedText(text, { code, message }) {
   const quoted = `“${text.length > 40 ? `${text.slice(0, 40)}…` : text}”`;
   if (code === 'not_understood') return `The model knows nothing of ${quoted}. Try other words, in English.`;
   return `${quoted}: ${message}`;
 }
-
-/** What the model before answered is of no use. */
-export const forgetTexts = () => known.clear();

@@ -266,6 +266,29 @@ describe.skipIf(!BROWSER)('the photo search', () => {
     }
   });
 
+  test('goes on with what the server has when it has another model than when the page was opened', async () => {
+    let isBefore = true;
+    const before = async (page: Page) => {
+      await page.route('**/v1/models', async (route) => {
+        const answer = await route.fetch();
+        const { data } = await answer.json();
+        const [model] = data;
+        const json = isBefore ? { data: [{ ...model, id: 'of-before', dimensions: [model.embed_dim] }] } : { data };
+        await route.fulfill({ response: answer, json });
+      });
+    };
+    await visit({ before }, async (page) => {
+      await samplesAreRead(page);
+      expect(await page.getByLabel('Model', { exact: true }).inputValue()).toBe('of-before');
+      isBefore = false;
+      await query(page).fill('a flower in a garden');
+      await expect.poll(() => verdict(page).textContent()).toBe('1 likely match');
+      expect(await first(page)).toBe('flower.jpg');
+      expect(await page.getByLabel('Model', { exact: true }).inputValue()).not.toBe('of-before');
+      expect(await page.getByLabel('Dimensions').locator('option').count()).toBeGreaterThan(1);
+    });
+  });
+
   test('pastes text as text where a picture of it comes along, and a picture alone as a photo', async () => {
     await visit({}, async (page) => {
       await samplesAreRead(page);
