@@ -35,9 +35,10 @@ export const store = {
   has: (key) => keys.has(key),
   space: () => space,
 
-  /** The server has another model now. */
+  /** The server has another model now. Of no vectors there is no space, or the next search would drop them again, without end. */
   dropVectors() {
     for (const photo of photos.values()) delete photo.vector;
+    space = '';
     changed();
   },
 

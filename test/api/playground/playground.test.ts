@@ -289,6 +289,35 @@ describe.skipIf(!BROWSER)('the photo search', () => {
     });
   });
 
+  test('asks once, not without end, where the photos are of another model, and finds them when they are read again', async () => {
+    let isAfter = false;
+    let requests = 0;
+    const before = async (page: Page) => {
+      await page.route('**/embed', async (route) => {
+        requests += 1;
+        const answer = await route.fetch();
+        const json = await answer.json();
+        await route.fulfill({ response: answer, json: isAfter ? { ...json, space_id: 'sha256:after' } : json });
+      });
+    };
+    await visit({ before }, async (page) => {
+      await samplesAreRead(page);
+      // The service judges vectors of its own spaces only: here the order is what counts.
+      await page.getByLabel('Dimensions').selectOption('64');
+      isAfter = true;
+      await query(page).fill('a flower in a garden');
+      await page.getByText('The server has another model now: 8 photos must be read again.').waitFor();
+      await expect.poll(() => page.locator('#search').getAttribute('aria-busy')).toBe('false');
+      const asked = requests;
+      await page.waitForTimeout(1500);
+      expect(requests).toBe(asked);
+      await page.getByRole('button', { name: 'Read them again' }).click();
+      await samplesAreRead(page);
+      await expect.poll(() => first(page)).toBe('flower.jpg');
+      expect(await page.locator('#search-error').isVisible()).toBe(false);
+    });
+  });
+
   test('pastes text as text where a picture of it comes along, and a picture alone as a photo', async () => {
     await visit({}, async (page) => {
       await samplesAreRead(page);
