@@ -20,7 +20,7 @@ export async function embedHere(texts, model) {
   opened ??= import(MODULE).then(({ openLocalModel }) => openLocalModel());
   const local = await opened.catch((error) => {
     opened = undefined;
-    throw error;
+    throw notCome(error);
   });
   const { entry } = chosen();
   const { name, version, space_id } = local;
@@ -30,8 +30,20 @@ export async function embedHere(texts, model) {
       `This server answers with ${entry.id} ${entry.version}, and only ${name} ${version} can be loaded into a tab. Leave ?local=1 out of the address.`,
     );
   }
-  const data = await local.embed(texts, model);
+  const data = await local.embed(texts, model).catch((error) => {
+    throw notCome(error);
+  });
   const mib = (local.bytesRead() / 2 ** 20).toFixed(1);
   say('local', `Texts are read in this tab (${mib} MiB of the model came here): the server gets their vectors only.`);
   return { data, space_id };
+}
+
+/** What a browser says of a file that does not come names a file of ours, if anything. @param {unknown} error */
+function notCome(error) {
+  say('local');
+  if (!(error instanceof TypeError)) return error;
+  return new ServiceError(
+    'gone',
+    'The model did not come into this tab. Is the server still running, and are you online?',
+  );
 }

@@ -46,6 +46,23 @@ describe.skipIf(!BROWSER)('the page with ?local=1', () => {
     expect(new Set(files).size).toBe(files.length);
   });
 
+  test('says in its own words that the model did not come, and reads with it when it does', async () => {
+    await visit({ path: '/?local=1' }, async (page) => {
+      await samplesAreRead(page);
+      for (const files of ['**/local/embed.js', '**/artefacts/**']) {
+        await page.route(files, (route) => route.abort());
+        await query(page).fill(`a flower in a garden${files.length}`);
+        await page.locator('#search-error').getByText('The model did not come into this tab.').waitFor();
+        // It is not on its way any more.
+        expect(await page.locator('#local').isVisible()).toBe(false);
+        await page.unroute(files);
+      }
+      await query(page).fill('a flower in a garden');
+      await expect.poll(() => first(page)).toBe('flower.jpg');
+      expect(await page.locator('#search-error').isVisible()).toBe(false);
+    });
+  });
+
   test('has the vectors and receipts of the server', async () => {
     const types = ['float'];
     for (const model of ['edge-clip-small', 'edge-clip-small-tiny', 'edge-clip-small-static']) {
