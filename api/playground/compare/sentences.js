@@ -31,7 +31,7 @@ function showTexts() {
 
 /** @param {string} text @param {number} index */
 function sentence(text, index) {
-  const input = make('input', { value: text, autocomplete: 'off' });
+  const input = make('input', { value: text, autocomplete: 'off', dir: 'auto' });
   input.setAttribute('aria-label', `Sentence ${index + 1}`);
   // Enter is a change, too. A handler of keys that answers `false` would take every other key away, Tab included.
   input.onchange = () => {
@@ -56,7 +56,7 @@ function remove(index) {
 }
 
 /** Text of any length in a few lines; the rest is there, out of sight. @param {string} text */
-export const clamped = (text) => make('span', { className: 'clamped', textContent: text });
+export const clamped = (text) => make('span', { className: 'clamped', textContent: text, dir: 'auto' });
 
 /** Says what of each sentence was read; what was cut is struck out. @param {import('../service/texts.js').Receipt[]} receipts */
 export function showReceipts(receipts) {

@@ -318,6 +318,20 @@ describe.skipIf(!BROWSER)('the photo search', () => {
     });
   });
 
+  test('writes from the right what is read from there', async () => {
+    await visit({}, async (page) => {
+      for (const label of ['What to look for', 'New sentence', 'Sentence 1']) {
+        if (label !== 'What to look for') await page.goto(`${server().url}/#compare`);
+        const field = page.getByLabel(label, { exact: true });
+        const direction = () => field.evaluate((input) => getComputedStyle(input).direction);
+        await field.fill('قطة');
+        expect(await direction()).toBe('rtl');
+        await field.fill('a cat');
+        expect(await direction()).toBe('ltr');
+      }
+    });
+  });
+
   test('pastes text as text where a picture of it comes along, and a picture alone as a photo', async () => {
     await visit({}, async (page) => {
       await samplesAreRead(page);
