@@ -244,14 +244,15 @@ describe.skipIf(!BROWSER)('the photo search', () => {
     const keys = await makeKeyFile();
     const closed = await startLocalServer({ keys: keys.file, requireKeys: true });
     // As Chromium does where cookies are blocked.
-    const before = (page: Page) =>
-      page.addInitScript(() =>
+    const before = async (page: Page) => {
+      await page.addInitScript(() =>
         Object.defineProperty(window, 'sessionStorage', {
           get() {
             throw new DOMException('Access is denied for this document.', 'SecurityError');
           },
         }),
       );
+    };
     try {
       await visit({ url: closed.url, before }, async (page) => {
         await page.getByLabel('API key').fill(keys.secrets.good);
@@ -267,14 +268,15 @@ describe.skipIf(!BROWSER)('the photo search', () => {
 
   test('goes on with what the server has when it has another model than when the page was opened', async () => {
     let isBefore = true;
-    const before = (page: Page) =>
-      page.route('**/v1/models', async (route) => {
+    const before = async (page: Page) => {
+      await page.route('**/v1/models', async (route) => {
         const answer = await route.fetch();
         const { data } = await answer.json();
         const [model] = data;
         const json = isBefore ? { data: [{ ...model, id: 'of-before', dimensions: [model.embed_dim] }] } : { data };
         await route.fulfill({ response: answer, json });
       });
+    };
     await visit({ before }, async (page) => {
       await samplesAreRead(page);
       expect(await page.getByLabel('Model', { exact: true }).inputValue()).toBe('of-before');
@@ -290,13 +292,14 @@ describe.skipIf(!BROWSER)('the photo search', () => {
   test('asks once, not without end, where the photos are of another model, and finds them when they are read again', async () => {
     let isAfter = false;
     let requests = 0;
-    const before = (page: Page) =>
-      page.route('**/embed', async (route) => {
+    const before = async (page: Page) => {
+      await page.route('**/embed', async (route) => {
         requests += 1;
         const answer = await route.fetch();
         const json = await answer.json();
         await route.fulfill({ response: answer, json: isAfter ? { ...json, space_id: 'sha256:after' } : json });
       });
+    };
     await visit({ before }, async (page) => {
       await samplesAreRead(page);
       // The service judges vectors of its own spaces only: here the order is what counts.
