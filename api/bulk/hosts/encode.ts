@@ -1,5 +1,5 @@
 // `npm run encode`: embeds any number of images, texts and videos, from wherever they are, into files of vectors.
-import { existsSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
 import { type CommandLine, runCommand } from '../../../contracts/command/command-line.ts';
@@ -31,7 +31,7 @@ import { fromFileUri } from '../../registry/stores/file-uri.ts';
 import { runShards } from '../run.ts';
 import { COMMAND, idOf, jobOf } from '../service/ask.ts';
 import { type JobFolder, totalsOf } from '../service/folder.ts';
-import { planJob } from '../service/plan.ts';
+import { planJob, requireWork } from '../service/plan.ts';
 import { hasPrograms, MISSING } from '../video/program.ts';
 import { currentModel, openFolder, openUri, shardHost, toUri, videoPrograms } from './open.ts';
 import { lineOfProgress, timeOf } from './progress.ts';
@@ -82,11 +82,19 @@ const MOST_WORDS = 100_000;
 function inputOf(words: string[]): BulkInput {
   const uris = words.map(toUri);
   const [first = ''] = uris;
+  const other = words.find((word, index) => isFile(uris[index] ?? '') && !/\.(tar|jsonl|ndjson)$/.test(word));
+  if (other !== undefined)
+    throw new UserError(
+      `${other}: give the folder of images, JSON lines (.jsonl, .ndjson) or tars (.tar), not another file`,
+    );
   if (uris.every((uri) => uri.endsWith('.tar'))) return { tars: uris };
   if (uris.length > 1)
     throw new UserError('several inputs have to be tars: give one folder, one file of lines, or tars');
   return /\.(jsonl|ndjson)$/.test(first) ? { jsonl: first } : { prefix: first };
 }
+
+/** On this machine. */
+const isFile = (uri: string): boolean => statSync(fromFileUri(uri) ?? '', { throwIfNoEntry: false })?.isFile() ?? false;
 
 function oneOf<T extends string>(name: string, value: string, choices: readonly T[]): T {
   const found = choices.find((choice) => choice === value);
@@ -94,8 +102,9 @@ function oneOf<T extends string>(name: string, value: string, choices: readonly 
   return found;
 }
 
-/** The job that is there already where it is the same. */
+/** The job that is there already where it is the same. A new one with nothing to do would keep the folder from every other. */
 async function begin(folder: JobFolder, job: BulkJob): Promise<BulkJob> {
+  if (!(await folder.job())) await requireWork(job, { open: openUri });
   if (await folder.begin(job)) return job;
   const before = await folder.job();
   if (before?.id === job.id) return before;

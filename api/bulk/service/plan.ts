@@ -65,6 +65,20 @@ export interface Cut extends Skipped {
   isOpen: boolean;
 }
 
+const noCut = (): Cut => ({ shards: [], work: noWork(), items: 0, skipped: 0, videos: 0, isOpen: false });
+
+/** Of so many files one is an image, or what they are is seen when all are listed. */
+const FIRST_FILES = 1000;
+
+/** Throws as the cutting does where there is nothing to do; reads no more than it takes to see that there is something. */
+export async function requireWork(job: Wanted, { open }: Pick<PlanOptions, 'open'>): Promise<void> {
+  const { input } = job;
+  const cut = noCut();
+  if ('prefix' in input && (await open(input.prefix).list('', { most: FIRST_FILES })).length === FIRST_FILES) return;
+  for await (const _ of linesIn(job, { open }, cut)) return;
+  throw nothingIn(job, cut);
+}
+
 /** Cuts a job, and has the lines of each shard written, where they are to be. Throws a UserError where there is nothing to do, or too much. */
 export async function cutJob(
   job: Wanted,
@@ -72,7 +86,7 @@ export async function cutJob(
   write?: (shard: number, lines: string[], cut: Cut) => Promise<void>,
 ): Promise<Cut> {
   const { shardItems: most = BULK_LIMITS.shard_items, shardBytes = BULK_LIMITS.shard_bytes } = options;
-  const cut: Cut = { shards: [], work: noWork(), items: 0, skipped: 0, videos: 0, isOpen: false };
+  const cut = noCut();
   for await (const lines of shardsOf(linesIn(job, options, cut), { most, shardBytes })) {
     const shard = cut.shards.length;
     if (shard === BULK_LIMITS.shards) throw tooMany(most);
@@ -87,8 +101,10 @@ export async function cutJob(
     options.onShard?.(shard + 1);
   }
   if (cut.shards.length > 0) return cut;
-  throw new UserError(`${placeOf(job)} holds nothing to embed${beside(cut)}`);
+  throw nothingIn(job, cut);
 }
+
+const nothingIn = (job: Wanted, cut: Cut) => new UserError(`${placeOf(job)} holds nothing to embed${beside(cut)}`);
 
 /** What is said of a cut before anything is computed. */
 export function forecast(

@@ -122,9 +122,14 @@ describe.runIf(process.platform === 'linux')('npm run encode', () => {
     expect(await refused(few)).toContain('INPUT and OUTPUT are needed');
     writeFileSync(join(few, 'notes.txt'), '');
     expect(await refused(newFolder('empty'), newFolder('out'))).toContain('nothing to embed');
-    // A name that is typed wrongly does not spoil the folder.
+    // What is typed wrongly does not spoil the folder.
     const clean = newFolder('out');
     expect(await refused(`${few}s`, clean)).toContain(`there is no ${few}s`);
+    expect(await refused(join(few, 'notes.txt'), clean)).toContain('notes.txt: give the folder of images, JSON lines');
+    expect(await refused(newFolder('empty'), clean)).toContain('nothing to embed');
+    const noLines = join(newFolder('lines'), 'none.jsonl');
+    writeFileSync(noLines, '\r\n');
+    expect(await refused(noLines, clean)).toContain('nothing to embed');
     expect(readdirSync(clean)).toEqual([]);
     expect((await run([few, clean, '--plan'])).code).toBe(0);
   });
