@@ -64,6 +64,8 @@ export async function openSession(
 ): Promise<ImageSession> {
   const graph = await readGraph(folder, manifest);
   if (batch === 1) fixOnePicture(graph.bytes);
+  // Read as the library begins. Without it the library writes down who runs which model, and sends that to its maker.
+  process.env.ORT_DISABLE_TELEMETRY = '1';
   // Imported here so that decoding and preprocessing work without the runtime's native library.
   const { InferenceSession, Tensor } = await import('onnxruntime-node');
   const session = await InferenceSession.create(graph.bytes, {

@@ -54,6 +54,8 @@ it('only entries and the hosts that they start read the environment', () => {
     'api/bulk/hosts/shard.ts',
     'api/encoder/hosts/server.ts',
     'api/encoder/hosts/service.ts',
+    // It reads nothing: ONNX Runtime is told so to keep to itself what it runs.
+    'api/encoder/session.ts',
     'api/dev/local-process.ts',
     'api/dev/serve.ts',
     'api/keys/keys.ts',

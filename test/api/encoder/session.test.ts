@@ -1,6 +1,7 @@
 // The session of the image tower: what runs is finished before its end, what comes later is refused in words, and CUDA is had or refused.
 import { execFileSync } from 'node:child_process';
-import { globSync, readFileSync, writeFileSync } from 'node:fs';
+import { globSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { InferenceSession } from 'onnxruntime-node';
 import { expect, test } from 'vitest';
@@ -23,6 +24,17 @@ test('lets the batch that runs finish before it closes, and refuses every later 
   expect((await running)[0]).toHaveLength(manifest.embed_dim);
   await closing;
   await expect(session.run([picture])).rejects.toMatchObject({ code: 'encoder_unavailable' });
+});
+
+test('tells the maker of the runtime nothing, and writes nothing for it beside the user’s files', () => {
+  const home = mkdtempSync(join(tmpdir(), 'home-'));
+  const code = `
+    const { openSession, readManifest } = await import('${new URL('../../../api/encoder/session.ts', import.meta.url)}');
+    const session = await openSession('${MODEL}', await readManifest('${MODEL}'), { threads: 1 });
+    await session.close();`;
+  // Nothing of this environment: continuous integration is quiet by itself.
+  execFileSync(process.execPath, ['--input-type=module', '-e', code], { env: { HOME: home } });
+  expect(readdirSync(home)).toEqual([]);
 });
 
 interface Graph {
