@@ -298,7 +298,7 @@ it('refuses a region that lacks zones or kinds of machines, which would fail in 
   expect(ran.filter((line) => /deploy/.test(line))).toEqual([]);
 });
 
-it('warns of machines that none of the zones in use has, where jobs would wait for ever', async () => {
+it('warns of machines that none of the zones in use has, where jobs would wait without end', async () => {
   for (const [type] of account.zones) account.zones.set(type, ['us-east-1d']);
   account.regionZones.push('us-east-1d');
   const { events } = await run('--environment', 'dev', '--dry-run');

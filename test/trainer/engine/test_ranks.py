@@ -104,38 +104,6 @@ def test_a_rank_waits_for_what_another_does_alone_as_long_as_it_takes(tmp_path):
     assert code == 0, errors
 
 
-def test_a_parameter_that_has_no_gradient_in_some_steps_learns_the_same_on_any_number_of_processes(tmp_path):
-    for ranks in (1, 2):
-        code, errors = ended(start(ranks, tmp_path / f"{ranks}", "late=3"))
-        assert code == 0, errors
-    end = torch.load(tmp_path / "1" / "end.pt")
-    assert end["weights"]["late"].abs() > 1e-3
-    assert_equal(tmp_path / "2", end)
-
-
-def test_an_old_checkpoint_is_followed_by_one_and_not_by_two(tmp_path):
-    code, errors = ended(start(2, tmp_path, "due=3"))
-    assert code == 0, errors
-    assert [place.name for place in (tmp_path / "checkpoints").iterdir()] == ["checkpoint-00000004"]
-
-
-def test_a_rank_waits_for_what_another_does_alone_as_long_as_it_takes(tmp_path):
-    (tmp_path / "alone.py").write_text(
-        "import time\n"
-        "from datetime import timedelta\n"
-        "from engine import world\n"
-        "world.PATIENCE = timedelta(seconds=8)\n"
-        "ranks = world.join_world()\n"
-        "if ranks.leads: time.sleep(12)\n"
-        "ranks.wait()\n"
-        "world.end_process(ranks, 0)\n"
-    )
-    command = [warm_python(), "-m", "engine.launch", "--processes", "2", "alone"]
-    env = ENV | {"PYTHONPATH": os.pathsep.join([ENV["PYTHONPATH"], str(tmp_path)])}
-    code, errors = ended(subprocess.Popen(command, env=env, text=True, stderr=subprocess.PIPE))
-    assert code == 0, errors
-
-
 def test_a_signal_to_the_launcher_saves_on_all_ranks(tmp_path, alone):
     process = start(2, tmp_path, "hang=3")
     deadline = time.monotonic() + 60
