@@ -100,7 +100,12 @@ async function movePointer(
     moved_at,
   } satisfies ModelPointer);
   const condition = before === undefined ? 'absent' : { etag: before.etag };
-  if (!(await registry.put(currentKey(name), pointer, condition))) throw moved;
+  // Where an answer is lost the SDK sends the same again, which then meets the pointer that it has written itself.
+  if (
+    !(await registry.put(currentKey(name), pointer, condition)) &&
+    (await readPointer(registry, name))?.pointer.release !== digest
+  )
+    throw moved;
   return { name, manifest, moved_at };
 }
 

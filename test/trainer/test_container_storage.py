@@ -110,6 +110,34 @@ def test_a_large_file_goes_up_in_parts_and_comes_down_the_same(bucket, tmp_path,
     folders.client.cache_clear()
 
 
+def test_a_lease_whose_answer_is_lost_is_held_and_one_of_another_attempt_is_not(bucket, monkeypatch):
+    for name, value in bucket.env.items():
+        monkeypatch.setenv(name, value)
+    folders.client.cache_clear()
+    real = folders.client()
+    folders.client.cache_clear()
+
+    class Lossy:
+        """The first answer of every put is lost, so that the SDK sends the same again."""
+
+        def put_object(self, **request):
+            real.put_object(**request)
+            return real.put_object(**request)
+
+        def __getattr__(self, name):
+            return getattr(real, name)
+
+    remote = folders.open_folder(f"s3://{BUCKET}/runs/lossy")
+    monkeypatch.setattr(folders, "client", Lossy)
+    first = remote.replace("lease.json", b"mine at 1", None)
+    assert first is not None
+    second = remote.replace("lease.json", b"mine at 2", first)
+    assert second is not None and second != first
+    assert remote.replace("lease.json", b"another's", first) is None
+    assert remote.replace("lease.json", b"another's", None) is None
+    assert remote.read_tagged("lease.json") == (b"mine at 2", second)
+
+
 def test_a_role_that_may_list_only_folders_is_told_403_for_what_is_not_there(monkeypatch):
     s3 = boto3.client("s3", region_name="us-east-1", aws_access_key_id="test", aws_secret_access_key="test")
     monkeypatch.setattr(folders, "client", lambda: s3)

@@ -194,6 +194,23 @@ describe.each(KINDS)('a registry in %s', (_, open) => {
     expect((await readIncumbent(registry, 'tiny'))?.digest).toBe(one.digest);
   });
 
+  it('is told as it is where the answer to the move of the pointer was lost', async () => {
+    const registry = await open();
+    await publish(registry, await trained('1'));
+    const candidate = await trained('2');
+    const lossy: ObjectStore = {
+      ...registry,
+      // As an SDK does: the same once more, which the store refuses since the first one was written.
+      async put(key, body, condition) {
+        const isWritten = await registry.put(key, body, condition);
+        return key === currentKey('tiny') ? registry.put(key, body, condition) : isWritten;
+      },
+    };
+    expect(await publish(lossy, candidate)).toMatchObject({ manifest: candidate.digest });
+    expect((await readIncumbent(registry, 'tiny'))?.digest).toBe(candidate.digest);
+    expect(await readHistory(registry, 'tiny')).toHaveLength(2);
+  });
+
   it('lets one of two publications through that race for the pointer', async () => {
     const registry = await open();
     const [one, two, three] = [await trained('1'), await trained('2'), await trained('3')];
