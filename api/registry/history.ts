@@ -10,8 +10,9 @@ export async function readIncumbent(registry: ObjectReader, model: string): Prom
   if (found === undefined) return undefined;
   const { manifest: digest, release } = found.pointer;
   const { manifest } = await readManifest(registry, digest);
-  const replaced = replacedByHand(await releasesFrom(registry, release));
-  return { digest, manifest, release: await readRelease(registry, release), replaced };
+  const newest = await readRelease(registry, release);
+  const history = [newest, ...(await releasesFrom(registry, newest.previous))];
+  return { digest, manifest, release: newest, replaced: replacedByHand(history) };
 }
 
 /** Every release of a model, the newest first. */

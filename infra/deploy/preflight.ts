@@ -56,14 +56,15 @@ export async function preflight(options: PreflightOptions): Promise<Check[]> {
   const { settings, aws, run, images, worker, cloudflareAccount } = options;
   const region = await aws.region();
   const { account, arn } = await aws.identity();
+  const zones = (await aws.zones()).toSorted();
   const who: Check = { name: 'identity', verdict: 'ok', sentence: `account ${account}, ${region}, as ${arn}` };
   const checks = await Promise.all([
     checkBootstrap(aws, `aws://${account}/${region}`),
     ...quotasOf(settings).map(([name, vcpus]) => checkQuota(aws, name, vcpus)),
     checkConcurrency(options),
     ...(settings.registry === 'r2' ? [checkRegistry(options)] : []),
-    checkZones(options),
-    ...machineGroups(settings).map(([queue, machines]) => checkMachines(options, queue, machines)),
+    checkZones(settings, zones),
+    ...machineGroups(settings).map((group) => checkMachines(options, zones, group)),
     ...(worker ? [checkWrangler(run, cloudflareAccount)] : []),
     ...(images === 'buildx' ? [checkDocker(run)] : []),
   ]);
@@ -169,9 +170,8 @@ async function checkConcurrency(options: PreflightOptions): Promise<Check> {
   };
 }
 
-async function checkZones({ aws, settings }: PreflightOptions): Promise<Check> {
+function checkZones(settings: Settings, zones: readonly string[]): Check {
   const name = 'zones';
-  const zones = (await aws.zones()).toSorted();
   if (zones.length >= settings.zones)
     return {
       name,
@@ -183,8 +183,11 @@ async function checkZones({ aws, settings }: PreflightOptions): Promise<Check> {
 }
 
 /** Batch makes no environment with a kind of machine that its region does not have, whatever else is in it. */
-async function checkMachines(options: PreflightOptions, queue: string, machines: MachineGroup): Promise<Check> {
-  const { settings, aws } = options;
+async function checkMachines(
+  { settings, aws }: PreflightOptions,
+  regional: readonly string[],
+  [queue, machines]: [string, MachineGroup],
+): Promise<Check> {
   const { types, spotMaxVcpus = 0, onDemandMaxVcpus, efaInterfaces } = machines;
   // A fleet is offered no machine that is larger than it may become.
   const kinds = types.filter(({ vcpus }) => vcpus <= Math.max(spotMaxVcpus, onDemandMaxVcpus));
@@ -203,7 +206,7 @@ async function checkMachines(options: PreflightOptions, queue: string, machines:
   const have = `${offering.join(', ')} have machines of ${kinds.length} types`;
   // Machines that work together stand in one zone.
   const most = efaInterfaces === undefined ? settings.zones : 1;
-  const used = (await aws.zones()).toSorted().slice(0, most);
+  const used = regional.slice(0, most);
   if (offering.some((zone) => used.includes(zone))) return { name, verdict: 'ok', sentence: have };
   const raise = most < settings.zones ? '' : `raise "zones" in ${fileOf(settings)}, or `;
   const sentence = `${have}, and they would stand in ${used.join(', ')}, where none can start: ${raise}choose another region`;

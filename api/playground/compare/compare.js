@@ -1,7 +1,8 @@
 // Sentences against a few photos: the heat map, and the same request for a shell.
-import { button, element, isStopped, make, say, soon, wordsOf } from '../dom.js';
+import { button, element, isStopped, make, say, wordsOf } from '../dom.js';
 import { store } from '../photos/store.js';
 import { baseName } from '../photos/wall.js';
+import { latestOf } from '../search/latest.js';
 import { cosineOf } from '../search/ranking.js';
 import { hasVerdict } from '../search/verdict.js';
 import { judge } from '../service/judging.js';
@@ -13,10 +14,7 @@ import { clamped, showReceipts, texts, watchSentences } from './sentences.js';
 
 /** @typedef {import('../photos/store.js').Photo} Photo */
 
-let latest = new AbortController();
-/** Whether `latest` has not ended, and whether photos came or went since it began. */
-let isUnderWay = false;
-let isBehind = false;
+const latest = latestOf({ busy: 'heat', again: () => void compare(), ms: 300 });
 /** How long a sign of success stays. */
 const COPIED_MS = 2000;
 
@@ -28,34 +26,20 @@ export function watchCompare() {
     void compare();
   };
   element('copy').onclick = () => void copy();
-  store.subscribe(follow);
+  store.subscribe(latest.follow);
 }
-
-/** What is computed is shown first: photos may come for minutes. */
-const follow = soon(() => {
-  if (isUnderWay) isBehind = true;
-  else void compare();
-}, 300);
 
 /** Nothing is asked for while nobody looks. */
 export async function compare() {
   if (element('compare-view').hidden) return;
-  latest.abort();
-  latest = new AbortController();
-  const { signal } = latest;
-  isUnderWay = true;
-  isBehind = false;
-  element('heat').setAttribute('aria-busy', 'true');
+  const signal = latest.begin();
   try {
     await withItsModels(() => answer(signal));
     say('compare-error');
   } catch (error) {
     if (!isStopped(error) && !signal.aborted) say('compare-error', wordsOf(error));
   }
-  if (signal.aborted) return;
-  isUnderWay = false;
-  element('heat').setAttribute('aria-busy', 'false');
-  if (isBehind) follow();
+  latest.end(signal);
 }
 
 /** @param {AbortSignal} signal */

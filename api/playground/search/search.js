@@ -1,5 +1,5 @@
 // The search box and what it shows: every photo, or the photos in the order of what was asked for.
-import { counted, element, isStopped, say, soon, wordsOf } from '../dom.js';
+import { counted, element, isStopped, say, wordsOf } from '../dom.js';
 import { fingerprint } from '../photos/fingerprint.js';
 import { prepare } from '../photos/photo-file.js';
 import { refusalOf } from '../photos/reasons.js';
@@ -8,6 +8,7 @@ import { backToFirstPage, baseName, pageOfWall, showWall } from '../photos/wall.
 import { chosen, serviceLimits, withItsModels } from '../service/models.js';
 import { patiently, request, toVector } from '../service/requests.js';
 import { embedTextsFor } from '../service/texts.js';
+import { latestOf } from './latest.js';
 import { rank } from './ranking.js';
 import { findingOf, hasVerdict, sentenceOf } from './verdict.js';
 
@@ -19,10 +20,7 @@ const TYPING_MS = 250;
 const box = /** @type {HTMLInputElement} */ (element('query'));
 /** What is searched with instead of words. @type {AskedPhoto | undefined} */
 let asked;
-let latest = new AbortController();
-/** Whether `latest` has not ended, and whether photos came or went since it began. */
-let isUnderWay = false;
-let isBehind = false;
+const latest = latestOf({ busy: 'search', again: () => void search(), ms: 150 });
 /** Why the photo to search with was not taken: said until something else is asked for. @type {string | undefined} */
 let refused;
 let typing = 0;
@@ -50,14 +48,9 @@ export function watchSearch() {
       box.focus();
     };
   }
-  store.subscribe(follow);
+  // While photos come in, what is on the wall follows.
+  store.subscribe(latest.follow);
 }
-
-/** While photos come in, what is on the wall follows. What somebody asked for is answered first: photos may come for minutes. */
-const follow = soon(() => {
-  if (isUnderWay) isBehind = true;
-  else void search();
-}, 150);
 
 const isSearching = () => asked !== undefined || box.value.trim() !== '';
 
@@ -80,7 +73,7 @@ export function searchLike(photo) {
 /** A photo that is not kept. @param {{file: Blob, name: string}} source */
 export async function searchWith({ file, name }) {
   refused = undefined;
-  const signal = begin();
+  const signal = latest.begin();
   try {
     const { image_bytes } = await serviceLimits();
     const { sent, shown } = await prepare(file, (await fingerprint(file)).first, image_bytes);
@@ -109,27 +102,13 @@ function setAsked(photo) {
   element('asked-name').textContent = `Photos like ${baseName(photo.name)}`;
 }
 
-/** What came before is no longer waited for. */
-function begin() {
-  latest.abort();
-  latest = new AbortController();
-  isUnderWay = true;
-  isBehind = false;
-  element('search').setAttribute('aria-busy', 'true');
-  return latest.signal;
-}
-
 /** @param {AbortSignal} signal @param {string} [problem] */
 function end(signal, problem) {
-  if (signal.aborted) return;
-  isUnderWay = false;
-  element('search').setAttribute('aria-busy', 'false');
-  say('search-error', problem ?? refused);
-  if (isBehind) follow();
+  if (latest.end(signal)) say('search-error', problem ?? refused);
 }
 
 export async function search() {
-  const signal = begin();
+  const signal = latest.begin();
   try {
     await withItsModels(() => answer(signal));
     end(signal);
