@@ -1,6 +1,10 @@
-"""One of four processes that share a batch: computes every loss in groups of 4, 2 and 1 of them and writes what came out."""
+"""One of four processes that share a batch: computes every loss in groups of 4, 2 and 1 of them and writes what came out.
+
+`python rank_process.py RANK FOLDER` writes FOLDER/RANK.pt.
+"""
 
 import os
+import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -127,3 +131,7 @@ def main(rank: int, folder: Path) -> None:
     found["4, averaged"] = {"cached": averaged(dist.group.WORLD)}
     torch.save(found, folder / f"{rank}.pt")
     dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), Path(sys.argv[2]))

@@ -31,7 +31,7 @@ def check_model(name: str) -> None:
 def open_model(name: str, threads: int = 0, device: torch.device | None = None) -> Model:
     """What `name` names.
 
-    `threads` of an exported model's image graph: 0 leaves the choice to onnxruntime. `device` for models of open_clip and
+    `threads` of an exported model's image graph: 0 for as many as torch has. `device` for models of open_clip and
     transformers; exported ones and runs of `clip` are measured on the CPU.
     """
     # Each kind brings its own libraries, which take seconds to import.

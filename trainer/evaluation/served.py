@@ -34,7 +34,7 @@ class ServedTier:
 
 
 class ServedModel:
-    """Reads `manifest.json` and what it names. `threads` of the image graph: 0 leaves the choice to onnxruntime."""
+    """Reads `manifest.json` and what it names. `threads` of the image graph: 0 for as many as torch has."""
 
     def __init__(self, folder: Path, threads: int = 0) -> None:
         self.manifest = read_manifest(folder)

@@ -194,7 +194,7 @@ class ImageGraph:
         dims = self.model.graph.input[0].type.tensor_type.shape.dim
         return dims[1].dim_value, dims[2].dim_value, dims[3].dim_value
 
-    def session(self, outputs: list[str], threads: int = 0) -> onnxruntime.InferenceSession:
+    def session(self, outputs: list[str]) -> onnxruntime.InferenceSession:
         """ONNX Runtime on the nodes that these outputs need."""
         needed, wanted = set(outputs), []
         for node in reversed(self.nodes):
@@ -205,7 +205,7 @@ class ImageGraph:
         weights = [tensor for name, tensor in self.stored.items() if name in needed]
         graph = helper.make_graph(wanted[::-1], "part", self.model.graph.input, infos, weights)
         part = helper.make_model(graph, opset_imports=self.model.opset_import, ir_version=self.model.ir_version)
-        return session(part.SerializeToString(), threads)
+        return session(part.SerializeToString())
 
     def tail(self, cut: Cut) -> "GraphTail":
         """The nodes behind a cut, up to the head, as a module with float32 weights."""

@@ -226,9 +226,10 @@ def narrow_weights(model: onnx.ModelProto, weights: str) -> None:
 
 
 def session(graph: Path | bytes, threads: int = 0, weights: Path | None = None) -> onnxruntime.InferenceSession:
-    """A CPU session; `threads` 0 leaves the choice to onnxruntime. `weights`: the folder of a graph's file of weights."""
+    """A CPU session; `threads` 0: as many as torch has (OMP_NUM_THREADS). `weights`: the folder of a graph's file of weights."""
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
+    # By itself it takes every core, whatever this process was given, and threads that share a core spin while they wait.
+    options.intra_op_num_threads = threads or torch.get_num_threads()
     options.log_severity_level = 3
     if weights is not None:
         options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(weights))

@@ -1,14 +1,18 @@
 """Losses over 1, 2 and 4 processes are those of one process that has the whole batch."""
 
+import subprocess
+
 import rank_process
 import torch
-from torch.multiprocessing.spawn import start_processes
 
 from losses.ranks import Ranks
+from support import STAGE_ENV, warm_python
 
 
 def test_any_number_of_processes_has_the_losses_and_gradients_of_one(tmp_path):
-    start_processes(rank_process.main, (tmp_path,), nprocs=4, start_method="spawn")
+    command = [warm_python(), "-W", "ignore", rank_process.__file__]
+    ranks = [subprocess.Popen([*command, str(rank), tmp_path], env=STAGE_ENV) for rank in range(4)]
+    assert [rank.wait(timeout=120) for rank in ranks] == [0, 0, 0, 0]
     alone = rank_process.results(Ranks(), even=True)
     # Every loss moves something, so that equal gradients mean something.
     assert all(max(gradient.abs().max() for gradient in values[1:]) > 1e-3 for values in alone.values())

@@ -30,7 +30,7 @@ class ImageSide:
         if config["space"] == "new":
             cut_at = self.graph.choose(config["image_fraction"], MOST_VALUES)
             self.tail = self.graph.tail(cut_at).to(run.device)
-        self.session = self.graph.session([cut_at.tensor], threads=torch.get_num_threads())
+        self.session = self.graph.session([cut_at.tensor])
         size = (1, *self.graph.pixels())
         shape = np.asarray(self.session.run(None, {INPUT: np.zeros(size, np.float32)})[0]).shape[1:]
         state = run.resume("checkpoint-views") or {"train": 0, "dev": 0}
