@@ -9,6 +9,7 @@ each; gloo and NCCL are told which one it is, because their own choice is by the
 
 import argparse
 import fcntl
+import itertools
 import os
 import signal
 import socket
@@ -17,6 +18,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -64,17 +66,30 @@ def main() -> int:
     parser.add_argument("module", help="stages.NAME")
     parser.add_argument("arguments", nargs="*", help="of the module")
     options = parser.parse_args()
-    gpus = len([*Path("/dev").glob("nvidia[0-9]*")])
+    gpus = gpus_for(os.environ)
     has_ranks = options.module.removeprefix("stages.") in RANKED_STAGES
     processes = (max(1, gpus) if has_ranks else 1) if options.processes is None else options.processes
     if processes < 1 or (gpus and processes > gpus):
-        print(f"--processes {processes}: this machine has {gpus} GPUs, and one process uses one", file=sys.stderr)
+        print(f"--processes {processes}: {gpus} GPUs are to be seen here, and one process uses one", file=sys.stderr)
         return EXIT_USAGE
     command = [sys.executable, "-m", options.module, *options.arguments]
     machines = Machines.of_environment()
     if processes == 1 and machines.count == 1:
         os.execv(sys.executable, command)
     return Ranks(command, processes, machines).run()
+
+
+def gpus_for(env: Mapping[str, str], devices: Path = Path("/dev")) -> int:
+    """GPUs that a process of this environment sees: those of the machine that CUDA_VISIBLE_DEVICES leaves.
+
+    CUDA takes the names of that list up to the first that is none, -1 by custom; an empty list hides all.
+    https://docs.nvidia.com/cuda/cuda-c-programming-guide/index.html#env-vars
+    """
+    found = len([*devices.glob("nvidia[0-9]*")])
+    if "CUDA_VISIBLE_DEVICES" not in env:
+        return found
+    names = (name.strip() for name in env["CUDA_VISIBLE_DEVICES"].split(","))
+    return min(found, len([*itertools.takewhile(lambda name: name not in ("", "-1"), names)]))
 
 
 class Ranks:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from engine.launch import gpus_for
 from support import STAGE_ENV, warm_python
 
 ENV = STAGE_ENV | {"PYTHONPATH": os.pathsep.join([STAGE_ENV["PYTHONPATH"], str(Path(__file__).parents[1])])}
@@ -143,3 +144,12 @@ def test_a_rank_that_is_done_is_not_taken_for_dead_by_what_native_libraries_do_a
     code, errors = ended(start(2, tmp_path, "abort=1", python=sys.executable))
     assert code == 0, errors
     assert (tmp_path / "end.pt").exists()
+
+
+@pytest.mark.parametrize(
+    ("visible", "count"), [(None, 4), ("0,2", 2), ("GPU-8932f937, 3", 2), ("", 0), ("-1", 0), ("1,-1,2", 1)]
+)
+def test_a_process_starts_for_every_gpu_that_cuda_lets_it_see(tmp_path, visible, count):
+    for name in ("nvidia0", "nvidia1", "nvidia2", "nvidia3", "nvidiactl", "nvidia-uvm"):
+        (tmp_path / name).touch()
+    assert gpus_for({} if visible is None else {"CUDA_VISIBLE_DEVICES": visible}, tmp_path) == count
