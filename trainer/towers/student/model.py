@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from towers.attention import attention
 from towers.student.rounding import fake_quantize_activations, fake_quantize_rows
 from towers.token_batches import batches_by_length, padded
 from towers.wordpiece import SPECIAL_TOKENS, UNK
@@ -64,7 +65,7 @@ class Block(nn.Module):
         """The next hidden states [B, T, D]; `allowed_B11T` is false where a key is padding."""
         B, T, D = x_BTD.shape
         q, k, v = (part.view(B, T, self.heads, -1).transpose(1, 2) for part in self.qkv(x_BTD).chunk(3, -1))
-        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=allowed_B11T)
+        attended = attention(q, k, v, allowed_B11T)
         x_BTD = self.norm_attention(x_BTD + self.out(attended.transpose(1, 2).reshape(B, T, D)))
         return self.norm_feed_forward(x_BTD + self.down(F.gelu(self.up(x_BTD))))
 
