@@ -102,4 +102,4 @@ def test_what_breaks_or_does_not_fit_leaves_the_rest(capsys):
 def test_a_word_that_names_nothing_is_refused_with_what_there_is(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["bench:train", "--only", "nothing"])
     assert main() == 2
-    assert "nothing is called nothing; there are closed form, loader, loss," in capsys.readouterr().err
+    assert "nothing is called nothing; there are attention, closed form," in capsys.readouterr().err

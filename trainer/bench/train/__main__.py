@@ -22,7 +22,7 @@ import torch
 import towers  # noqa: F401 - makes torchvision importable beside a CPU build of torch
 from bench.losses import PUBLISHED
 from bench.losses import measured_rows as loss_rows
-from bench.train import loader, texts
+from bench.train import attention, loader, texts
 from bench.train import towers as loops
 from bench.train.report import Item, run_items, table
 from engine.run import fast_dtype
@@ -59,9 +59,11 @@ def all_items(device: torch.device, *, quick: bool) -> list[Item]:
     on_gpu = device.type == "cuda"
     of_texts = texts.QUICK if quick else texts.ON_GPU if on_gpu else texts.ON_CPU
     of_towers = loops.QUICK if quick else loops.ON_GPU if on_gpu else loops.ON_CPU
+    of_attention = attention.QUICK if quick else attention.FULL
     items = [
         Item("loader", 2 if quick else 12, lambda: loader.measure(loader.QUICK if quick else loader.FULL)),
         Item("texts", 2 if quick else 60, lambda: texts.measure(device, of_texts)),
+        *([] if on_gpu else [Item("attention", 1 if quick else 12, lambda: attention.measure(of_attention))]),
         Item("step", 6 if quick else 25 if on_gpu else 45, lambda: loops.measure(device, of_towers)),
         *(
             [Item("open_clip's own model", 30, lambda: loops.measure_own_model(device, replace(of_towers, steps=3)))]

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from peft import PeftModel
 
+from towers.attention import use_for
 from towers.language import packing as pack_of
 from towers.language.masks import bidirectional_mask, block_diagonal_mask, flex_block_mask
 from towers.language.pool import pool, pooled_tokens
@@ -38,6 +39,10 @@ class LanguageModel:
     is_encoder: bool = False
     pooling: str | None = None
     has_output_layer: bool = True
+
+    def __post_init__(self) -> None:
+        if not self.is_encoder:
+            use_for(self.model)
 
     def tokens(self, texts: Sequence[str], max_tokens: int) -> list[TextTokens]:
         """Tokens of each text, wrapped as the model is to read it, cut at the end to `max_tokens`."""

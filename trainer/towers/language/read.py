@@ -16,7 +16,6 @@ from transformers.models.auto.modeling_auto import (
 
 from contracts.types import LanguageModel as LanguageModelSource
 from engine.folders.weights import placed
-from towers.attention import use_for
 from towers.language.adapters import merge_adapters
 from towers.language.model import LanguageModel
 from towers.language.probe import probe
@@ -99,7 +98,6 @@ def read_decoder(folder: str, options: dict[str, Any], dtype: torch.dtype) -> tu
     # The GGUF's quantisation setting stays in the config; the weights are ordinary floats now and must be saved as such.
     if getattr(model.config, "quantization_config", None) is not None:
         del model.config.quantization_config
-    use_for(model)
     inside = f"{model.base_model_prefix}."
     missing = [str(name) for name in info["missing_keys"]]
     refuse_missing(f"language_model: {folder}", (name for name in missing if name.startswith(inside)))
