@@ -31,16 +31,53 @@ def attention(
         return F.scaled_dot_product_attention(
             q_BHTD, k_BGTD, v_BGTD, attn_mask=mask, scale=scale, enable_gqa=k_BGTD.shape[1] != q_BHTD.shape[1]
         )
-    B, H, T, D = q_BHTD.shape
-    G = k_BGTD.shape[1]
-    # Scores stay in float32, as the kernel has them: among large ones bfloat16 cannot tell neighbours apart.
     with torch.autocast("cpu", enabled=False):
-        grouped = q_BHTD.float().reshape(B, G, H // G * T, D) * (D**-0.5 if scale is None else scale)
-        scores_BHTT = (grouped @ k_BGTD.float().transpose(2, 3)).view(B, H, T, T)
+        return Products.apply(q_BHTD, k_BGTD, v_BGTD, (mask, q_BHTD.shape[-1] ** -0.5 if scale is None else scale))
+
+
+class Products(torch.autograd.Function):
+    """Attention by whole matrices, with R = H / G * T rows of a group. Of the weights what bfloat16 holds is kept for the way back.
+
+    Scores and their softmax are float32, as the kernel has them: among large ones bfloat16 cannot tell neighbours apart. The way
+    back is that of Dao 2023 (2307.08691), algorithm 2, in one block.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        q_BHTD: torch.Tensor,
+        k_BGTD: torch.Tensor,
+        v_BGTD: torch.Tensor,
+        how: tuple[torch.Tensor | None, float],
+    ) -> torch.Tensor:
+        """[B, H, T, D]; `how`: mask and scale."""
+        mask, scale = how
+        B, H, T, D = q_BHTD.shape
+        q_BGRD = q_BHTD.reshape(B, k_BGTD.shape[1], -1, D)
+        scores_BHTT = ((q_BGRD.float() * scale) @ k_BGTD.float().transpose(2, 3)).view(B, H, T, T)
         if mask is not None:
-            scores_BHTT = scores_BHTT.masked_fill(~mask, -torch.inf) if mask.dtype == torch.bool else scores_BHTT + mask
-        weights = scores_BHTT.softmax(-1).to(v_BGTD.dtype).view(B, G, H // G * T, T)
-        return (weights @ v_BGTD).view(B, H, T, -1)
+            scores_BHTT = (
+                scores_BHTT.masked_fill_(~mask, -torch.inf) if mask.dtype == torch.bool else scores_BHTT + mask
+            )
+        weights_BGRT = scores_BHTT.softmax(-1).to(v_BGTD.dtype).view(B, k_BGTD.shape[1], -1, T)
+        out_BGRD = weights_BGRT @ v_BGTD
+        ctx.save_for_backward(q_BGRD, k_BGTD, v_BGTD, weights_BGRT, out_BGRD)
+        ctx.scale = scale
+        return out_BGRD.view(B, H, T, -1)
+
+    @staticmethod
+    def backward(ctx: Any, *pulls: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        """Of queries, keys and values."""
+        q_BGRD, k_BGTD, v_BGTD, weights_BGRT, out_BGRD = ctx.saved_tensors
+        B, H, T, _ = pulls[0].shape
+        pull_BGRD = pulls[0].reshape(out_BGRD.shape)
+        with torch.autocast("cpu", enabled=False):
+            pull_v = weights_BGRT.transpose(2, 3) @ pull_BGRD
+            along_BGR1 = (pull_BGRD.float() * out_BGRD).sum(-1, keepdim=True)
+            pull_of_scores = (pull_BGRD @ v_BGTD.transpose(2, 3) - along_BGR1).mul_(weights_BGRT).mul_(ctx.scale)
+            pull_of_scores = pull_of_scores.to(q_BGRD.dtype)
+            pull_q = (pull_of_scores @ k_BGTD).view(B, H, T, -1)
+            return pull_q, pull_of_scores.transpose(2, 3) @ q_BGRD, pull_v, None
 
 
 def is_better_by_products(q_BHTD: torch.Tensor) -> bool:

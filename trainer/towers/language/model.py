@@ -41,6 +41,7 @@ class LanguageModel:
     has_output_layer: bool = True
 
     def __post_init__(self) -> None:
+        """Attention as it is fastest here."""
         if not self.is_encoder:
             use_for(self.model)
 
