@@ -145,8 +145,7 @@ function machineGroups(settings: Settings): [string, MachineGroup][] {
 async function checkQuota(aws: Aws, quota: QuotaName, vcpus: number): Promise<Finding> {
   const { service, code } = QUOTAS[quota];
   const found = await aws.quota(service, code);
-  if (found === undefined)
-    return { verdict: 'warning', sentence: `AWS does not tell quota ${code} of ${service}` };
+  if (found === undefined) return { verdict: 'warning', sentence: `AWS does not tell quota ${code} of ${service}` };
   if (found >= vcpus) return { verdict: 'ok', sentence: `${found} vCPUs, the settings use at most ${vcpus}` };
   const missing = found === 0 ? 'no machine can start' : `the settings would use ${vcpus}`;
   const ask = `aws service-quotas request-service-quota-increase --service-code ${service} --quota-code ${code} --desired-value ${vcpus}`;

@@ -110,7 +110,8 @@ type Document = Record<string, unknown>;
 /** Services that speak JSON. */
 function json(account: AwsAccount, operation: string, asked: Document): Document {
   const absent = (type: string): Document => ({ __type: type, message: 'there is none' });
-  if (account.denied.has(operation)) return { __type: 'AccessDeniedException', message: `not authorized: ${operation}` };
+  if (account.denied.has(operation))
+    return { __type: 'AccessDeniedException', message: `not authorized: ${operation}` };
   switch (operation) {
     case 'GetServiceQuota': {
       const Value = account.quotas.get(String(asked.QuotaCode));
