@@ -94,8 +94,7 @@ async function known(finding: Promise<Finding>): Promise<Finding> {
 async function checkBootstrap(aws: Aws, where: string): Promise<Finding> {
   const stack = await aws.stack(BOOTSTRAP_STACK);
   const version = Number(stack?.outputs.BootstrapVersion ?? 0);
-  if (version >= BOOTSTRAP_VERSION)
-    return { verdict: 'ok', sentence: `${where} is bootstrapped, version ${version}` };
+  if (version >= BOOTSTRAP_VERSION) return { verdict: 'ok', sentence: `${where} is bootstrapped, version ${version}` };
   const found = stack === undefined ? 'is not bootstrapped' : `is bootstrapped with version ${version}, too old`;
   return { verdict: 'problem', sentence: `${where} ${found}: npx cdk bootstrap ${where}` };
 }

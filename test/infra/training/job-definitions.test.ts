@@ -72,7 +72,8 @@ const EXITS: { what: string; on?: 'ec2' | 'fargate'; exit: Exit; outcome: 'RETRY
     what: 'could not pull its image on Fargate',
     on: 'fargate',
     exit: {
-      reason: 'CannotPullContainerError: pull image manifest has been retried 5 time(s): toomanyrequests: Rate exceeded',
+      reason:
+        'CannotPullContainerError: pull image manifest has been retried 5 time(s): toomanyrequests: Rate exceeded',
       statusReason: 'CannotPullContainerError: pull image manifest has been retried 5 time(s): toomanyrequests',
     },
     outcome: 'RETRY',

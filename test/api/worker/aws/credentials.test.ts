@@ -90,7 +90,10 @@ it('nobody waits for a renewal that takes its time, but whoever asks for it', as
   const keys = role();
   await keys();
   let answer = (_: Response): void => {};
-  sts = () => new Promise((resolve) => void (answer = resolve));
+  sts = () =>
+    new Promise((resolve) => {
+      answer = resolve;
+    });
   vi.setSystemTime(started + 50 * MINUTE);
   const renewing = keys();
   expect((await keys()).accessKeyId).toBe('AK1');
