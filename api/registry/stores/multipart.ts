@@ -1,10 +1,9 @@
 // A large object in a bucket: sent in parts that are tried again each, by S3's rules and R2's, and there as a whole or not at all.
 import { randomUUID } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
-import type { CompletedPart, S3Client } from '@aws-sdk/client-s3';
 import { RegistryError } from '../errors.ts';
 import type { ObjectBody } from '../store.ts';
-import { isTransient, unlessStatus } from './aws-errors.ts';
+import { isTransient } from './aws-errors.ts';
 
 const MIB = 2 ** 20;
 /** R2 wants parts of one size, the last one apart; S3 wants at least 5 MiB, and both take this many. */
@@ -18,22 +17,31 @@ const IN_FLIGHT_BYTES = 64 * MIB;
 /** Of a part, after the tries that the SDK makes within a second; the pauses between them double. */
 const TRIES = 5;
 const FIRST_PAUSE_MS = 1000;
-/** Says whose object it is where the answer to the last call was lost. */
-const UPLOAD = 'upload';
-
-export interface Place {
-  Bucket: string;
-  Key: string;
+export interface Part {
+  /** From 1 on. */
+  number: number;
+  bytes: Uint8Array<ArrayBuffer>;
 }
 
-export interface WriteHeaders {
-  IfMatch?: string;
-  IfNoneMatch?: string;
+/** A part as the store knows it. */
+export interface SentPart {
+  number: number;
+  etag: string | undefined;
 }
 
-interface Part {
-  PartNumber: number;
-  Body: Uint8Array;
+/** The calls by which a store takes one object in parts, under the conditions of its write. */
+export interface PartCalls {
+  key: string;
+  /** Whether the conditions hold now, as far as that can be told. */
+  holds(): Promise<boolean>;
+  /** Answers the id of the upload; the object keeps the mark. */
+  begin(mark: string): Promise<string | undefined>;
+  send(upload: string | undefined, part: Part, signal: AbortSignal): Promise<SentPart>;
+  /** Makes the object of its parts, in order. Answers whether the conditions held. */
+  end(upload: string | undefined, parts: SentPart[]): Promise<boolean>;
+  giveUp(upload: string | undefined): Promise<void>;
+  /** The mark of the object that is there now. */
+  mark(): Promise<string | undefined>;
 }
 
 /** Bytes of a part of an object of `size` bytes. Throws a RegistryError where no store would take the object. */
@@ -43,82 +51,73 @@ export function partBytes(key: string, size: number): number {
   return Math.max(PART_BYTES, Math.ceil(size / MOST_PARTS / MIB) * MIB);
 }
 
-/** Undefined where the condition does not hold. Where anything fails, what was sent of the object is removed again. */
-export async function putInParts(
-  client: S3Client,
-  place: Place,
-  { body, headers }: { body: ObjectBody; headers: WriteHeaders },
-): Promise<object | undefined> {
-  const sdk = await import('@aws-sdk/client-s3');
-  const size = partBytes(place.Key, body.size);
+/** Answers whether the conditions held. Where anything fails, what was sent of the object is removed again. */
+export async function putInParts(calls: PartCalls, body: ObjectBody): Promise<boolean> {
+  const size = partBytes(calls.key, body.size);
   // Asked before anything is sent. The last call asks again, which is what counts.
-  if (await isRefused()) return undefined;
+  if (!(await calls.holds())) return false;
   const mark = randomUUID();
-  const create = new sdk.CreateMultipartUploadCommand({ ...place, Metadata: { [UPLOAD]: mark } });
-  const { UploadId } = await client.send(create);
+  const upload = await calls.begin(mark);
+  /** The SDK repeats a call whose answer was lost, and is then told that there is no such upload any more, or what it has written itself. */
+  const isOurs = async (): Promise<boolean> => (await calls.mark().catch(() => undefined)) === mark;
   try {
-    const Parts = await sendParts();
-    const input = { ...place, ...headers, UploadId, MultipartUpload: { Parts } };
-    const written = await client.send(new sdk.CompleteMultipartUploadCommand(input)).catch(unlessOurs);
-    if (written === undefined) await abort();
-    return written;
+    const parts = await sendParts(calls, { upload, body, size });
+    if (await calls.end(upload, parts).catch(unless(isOurs))) return true;
+    if (await isOurs()) return true;
   } catch (error) {
-    await abort();
+    await giveUp();
     throw error;
   }
+  await giveUp();
+  return false;
 
-  async function head() {
-    return client.send(new sdk.HeadObjectCommand(place)).catch(unlessStatus(403, 404));
-  }
-  async function isRefused(): Promise<boolean> {
-    const { IfMatch, IfNoneMatch } = headers;
-    const found = IfMatch === undefined && IfNoneMatch === undefined ? undefined : await head();
-    return found !== undefined && (IfNoneMatch !== undefined || found.ETag !== IfMatch);
-  }
-  /** The SDK repeats a call whose answer was lost, and is then told that there is no such upload any more, or what it has written itself. */
-  async function unlessOurs(error: unknown): Promise<object | undefined> {
-    const found = await head().catch(() => undefined);
-    if (found?.Metadata?.[UPLOAD] === mark) return {};
-    // 412: another object is there; 409: another write of the same key is under way; 404: none is there any more.
-    return unlessStatus(...(Object.keys(headers).length === 0 ? [] : [404, 409, 412]))(error);
-  }
   /** What cannot be removed now goes by the bucket's rule for uploads that were given up. */
-  async function abort(): Promise<void> {
-    await client.send(new sdk.AbortMultipartUploadCommand({ ...place, UploadId })).catch(() => {});
+  async function giveUp(): Promise<void> {
+    await calls.giveUp(upload).catch(() => {});
   }
-  async function sendParts(): Promise<CompletedPart[]> {
-    const stop = new AbortController();
-    const parts = partsOf(body, size);
-    const sent: CompletedPart[] = [];
-    let bytes = 0;
-    const sendNext = async (): Promise<void> => {
-      for (;;) {
-        const { value: part } = await parts.next();
-        if (part === undefined || stop.signal.aborted) return;
-        bytes += part.Body.byteLength;
-        const { ETag } = await patiently(() => sendPart(part, stop.signal), stop.signal);
-        sent.push({ PartNumber: part.PartNumber, ETag });
-      }
-    };
-    const count = Math.max(1, Math.min(IN_FLIGHT, Math.floor(IN_FLIGHT_BYTES / size)));
-    const sending = Array.from({ length: count }, sendNext);
-    try {
-      await Promise.all(sending);
-    } catch (error) {
-      stop.abort();
-      // A part that arrives after the upload was removed would be stored, and billed.
-      await Promise.allSettled(sending);
-      await parts.return(undefined);
-      throw error;
+}
+
+function unless(holds: () => Promise<boolean>): (error: unknown) => Promise<true> {
+  return async function checked(error) {
+    if (await holds()) return true;
+    throw error;
+  };
+}
+
+interface Sending {
+  upload: string | undefined;
+  body: ObjectBody;
+  /** Bytes of a part. */
+  size: number;
+}
+
+async function sendParts(calls: PartCalls, { upload, body, size }: Sending): Promise<SentPart[]> {
+  const stop = new AbortController();
+  const parts = partsOf(body, size);
+  const sent: SentPart[] = [];
+  let bytes = 0;
+  const sendNext = async (): Promise<void> => {
+    for (;;) {
+      const { value: part } = await parts.next();
+      if (part === undefined || stop.signal.aborted) return;
+      bytes += part.bytes.byteLength;
+      sent.push(await patiently(() => calls.send(upload, part, stop.signal), stop.signal));
     }
-    if (bytes !== body.size)
-      throw new RegistryError(`${place.Key} had ${body.size} bytes and then ${bytes}: it changed while it was written`);
-    return sent.sort((a, b) => (a.PartNumber ?? 0) - (b.PartNumber ?? 0));
+  };
+  const count = Math.max(1, Math.min(IN_FLIGHT, Math.floor(IN_FLIGHT_BYTES / size)));
+  const sending = Array.from({ length: count }, sendNext);
+  try {
+    await Promise.all(sending);
+  } catch (error) {
+    stop.abort();
+    // A part that arrives after the upload was removed would be stored, and billed.
+    await Promise.allSettled(sending);
+    await parts.return(undefined);
+    throw error;
   }
-  /** The part is in memory: the SDK signs its digest, which the store compares. */
-  async function sendPart(part: Part, abortSignal: AbortSignal) {
-    return client.send(new sdk.UploadPartCommand({ ...place, UploadId, ...part }), { abortSignal });
-  }
+  if (bytes !== body.size)
+    throw new RegistryError(`${calls.key} had ${body.size} bytes and then ${bytes}: it changed while it was written`);
+  return sent.sort((a, b) => a.number - b.number);
 }
 
 async function patiently<T>(call: () => Promise<T>, signal: AbortSignal): Promise<T> {
@@ -134,21 +133,21 @@ async function patiently<T>(call: () => Promise<T>, signal: AbortSignal): Promis
 
 /** Each part is full but the last one. */
 async function* partsOf(body: ObjectBody, size: number): AsyncGenerator<Part, undefined> {
-  let [PartNumber, at] = [1, 0];
-  let part = Buffer.allocUnsafe(size);
+  let [number, at] = [1, 0];
+  let bytes = new Uint8Array(size);
   for await (const chunk of body.stream()) {
     for (let from = 0; from < chunk.byteLength; ) {
       const piece = chunk.subarray(from, from + size - at);
-      part.set(piece, at);
+      bytes.set(piece, at);
       from += piece.byteLength;
       at += piece.byteLength;
       if (at < size) continue;
-      yield { PartNumber, Body: part };
-      PartNumber += 1;
+      yield { number, bytes };
+      number += 1;
       at = 0;
-      part = Buffer.allocUnsafe(size);
+      bytes = new Uint8Array(size);
     }
   }
-  if (at > 0 || PartNumber === 1) yield { PartNumber, Body: part.subarray(0, at) };
+  if (at > 0 || number === 1) yield { number, bytes: bytes.subarray(0, at) };
   return undefined;
 }

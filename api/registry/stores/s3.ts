@@ -5,7 +5,7 @@ import { RegistryError } from '../errors.ts';
 import { bytesOf, type Condition, type Listed, type ObjectStore, storedObject } from '../store.ts';
 import { explained, isTransient, unlessStatus } from './aws-errors.ts';
 import { digestOfStream } from './hash.ts';
-import { putInParts, type WriteHeaders } from './multipart.ts';
+import { type PartCalls, putInParts } from './multipart.ts';
 
 export interface S3Options {
   /** Where the bucket is not AWS's own; AWS_ENDPOINT_URL is honoured by the SDK itself. */
@@ -43,8 +43,10 @@ export function openS3Store(uri: string, options: S3Options): ObjectStore {
   return {
     uri: uri.replace(/\/$/, ''),
     async get(key) {
-      const { client, GetObjectCommand } = await load();
-      const reading = client.send(new GetObjectCommand({ Bucket: bucket, Key: root + key })).catch(unlessStatus(404));
+      const { client, sdk } = await load();
+      const reading = client
+        .send(new sdk.GetObjectCommand({ Bucket: bucket, Key: root + key }))
+        .catch(unlessStatus(404));
       const found = await send(`reading ${key}`, reading);
       if (found === undefined) return undefined;
       const { Body, ContentLength: size = 0, ETag: etag = '' } = found;
@@ -52,27 +54,26 @@ export function openS3Store(uri: string, options: S3Options): ObjectStore {
       return storedObject({ size, etag, stream, digest: () => digestOfStream(stream()) });
     },
     async put(key, body, condition) {
-      const { client, PutObjectCommand } = await load();
+      const { client, sdk } = await load();
       const [place, headers] = [{ Bucket: bucket, Key: root + key }, toHeaders(condition)];
-      const isLarge = !(body instanceof Uint8Array) && body.size > MAX_BUFFERED_BYTES;
-      const write = async (): Promise<object | undefined> => {
-        if (isLarge) return putInParts(client, place, { body, headers });
+      const write = async (): Promise<boolean> => {
+        if (!(body instanceof Uint8Array) && body.size > MAX_BUFFERED_BYTES)
+          return putInParts(partCalls({ client, sdk }, place, headers), body);
         const input = { ...place, ...headers, Body: await bytesOf(body) };
-        // 412: another object is there; 409: another write of the same key is under way; 404: none is there any more.
-        const refused = condition === undefined ? [] : [404, 409, 412];
-        return client.send(new PutObjectCommand(input)).catch(unlessStatus(...refused));
+        const writing = client.send(new sdk.PutObjectCommand(input)).catch(unlessRefused(headers));
+        return (await writing) !== undefined;
       };
-      return (await send(`writing ${key}`, write())) !== undefined;
+      return send(`writing ${key}`, write());
     },
     async list(prefix, { after, most = Infinity } = {}) {
-      const { client, ListObjectsV2Command } = await load();
+      const { client, sdk } = await load();
       const found: Listed[] = [];
       const StartAfter = after === undefined ? undefined : root + after;
       let ContinuationToken: string | undefined;
       do {
         const MaxKeys = Math.min(PAGE_KEYS, most - found.length);
         const input = { Bucket: bucket, Prefix: root + prefix, StartAfter, MaxKeys, ContinuationToken };
-        const page = await send(`listing ${prefix}`, client.send(new ListObjectsV2Command(input)));
+        const page = await send(`listing ${prefix}`, client.send(new sdk.ListObjectsV2Command(input)));
         for (const { Key = '', Size = 0 } of page.Contents ?? [])
           found.push({ key: Key.slice(root.length), size: Size });
         ContinuationToken = page.NextContinuationToken;
@@ -85,11 +86,54 @@ export function openS3Store(uri: string, options: S3Options): ObjectStore {
 /** The SDK warns on the console of a refused condition of a large write, which is an answer here. Every failure is thrown. */
 const SILENT = { debug() {}, info() {}, warn() {}, error() {} };
 
+interface Place {
+  Bucket: string;
+  Key: string;
+}
+interface WriteHeaders {
+  IfMatch?: string;
+  IfNoneMatch?: string;
+}
+
+/** What the object keeps of the upload that it came with. */
+const MARK = 'upload';
+
+function partCalls({ client, sdk }: Loaded, place: Place, headers: WriteHeaders): PartCalls {
+  const head = () => client.send(new sdk.HeadObjectCommand(place)).catch(unlessStatus(403, 404));
+  return {
+    key: place.Key,
+    async holds() {
+      const { IfMatch, IfNoneMatch } = headers;
+      const found = IfMatch === undefined && IfNoneMatch === undefined ? undefined : await head();
+      return found === undefined || (IfNoneMatch === undefined && found.ETag === IfMatch);
+    },
+    async begin(mark) {
+      const command = new sdk.CreateMultipartUploadCommand({ ...place, Metadata: { [MARK]: mark } });
+      return (await client.send(command)).UploadId;
+    },
+    async send(UploadId, { number, bytes }, abortSignal) {
+      // The SDK signs the digest of what is in memory, and the store compares it.
+      const command = new sdk.UploadPartCommand({ ...place, UploadId, PartNumber: number, Body: bytes });
+      return { number, etag: (await client.send(command, { abortSignal })).ETag };
+    },
+    async end(UploadId, parts) {
+      const Parts = parts.map(({ number, etag }) => ({ PartNumber: number, ETag: etag }));
+      const input = { ...place, ...headers, UploadId, MultipartUpload: { Parts } };
+      const ending = client.send(new sdk.CompleteMultipartUploadCommand(input)).catch(unlessRefused(headers));
+      return (await ending) !== undefined;
+    },
+    giveUp: async (UploadId) => void (await client.send(new sdk.AbortMultipartUploadCommand({ ...place, UploadId }))),
+    mark: async () => (await head())?.Metadata?.[MARK],
+  };
+}
+
+type Loaded = Awaited<ReturnType<typeof loadClient>>;
+
 /** Imported here, so that a host without a bucket needs neither the time nor the memory of the SDK. */
 async function loadClient({ endpoint, credentials, secret }: S3Options) {
-  const { S3Client, GetObjectCommand, ListObjectsV2Command, PutObjectCommand } = await import('@aws-sdk/client-s3');
+  const sdk = await import('@aws-sdk/client-s3');
   const keys = credentials ?? (secret === undefined ? undefined : keysIn(secret));
-  const client: S3Client = new S3Client({
+  const client: S3Client = new sdk.S3Client({
     // R2 knows one region, and the SDK wants to hear of one.
     ...(endpoint === undefined ? {} : { endpoint, region: 'auto' }),
     ...(keys === undefined ? {} : { credentials: keys }),
@@ -100,7 +144,7 @@ async function loadClient({ endpoint, credentials, secret }: S3Options) {
     responseChecksumValidation: 'WHEN_REQUIRED',
     logger: SILENT,
   });
-  return { client, GetObjectCommand, ListObjectsV2Command, PutObjectCommand };
+  return { sdk, client };
 }
 
 /** The keys as the secret holds them. They are replaced where their owner replaces them, and read again while this process goes on. */
@@ -144,4 +188,9 @@ function parseKeys(text: string): Record<string, unknown> {
 function toHeaders(condition: Condition | undefined): WriteHeaders {
   if (condition === undefined) return {};
   return condition === 'absent' ? { IfNoneMatch: '*' } : { IfMatch: condition.etag };
+}
+
+/** 412: another object is there; 409: another write of the same key is under way; 404: none is there any more. */
+function unlessRefused(headers: WriteHeaders): (error: unknown) => undefined {
+  return unlessStatus(...(Object.keys(headers).length === 0 ? [] : [404, 409, 412]));
 }

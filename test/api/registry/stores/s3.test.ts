@@ -52,9 +52,9 @@ describe('a large object', () => {
   it('is sent in parts of one size, a few at a time, and is what was sent', async () => {
     let [made, most, received] = [0, 0, 0];
     const body: ObjectBody = {
-      size: 25 * 3 * MIB,
+      size: 15 * 3 * MIB,
       async *stream() {
-        for await (const piece of bodyOf(25).stream()) {
+        for await (const piece of bodyOf(15).stream()) {
           made += piece.byteLength;
           most = Math.max(most, made - received);
           yield piece;
@@ -66,8 +66,9 @@ describe('a large object', () => {
       return undefined;
     };
     expect(await store.put('large', body)).toBe(true);
-    const sizes = proxy.passed.filter(isPart).map(({ bytes }) => bytes / MIB);
-    expect(sizes.toSorted()).toEqual([3, ...Array(9).fill(8)]);
+    // A part may come twice, where its answer took too long.
+    const sizes = new Map(proxy.passed.filter(isPart).map(({ url, bytes }) => [url, bytes / MIB]));
+    expect([...sizes.values()].toSorted()).toEqual([5, ...Array(5).fill(8)]);
     // Three parts that are sent, one that is read, and the piece that it is read from.
     expect(most).toBeLessThanOrEqual((4 * 8 + 3) * MIB);
     expect(await (await store.get('large'))?.digest()).toBe(sha256Of(await bytesOf(body)));
