@@ -2,6 +2,7 @@
 import { type App, CfnOutput, Stack, Tags } from 'aws-cdk-lib';
 import { ENVARS } from '../contracts/src/envars.ts';
 import { JOB_CLASS_NAMES, QUEUES } from '../contracts/src/job-classes.ts';
+import { shortDigest } from '../contracts/src/keys.ts';
 import {
   BULK_GPU_OUTPUTS,
   CLOUD_OUTPUTS,
@@ -102,6 +103,8 @@ export function createStacks(app: App, settings: Settings): Stacks {
     if (definition !== undefined) output(stacks.training, jobDefinitionOutput(name), definition.jobDefinitionArn);
   }
   output(stacks.training, CLOUD_OUTPUTS.trainingLogs, training.logGroup.logGroupName);
+  const code = Object.entries(training.code).map(([stage, digest]) => [stage, shortDigest(digest)]);
+  output(stacks.training, CLOUD_OUTPUTS.stageCode, JSON.stringify(Object.fromEntries(code)));
   output(stacks.training, CLOUD_OUTPUTS.stateMachine, training.pipeline.stateMachine.stateMachineArn);
   output(stacks.training, CLOUD_OUTPUTS.reports, training.pipeline.topic.topicArn);
   output(stacks.encoding, CLOUD_OUTPUTS.encoderUrl, imageEncoder.url.url);

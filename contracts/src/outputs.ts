@@ -16,6 +16,8 @@ export const CLOUD_OUTPUTS = {
   bulkDefinition: 'BulkDefinition',
   /** CloudWatch log group of the training containers. */
   trainingLogs: 'TrainingLogs',
+  /** JSON object: by stage, the first digits of the digest of its source in the trainer's image. */
+  stageCode: 'StageCode',
   stateMachine: 'StateMachine',
   encoderUrl: 'EncoderUrl',
   workerAccess: 'WorkerAccess',

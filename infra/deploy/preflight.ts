@@ -1,8 +1,9 @@
 // Looks before anything is deployed: who and where, what the account allows, which zones have the machines, who is logged in.
 import { z } from 'zod';
+import { statusOf } from '../../api/registry/stores/aws-errors.ts';
 import { QUEUES } from '../../contracts/src/job-classes.ts';
 import { STACK_PARAMETERS, type StackParameterName } from '../../contracts/src/outputs.ts';
-import { UserError } from '../../contracts/src/user-error.ts';
+import { reasonOf, UserError } from '../../contracts/src/user-error.ts';
 import type { Settings } from '../base/settings.ts';
 import { bulkMachinesOf, type Machines, machinesOf } from '../fleets/machine-kinds.ts';
 import { gpuMachines } from '../serving/gpu-machines.ts';
@@ -10,8 +11,12 @@ import type { Aws } from './aws.ts';
 import type { RunProgram } from './programs.ts';
 import { type StackParameters, stackName } from './stacks.ts';
 
-export interface Check {
+export interface Check extends Finding {
   name: string;
+}
+
+/** What a check found. */
+interface Finding {
   /** `problem`: the deployment would fail. `warning`: it succeeds, and something that it has cannot be used yet. */
   verdict: 'ok' | 'warning' | 'problem';
   /** What was found and, where it is not ok, what to do. */
@@ -51,34 +56,47 @@ export interface PreflightOptions {
 /** What wrangler says of who is logged in. */
 const WhoAmI = z.object({ accounts: z.array(z.object({ id: z.string(), name: z.string() })) });
 
-/** Every check, also after one that found a problem: a person fixes them all at once. */
+/** Every check, also after one that found a problem or may not ask: a person fixes them all at once. */
 export async function preflight(options: PreflightOptions): Promise<Check[]> {
   const { settings, aws, run, images, worker, cloudflareAccount } = options;
   const region = await aws.region();
   const { account, arn } = await aws.identity();
-  const zones = (await aws.zones()).toSorted();
+  const zones = aws.zones().then((names) => names.toSorted());
+  const checks: Record<string, Promise<Finding>> = {
+    bootstrap: checkBootstrap(aws, `aws://${account}/${region}`),
+    ...namedAs('quota', quotasOf(settings), ([name, vcpus]) => checkQuota(aws, name, vcpus)),
+    'quota: Lambda': checkConcurrency(options),
+    ...(settings.registry === 'r2' ? { registry: checkRegistry(options) } : {}),
+    zones: checkZones(settings, zones),
+    ...namedAs('machines', machineGroups(settings), (group) => checkMachines(options, zones, group)),
+    ...(worker ? { wrangler: checkWrangler(run, cloudflareAccount) } : {}),
+    ...(images === 'buildx' ? { docker: checkDocker(run) } : {}),
+  };
   const who: Check = { name: 'identity', verdict: 'ok', sentence: `account ${account}, ${region}, as ${arn}` };
-  const checks = await Promise.all([
-    checkBootstrap(aws, `aws://${account}/${region}`),
-    ...quotasOf(settings).map(([name, vcpus]) => checkQuota(aws, name, vcpus)),
-    checkConcurrency(options),
-    ...(settings.registry === 'r2' ? [checkRegistry(options)] : []),
-    checkZones(settings, zones),
-    ...machineGroups(settings).map((group) => checkMachines(options, zones, group)),
-    ...(worker ? [checkWrangler(run, cloudflareAccount)] : []),
-    ...(images === 'buildx' ? [checkDocker(run)] : []),
-  ]);
-  return [who, ...checks];
+  const found = Object.entries(checks).map(async ([name, finding]) => ({ name, ...(await known(finding)) }));
+  return [who, ...(await Promise.all(found))];
 }
 
-async function checkBootstrap(aws: Aws, where: string): Promise<Check> {
-  const name = 'bootstrap';
+function namedAs<T extends [string, unknown]>(kind: string, rows: readonly T[], check: (row: T) => Promise<Finding>) {
+  return Object.fromEntries(rows.map((row) => [`${kind}: ${row[0]}`, check(row)]));
+}
+
+/** A question that is refused says nothing of the others, nor that the deployment would fail: another role deploys. */
+async function known(finding: Promise<Finding>): Promise<Finding> {
+  try {
+    return await finding;
+  } catch (error) {
+    if (!(error instanceof UserError) && statusOf(error) === undefined) throw error;
+    return { verdict: 'warning', sentence: `not checked: ${reasonOf(error)}` };
+  }
+}
+
+async function checkBootstrap(aws: Aws, where: string): Promise<Finding> {
   const stack = await aws.stack(BOOTSTRAP_STACK);
   const version = Number(stack?.outputs.BootstrapVersion ?? 0);
-  if (version >= BOOTSTRAP_VERSION)
-    return { name, verdict: 'ok', sentence: `${where} is bootstrapped, version ${version}` };
+  if (version >= BOOTSTRAP_VERSION) return { verdict: 'ok', sentence: `${where} is bootstrapped, version ${version}` };
   const found = stack === undefined ? 'is not bootstrapped' : `is bootstrapped with version ${version}, too old`;
-  return { name, verdict: 'problem', sentence: `${where} ${found}: npx cdk bootstrap ${where}` };
+  return { verdict: 'problem', sentence: `${where} ${found}: npx cdk bootstrap ${where}` };
 }
 
 /** By quota, the vCPUs that the settings' fleets may use together. */
@@ -123,16 +141,14 @@ function machineGroups(settings: Settings): [string, MachineGroup][] {
   ];
 }
 
-async function checkQuota(aws: Aws, quota: QuotaName, vcpus: number): Promise<Check> {
+async function checkQuota(aws: Aws, quota: QuotaName, vcpus: number): Promise<Finding> {
   const { service, code } = QUOTAS[quota];
-  const name = `quota: ${quota}`;
   const found = await aws.quota(service, code);
-  if (found === undefined)
-    return { name, verdict: 'warning', sentence: `AWS does not tell quota ${code} of ${service}` };
-  if (found >= vcpus) return { name, verdict: 'ok', sentence: `${found} vCPUs, the settings use at most ${vcpus}` };
+  if (found === undefined) return { verdict: 'warning', sentence: `AWS does not tell quota ${code} of ${service}` };
+  if (found >= vcpus) return { verdict: 'ok', sentence: `${found} vCPUs, the settings use at most ${vcpus}` };
   const missing = found === 0 ? 'no machine can start' : `the settings would use ${vcpus}`;
   const ask = `aws service-quotas request-service-quota-increase --service-code ${service} --quota-code ${code} --desired-value ${vcpus}`;
-  return { name, verdict: 'warning', sentence: `${found} vCPUs, ${missing}: ${ask}` };
+  return { verdict: 'warning', sentence: `${found} vCPUs, ${missing}: ${ask}` };
 }
 
 /** What a stack is given: now, or once by an earlier deployment, which it keeps; one that was never finished is made anew. */
@@ -143,56 +159,48 @@ async function given(name: StackParameterName, options: PreflightOptions): Promi
   return stack === undefined || /^(ROLLBACK|REVIEW)_/.test(stack.status) ? undefined : stack.parameters[name];
 }
 
-async function checkRegistry(options: PreflightOptions): Promise<Check> {
-  const name = 'registry';
+async function checkRegistry(options: PreflightOptions): Promise<Finding> {
   const account = await given('RegistryAccountId', options);
-  if (account !== undefined) return { name, verdict: 'ok', sentence: `models go to R2, account ${account}` };
+  if (account !== undefined) return { verdict: 'ok', sentence: `models go to R2, account ${account}` };
   const sentence =
     'models go to R2, and nothing says to whose: set CLOUDFLARE_ACCOUNT_ID, or add --parameter RegistryAccountId=ID (npx wrangler whoami shows it)';
-  return { name, verdict: 'problem', sentence };
+  return { verdict: 'problem', sentence };
 }
 
-async function checkConcurrency(options: PreflightOptions): Promise<Check> {
+async function checkConcurrency(options: PreflightOptions): Promise<Finding> {
   const { settings, aws } = options;
-  const name = 'quota: Lambda';
   const { service, code } = CONCURRENCY;
   const found = (await aws.quota(service, code)) ?? UNRESERVED.young;
   const isReserved = (await given('EncoderReservation', options)) !== 'account';
   const reserved = isReserved ? settings.encoder.reserved_concurrency : 0;
   const left = found - reserved;
   const have = `${found} calls at a time, of which the encoder reserves ${reserved}`;
-  if (reserved === 0 || left >= UNRESERVED.usual) return { name, verdict: 'ok', sentence: have };
+  if (reserved === 0 || left >= UNRESERVED.usual) return { verdict: 'ok', sentence: have };
   const ask = `aws service-quotas request-service-quota-increase --service-code ${service} --quota-code ${code} --desired-value 1000`;
   return {
-    name,
     verdict: left < UNRESERVED.young ? 'problem' : 'warning',
     sentence: `${have}: AWS wants ${UNRESERVED.usual} to stay free (${UNRESERVED.young} in a young account), and refuses otherwise: ${ask}; or reserve none, --parameter EncoderReservation=account`,
   };
 }
 
-function checkZones(settings: Settings, zones: readonly string[]): Check {
-  const name = 'zones';
+async function checkZones(settings: Settings, regional: Promise<string[]>): Promise<Finding> {
+  const zones = await regional;
   if (zones.length >= settings.zones)
-    return {
-      name,
-      verdict: 'ok',
-      sentence: `${zones.length} in this region, the settings use the first ${settings.zones}`,
-    };
+    return { verdict: 'ok', sentence: `${zones.length} in this region, the settings use the first ${settings.zones}` };
   const sentence = `the settings want ${settings.zones}, this region has ${zones.join(' and ')}: lower "zones" in ${fileOf(settings)}`;
-  return { name, verdict: 'problem', sentence };
+  return { verdict: 'problem', sentence };
 }
 
 /** Batch makes no environment with a kind of machine that its region does not have, whatever else is in it. */
 async function checkMachines(
   { settings, aws }: PreflightOptions,
-  regional: readonly string[],
+  regional: Promise<string[]>,
   [queue, machines]: [string, MachineGroup],
-): Promise<Check> {
+): Promise<Finding> {
   const { types, spotMaxVcpus = 0, onDemandMaxVcpus, efaInterfaces } = machines;
   // A fleet is offered no machine that is larger than it may become.
   const kinds = types.filter(({ vcpus }) => vcpus <= Math.max(spotMaxVcpus, onDemandMaxVcpus));
   const zones = await aws.zonesOf(kinds.map(({ type }) => type));
-  const name = `machines: ${queue}`;
   const none = kinds.flatMap(({ type }) => (zones.get(type)?.length === 0 ? [type] : []));
   if (none.length > 0) {
     const families = [...new Set(none.map((type) => type.split('.')[0] ?? ''))];
@@ -200,46 +208,44 @@ async function checkMachines(
     const instead =
       setting === undefined ? `leave ${families.join(' and ')} out of "gpu.families"` : `set "${setting}" to null`;
     const sentence = `this region has no ${none.join(', ')}, and the deployment would fail: ${instead} in ${fileOf(settings)}, or choose another region`;
-    return { name, verdict: 'problem', sentence };
+    return { verdict: 'problem', sentence };
   }
   const offering = [...new Set([...zones.values()].flat())].toSorted();
   const have = `${offering.join(', ')} have machines of ${kinds.length} types`;
   // Machines that work together stand in one zone.
   const most = efaInterfaces === undefined ? settings.zones : 1;
-  const used = regional.slice(0, most);
-  if (offering.some((zone) => used.includes(zone))) return { name, verdict: 'ok', sentence: have };
+  const used = (await regional).slice(0, most);
+  if (offering.some((zone) => used.includes(zone))) return { verdict: 'ok', sentence: have };
   const raise = most < settings.zones ? '' : `raise "zones" in ${fileOf(settings)}, or `;
   const sentence = `${have}, and they would stand in ${used.join(', ')}, where none can start: ${raise}choose another region`;
-  return { name, verdict: 'warning', sentence };
+  return { verdict: 'warning', sentence };
 }
 
 const fileOf = ({ name }: Settings): string => `infra/settings/${name}.json`;
 
-async function checkWrangler(run: RunProgram, account: string | undefined): Promise<Check> {
-  const name = 'wrangler';
+async function checkWrangler(run: RunProgram, account: string | undefined): Promise<Finding> {
   try {
     const { accounts } = WhoAmI.parse(JSON.parse(await run('wrangler', ['whoami', '--json'])));
     const names = accounts.map((account) => account.name).join(', ');
     // A deployment asks no questions in the middle.
     if (accounts.length < 2 || account !== undefined)
-      return { name, verdict: 'ok', sentence: `logged in at Cloudflare: ${account ?? names}` };
-    return { name, verdict: 'problem', sentence: `there are several accounts (${names}): set CLOUDFLARE_ACCOUNT_ID` };
+      return { verdict: 'ok', sentence: `logged in at Cloudflare: ${account ?? names}` };
+    return { verdict: 'problem', sentence: `there are several accounts (${names}): set CLOUDFLARE_ACCOUNT_ID` };
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
     const sentence = 'nobody is logged in at Cloudflare: npx wrangler login, or set CLOUDFLARE_API_TOKEN';
-    return { name, verdict: 'problem', sentence };
+    return { verdict: 'problem', sentence };
   }
 }
 
-async function checkDocker(run: RunProgram): Promise<Check> {
-  const name = 'docker';
+async function checkDocker(run: RunProgram): Promise<Finding> {
   try {
     const printed = await run('docker', ['buildx', 'version']);
-    return { name, verdict: 'ok', sentence: printed.split('\n')[0] ?? '' };
+    return { verdict: 'ok', sentence: printed.split('\n')[0] ?? '' };
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
     const sentence =
       'docker buildx does not answer: start Docker, or leave --images buildx out and let CodeBuild build';
-    return { name, verdict: 'problem', sentence };
+    return { verdict: 'problem', sentence };
   }
 }

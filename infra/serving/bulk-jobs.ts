@@ -15,7 +15,7 @@ import { imageDigest } from '../base/parameter.ts';
 import { createLogGroup } from '../base/retention.ts';
 import type { Settings } from '../base/settings.ts';
 import { CpuFleet } from '../fleets/cpu-fleet.ts';
-import { JOB_RETRIES } from '../fleets/retries.ts';
+import { FARGATE_RETRIES, MACHINE_RETRIES } from '../fleets/retries.ts';
 import { grantSubmit } from '../fleets/submit.ts';
 import type { Network } from '../network/network.ts';
 import type { Storage } from '../storage/storage.ts';
@@ -69,7 +69,7 @@ export class BulkJobs extends Construct {
         container: rendered,
         timeout: Duration.hours(ATTEMPT_HOURS),
         retryAttempts: ATTEMPTS,
-        retryStrategies: JOB_RETRIES,
+        retryStrategies: rendered instanceof batch.EcsFargateContainerDefinition ? FARGATE_RETRIES : MACHINE_RETRIES,
         propagateTags: true,
         // Jobs that run during a deployment go on with the revision that they were submitted with.
         skipDeregisterOnUpdate: true,

@@ -28,6 +28,8 @@ export class ControlFunctions extends Construct {
   readonly plan: lambda.Function;
   readonly gate: lambda.Function;
   readonly publish: lambda.Function;
+  /** By stage, the digest of the source that it executes. */
+  readonly code: Readonly<Record<string, string>>;
 
   constructor(scope: Construct, id: string, { settings, storage, queues, definitions }: ControlFunctionsProps) {
     super(scope, id);
@@ -37,13 +39,14 @@ export class ControlFunctions extends Construct {
 
     const registry = storage.registry.environment;
     const common = (name: string) => ({ settings, purpose: `What state ${name} of the training pipeline may do` });
+    this.code = codeDigests();
     this.plan = controlFunction(this, 'Plan', {
       ...common('Plan'),
       environment: {
         ...bucket,
         [ENVARS.jobQueues]: arns((jobClass) => queues[jobClass]?.jobQueueArn),
         [ENVARS.jobDefinitions]: arns((jobClass) => definitions[jobClass]?.jobDefinitionArn),
-        [ENVARS.codeDigests]: codeDigests(),
+        [ENVARS.codeDigests]: JSON.stringify(this.code),
       },
     });
     storage.grantPlan(this.plan);
@@ -67,6 +70,6 @@ export class ControlFunctions extends Construct {
 }
 
 /** Digests of the source that each stage executes in the trainer's image of this checkout, by the control plane's program. */
-function codeDigests(): string {
-  return execFileSync(process.execPath, [join(CONTROL, 'plan', 'code-digest.ts')], { encoding: 'utf8' }).trim();
+function codeDigests(): Record<string, string> {
+  return JSON.parse(execFileSync(process.execPath, [join(CONTROL, 'plan', 'code-digest.ts')], { encoding: 'utf8' }));
 }

@@ -14,7 +14,7 @@ import { imageDigest } from '../base/parameter.ts';
 import type { CpuFleet } from '../fleets/cpu-fleet.ts';
 import { GpuFleet } from '../fleets/gpu-fleet.ts';
 import type { Machines } from '../fleets/machine-kinds.ts';
-import { JOB_RETRIES } from '../fleets/retries.ts';
+import { FARGATE_RETRIES, MACHINE_RETRIES } from '../fleets/retries.ts';
 import { grantSubmit } from '../fleets/submit.ts';
 import { SCRATCH } from '../fleets/user-data.ts';
 import type { Network } from '../network/network.ts';
@@ -88,7 +88,7 @@ export class JobDefinitions extends Construct {
       const ofJob = {
         timeout: Duration.hours(timeout_hours),
         retryAttempts: attempts,
-        retryStrategies: JOB_RETRIES,
+        retryStrategies: machines === undefined ? FARGATE_RETRIES : MACHINE_RETRIES,
         propagateTags: true,
         // Executions that run during a deployment continue with the revision that they were planned with.
         skipDeregisterOnUpdate: true,

@@ -31,6 +31,8 @@ export class Training extends Construct {
   readonly logGroup: logs.LogGroup;
   readonly pipeline: Pipeline;
   readonly schedule: Schedule;
+  /** By stage, the digest of the source that the image's jobs execute. */
+  readonly code: Readonly<Record<string, string>>;
 
   constructor(scope: Construct, id: string, { settings, network, storage }: TrainingProps) {
     super(scope, id);
@@ -62,6 +64,7 @@ export class Training extends Construct {
       queues,
       definitions: this.definitions.byClass,
     });
+    this.code = functions.code;
     this.pipeline = new Pipeline(this, 'Pipeline', { settings, storage, functions });
     this.definitions.grantSubmit(
       this.pipeline.role,

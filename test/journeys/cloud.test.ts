@@ -124,6 +124,36 @@ describe('a recipe on AWS', () => {
     expect(shown.stdout).toContain('at most $798.71 by the time limits (prices of 2026-08-17, us-east-1;');
   });
 
+  it('is refused before anything is sent where its stages are not those of the deployed image, by their names', async () => {
+    const { root } = cloud.repository;
+    const clip = join(root, 'trainer/stages/clip.py');
+    const deployed = readFileSync(clip, 'utf8');
+    const refused = async (...args: string[]) => {
+      const { code, events } = await cloud.run(RECIPE, ...args);
+      expect(code).toBe(2);
+      return events.at(-1)?.message;
+    };
+    writeFileSync(clip, `${deployed}\nprint("edited")\n`);
+    expect(await refused()).toContain(
+      "the deployment's image holds another source of clip than this checkout, and would refuse the jobs: deploy again with npm run deploy -- --environment NAME, or check out what was deployed",
+    );
+    // What comes before it is the same here and there.
+    expect((await cloud.run(RECIPE, '--to', 'embed_images', '--plan')).code).toBe(0);
+    writeFileSync(clip, `${deployed}\n# A comment is no other source.\n`);
+    expect((await cloud.run(RECIPE, '--plan')).code).toBe(0);
+    writeFileSync(clip, deployed);
+    const outputs = join(root, 'cdk-outputs.json');
+    const written = readFileSync(outputs, 'utf8');
+    writeFileSync(outputs, written.replace('StageCode', 'Other'));
+    expect(await refused()).toContain('does not say which source of the stages its image holds: deploy again');
+    writeFileSync(outputs, written);
+    expect(await cloud.store.list('')).toEqual([]);
+    const { jobSummaryList = [] } = await cloud.batch.send(
+      new ListJobsCommand({ jobQueue: 'gpu-queue', filters: [{ name: 'JOB_NAME', values: ['tiny_*'] }] }),
+    );
+    expect(jobSummaryList).toEqual([]);
+  });
+
   it('is submitted once: data under its digest, each job after those it needs, and runs to the end', async () => {
     const first = await cloud.run(RECIPE);
     expect(first.code).toBe(0);

@@ -30,6 +30,8 @@ export interface AwsAccount {
   versions: Map<string, string[]>;
   /** Keys that S3 deletes nothing of. */
   kept: Set<string>;
+  /** Operations that these credentials may not call. */
+  denied: Set<string>;
   /** Texts of secrets by ARN. */
   secrets: Map<string, string>;
   /** How builds end; a build that succeeds has pushed its image. */
@@ -69,6 +71,7 @@ export async function startAccount(): Promise<AwsAccount> {
     objects: new Map(),
     versions: new Map(),
     kept: new Set(),
+    denied: new Set(),
     secrets: new Map(),
     buildStatus: 'SUCCEEDED',
     buildsRefused: 0,
@@ -107,6 +110,8 @@ type Document = Record<string, unknown>;
 /** Services that speak JSON. */
 function json(account: AwsAccount, operation: string, asked: Document): Document {
   const absent = (type: string): Document => ({ __type: type, message: 'there is none' });
+  if (account.denied.has(operation))
+    return { __type: 'AccessDeniedException', message: `not authorized: ${operation}` };
   switch (operation) {
     case 'GetServiceQuota': {
       const Value = account.quotas.get(String(asked.QuotaCode));
@@ -164,7 +169,13 @@ export function pushImage(account: AwsAccount, name: string): void {
 /** Services that speak XML. */
 function query(account: AwsAccount, asked: URLSearchParams): { status: number; xml: string } {
   const ok = (name: string, result: string) => ({ status: 200, xml: `<${name}Response>${result}</${name}Response>` });
-  switch (asked.get('Action')) {
+  const action = asked.get('Action') ?? '';
+  if (account.denied.has(action))
+    return {
+      status: 403,
+      xml: `<ErrorResponse><Error><Code>AccessDenied</Code><Message>not authorized: ${action}</Message></Error></ErrorResponse>`,
+    };
+  switch (action) {
     case 'GetCallerIdentity':
       return ok(
         'GetCallerIdentity',

@@ -21,8 +21,9 @@ import {
   QUEUES,
   type Queue,
 } from '../../contracts/src/job-classes.ts';
+import { shortDigest } from '../../contracts/src/keys.ts';
 import { CLOUD_OUTPUTS, jobDefinitionOutput, queueOutput } from '../../contracts/src/outputs.ts';
-import { STAGE_NAMES } from '../../contracts/src/stages.ts';
+import { byStage, STAGE_NAMES } from '../../contracts/src/stages.ts';
 import { codeDigests, sourceReader } from '../../trainer/control/plan/code-digest.ts';
 import { awsEnv } from './aws-account.ts';
 import { trainerPython } from './python.ts';
@@ -45,6 +46,8 @@ export type Stopped = z.infer<typeof Stopped>;
 
 export interface AwsEmulator {
   endpoint: string;
+  /** Folder with the `stages` that jobs run. */
+  home: string;
   /** What a command needs to reach it and nothing else of AWS. */
   env: Record<string, string>;
   /** Numbers of the children whose machine went away once: those that `RECLAIMED_ONCE` in its environment names. */
@@ -74,6 +77,7 @@ export async function startAws(home: string, env: Record<string, string> = {}): 
   const endpoint = `http://127.0.0.1:${port}`;
   return {
     endpoint,
+    home,
     env: awsEnv(endpoint),
     reclaimed,
     stopped,
@@ -103,7 +107,7 @@ export function functionEnvironment(
 }
 
 /** `outputsFile`: where `cdk deploy --outputs-file` would have written. */
-export async function deploy({ endpoint }: AwsEmulator, outputsFile?: string): Promise<Deployment> {
+export async function deploy({ endpoint, home }: AwsEmulator, outputsFile?: string): Promise<Deployment> {
   const options = clientOptions(endpoint);
   const s3 = new S3Client({ ...options, forcePathStyle: true });
   const [trainingBucket, modelsBucket] = ['training-a1b2c3', 'models-a1b2c3'];
@@ -134,6 +138,7 @@ export async function deploy({ endpoint }: AwsEmulator, outputsFile?: string): P
   for (const jobClass of JOB_CLASS_NAMES) definitionArns.set(jobClass, await define(jobClass));
   const queues = byJobClass((_, { queue }) => queueArns.get(queue) ?? '');
   const jobDefinitions = byJobClass((jobClass) => definitionArns.get(jobClass) ?? '');
+  const code = codeDigests(STAGE_NAMES, sourceReader(home));
   const outputs = {
     [CLOUD_OUTPUTS.trainingBucket]: trainingBucket,
     [CLOUD_OUTPUTS.modelsBucket]: modelsBucket,
@@ -142,6 +147,7 @@ export async function deploy({ endpoint }: AwsEmulator, outputsFile?: string): P
     ...Object.fromEntries(JOB_CLASS_NAMES.map((name) => [jobDefinitionOutput(name), jobDefinitions[name]])),
     // Where Batch writes unless a job definition says otherwise.
     [CLOUD_OUTPUTS.trainingLogs]: '/aws/batch/job',
+    [CLOUD_OUTPUTS.stageCode]: JSON.stringify(byStage((stage) => shortDigest(code[stage]))),
   };
   if (outputsFile !== undefined) writeFileSync(outputsFile, JSON.stringify({ 'edge-clip-dev-training': outputs }));
   return { outputs, queues, jobDefinitions, trainingBucket, modelsBucket };

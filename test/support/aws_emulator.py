@@ -23,6 +23,8 @@ from typing import Any, ClassVar
 import boto3
 from moto.batch import models
 from moto.batch.models import Job
+from moto.s3.exceptions import MissingKey, PreconditionFailed
+from moto.s3.responses import S3Response
 from moto.server import ThreadedMotoServer
 from moto.utilities.docker_utilities import DockerModel
 
@@ -239,6 +241,22 @@ def terminated(job: Job, reason: str) -> None:
 terminate = Job.terminate
 
 
+def key_posted(response: S3Response, request: Any, body: bytes, *place: Any) -> Any:
+    """Moto completes a multipart upload whatever `If-Match` says: in S3 the object has to be the one that is meant."""
+    bucket, query, key = place
+    wanted = response.headers.get("If-Match")
+    if wanted is not None and "uploadId" in query:
+        found = response.backend.get_object(bucket, key)
+        if found is None:
+            raise MissingKey
+        if found.etag.strip('"') != wanted.strip('"'):
+            raise PreconditionFailed("If-Match")
+    return post_key(response, request, body, *place)
+
+
+post_key = S3Response._key_response_post
+
+
 class Clock:
     """Moto's Batch waits half a second and more between two looks at a job; here a twentieth of that."""
 
@@ -275,6 +293,7 @@ def main() -> None:
     Job.describe = describe_as_batch_does  # type: ignore[method-assign]
     Job._get_container_property = container_property  # type: ignore[method-assign]
     Job._mark_stopped = stopped  # type: ignore[method-assign]
+    S3Response._key_response_post = key_posted  # type: ignore[method-assign]
     Job.terminate = terminated  # type: ignore[method-assign]
     print(json.dumps({"event": "listening", "port": port}), flush=True)
     sys.stdin.read()

@@ -36,6 +36,7 @@ export function prepareAccount(account: AwsAccount): void {
   account.builds.length = 0;
   account.versions.clear();
   account.kept.clear();
+  account.denied.clear();
   account.buildStatus = 'SUCCEEDED';
   account.buildsRefused = 0;
   account.quotas.clear();

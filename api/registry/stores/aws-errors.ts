@@ -27,7 +27,16 @@ export function whyKeptBack(error: unknown): string | undefined {
   return thrown instanceof Error ? KEPT_BACK.find(([name]) => name.test(thrown.name))?.[1] : undefined;
 }
 
-const OFFLINE = ['ECONNREFUSED', 'ECONNRESET', 'ENOTFOUND', 'EAI_AGAIN', 'ETIMEDOUT', 'EHOSTUNREACH', 'ENETUNREACH'];
+const OFFLINE = [
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'ETIMEDOUT',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'EPIPE',
+];
 
 function sentenceFor(error: Error, what: string): string | undefined {
   const { name, message } = error;
@@ -66,4 +75,14 @@ export function statusOf(error: unknown): number | undefined {
   const { $metadata } = error;
   if (typeof $metadata !== 'object' || $metadata === null || !('httpStatusCode' in $metadata)) return undefined;
   return typeof $metadata.httpStatusCode === 'number' ? $metadata.httpStatusCode : undefined;
+}
+
+/** Answers of these statuses mean "no" and become undefined; a bucket or an upload that does not exist is never one of them. */
+export function unlessStatus(...statuses: number[]): (error: unknown) => undefined {
+  return function absent(error) {
+    const status = statusOf(error);
+    const isElsewhere = error instanceof Error && ['NoSuchBucket', 'NoSuchUpload'].includes(error.name);
+    if (status !== undefined && statuses.includes(status) && !isElsewhere) return undefined;
+    throw error;
+  };
 }

@@ -1,9 +1,7 @@
 // Opens what a URI names: a folder of this machine or a bucket.
-import { createReadStream } from 'node:fs';
-import { stat } from 'node:fs/promises';
 import { ENVARS } from '../../../contracts/src/envars.ts';
 import { RegistryError } from '../errors.ts';
-import type { ObjectBody, ObjectStore } from '../store.ts';
+import type { ObjectStore } from '../store.ts';
 import { fromFileUri } from './file-uri.ts';
 import { openFolderStore } from './folder.ts';
 import { openS3Store, type S3Options } from './s3.ts';
@@ -22,10 +20,4 @@ export function openRegistry(uri: string, env: NodeJS.ProcessEnv): ObjectStore {
   const endpoint = env[ENVARS.registryEndpoint] || undefined;
   const secret = env[ENVARS.registrySecret] || undefined;
   return openStore(uri, { endpoint, secret });
-}
-
-/** A file of this machine, to be put into a store. */
-export async function fileBody(path: string): Promise<ObjectBody> {
-  const { size } = await stat(path);
-  return { size, stream: () => createReadStream(path) };
 }

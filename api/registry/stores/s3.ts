@@ -2,9 +2,10 @@
 import { Readable } from 'node:stream';
 import type { S3Client } from '@aws-sdk/client-s3';
 import { RegistryError } from '../errors.ts';
-import { bytesOf, type Listed, type ObjectBody, type ObjectStore, storedObject } from '../store.ts';
-import { explained, statusOf } from './aws-errors.ts';
+import { bytesOf, type Condition, type Listed, type ObjectStore, storedObject } from '../store.ts';
+import { explained, isTransient, unlessStatus } from './aws-errors.ts';
 import { digestOfStream } from './hash.ts';
+import { type PartCalls, putInParts } from './multipart.ts';
 
 export interface S3Options {
   /** Where the bucket is not AWS's own; AWS_ENDPOINT_URL is honoured by the SDK itself. */
@@ -19,12 +20,14 @@ interface Keys {
   secretAccessKey: string;
 }
 
-/** One PutObject takes no more; a shard of data never comes near it. */
-const MAX_PUT_BYTES = 5 * 2 ** 30;
 /** S3 and what speaks its API list no more in a call. */
 const PAGE_KEYS = 1000;
-/** Up to this a body is held in memory, because the SDK tries a failed write again only where it has all of it. */
+/** Up to this a body is held in memory and sent at once: the SDK tries a failed write again only where it has all of it. */
 const MAX_BUFFERED_BYTES = 8 * 2 ** 20;
+
+/** Keys of a secret are read again after this, and the SDK asks for others so long before they expire. */
+const READ_AGAIN_MS = 5 * 60_000;
+const SDK_MARGIN_MS = 5 * 60_000;
 
 /** `uri`: `s3://bucket` or `s3://bucket/prefix`. The SDK is loaded by the first call. */
 export function openS3Store(uri: string, options: S3Options): ObjectStore {
@@ -40,8 +43,10 @@ export function openS3Store(uri: string, options: S3Options): ObjectStore {
   return {
     uri: uri.replace(/\/$/, ''),
     async get(key) {
-      const { client, GetObjectCommand } = await load();
-      const reading = client.send(new GetObjectCommand({ Bucket: bucket, Key: root + key })).catch(unlessStatus(404));
+      const { client, sdk } = await load();
+      const reading = client
+        .send(new sdk.GetObjectCommand({ Bucket: bucket, Key: root + key }))
+        .catch(unlessStatus(404));
       const found = await send(`reading ${key}`, reading);
       if (found === undefined) return undefined;
       const { Body, ContentLength: size = 0, ETag: etag = '' } = found;
@@ -49,22 +54,26 @@ export function openS3Store(uri: string, options: S3Options): ObjectStore {
       return storedObject({ size, etag, stream, digest: () => digestOfStream(stream()) });
     },
     async put(key, body, condition) {
-      const { client, PutObjectCommand } = await load();
-      const input = { Bucket: bucket, Key: root + key, ...(await toInput(body, key)), ...toHeaders(condition) };
-      const writing = client.send(new PutObjectCommand(input));
-      // 412: another object is there; 409: another write of the same key is under way; 404: none is there any more.
-      const refused = condition === undefined ? [] : [404, 409, 412];
-      return (await send(`writing ${key}`, writing.catch(unlessStatus(...refused)))) !== undefined;
+      const { client, sdk } = await load();
+      const [place, headers] = [{ Bucket: bucket, Key: root + key }, toHeaders(condition)];
+      const write = async (): Promise<boolean> => {
+        if (!(body instanceof Uint8Array) && body.size > MAX_BUFFERED_BYTES)
+          return putInParts(partCalls({ client, sdk }, place, headers), body);
+        const input = { ...place, ...headers, Body: await bytesOf(body) };
+        const writing = client.send(new sdk.PutObjectCommand(input)).catch(unlessRefused(headers));
+        return (await writing) !== undefined;
+      };
+      return send(`writing ${key}`, write());
     },
     async list(prefix, { after, most = Infinity } = {}) {
-      const { client, ListObjectsV2Command } = await load();
+      const { client, sdk } = await load();
       const found: Listed[] = [];
       const StartAfter = after === undefined ? undefined : root + after;
       let ContinuationToken: string | undefined;
       do {
         const MaxKeys = Math.min(PAGE_KEYS, most - found.length);
         const input = { Bucket: bucket, Prefix: root + prefix, StartAfter, MaxKeys, ContinuationToken };
-        const page = await send(`listing ${prefix}`, client.send(new ListObjectsV2Command(input)));
+        const page = await send(`listing ${prefix}`, client.send(new sdk.ListObjectsV2Command(input)));
         for (const { Key = '', Size = 0 } of page.Contents ?? [])
           found.push({ key: Key.slice(root.length), size: Size });
         ContinuationToken = page.NextContinuationToken;
@@ -77,11 +86,54 @@ export function openS3Store(uri: string, options: S3Options): ObjectStore {
 /** The SDK warns on the console of a refused condition of a large write, which is an answer here. Every failure is thrown. */
 const SILENT = { debug() {}, info() {}, warn() {}, error() {} };
 
+interface Place {
+  Bucket: string;
+  Key: string;
+}
+interface WriteHeaders {
+  IfMatch?: string;
+  IfNoneMatch?: string;
+}
+
+/** What the object keeps of the upload that it came with. */
+const MARK = 'upload';
+
+function partCalls({ client, sdk }: Loaded, place: Place, headers: WriteHeaders): PartCalls {
+  const head = () => client.send(new sdk.HeadObjectCommand(place)).catch(unlessStatus(403, 404));
+  return {
+    key: place.Key,
+    async holds() {
+      const { IfMatch, IfNoneMatch } = headers;
+      const found = IfMatch === undefined && IfNoneMatch === undefined ? undefined : await head();
+      return found === undefined || (IfNoneMatch === undefined && found.ETag === IfMatch);
+    },
+    async begin(mark) {
+      const command = new sdk.CreateMultipartUploadCommand({ ...place, Metadata: { [MARK]: mark } });
+      return (await client.send(command)).UploadId;
+    },
+    async send(UploadId, { number, bytes }, abortSignal) {
+      // The SDK signs the digest of what is in memory, and the store compares it.
+      const command = new sdk.UploadPartCommand({ ...place, UploadId, PartNumber: number, Body: bytes });
+      return { number, etag: (await client.send(command, { abortSignal })).ETag };
+    },
+    async end(UploadId, parts) {
+      const Parts = parts.map(({ number, etag }) => ({ PartNumber: number, ETag: etag }));
+      const input = { ...place, ...headers, UploadId, MultipartUpload: { Parts } };
+      const ending = client.send(new sdk.CompleteMultipartUploadCommand(input)).catch(unlessRefused(headers));
+      return (await ending) !== undefined;
+    },
+    giveUp: async (UploadId) => void (await client.send(new sdk.AbortMultipartUploadCommand({ ...place, UploadId }))),
+    mark: async () => (await head())?.Metadata?.[MARK],
+  };
+}
+
+type Loaded = Awaited<ReturnType<typeof loadClient>>;
+
 /** Imported here, so that a host without a bucket needs neither the time nor the memory of the SDK. */
 async function loadClient({ endpoint, credentials, secret }: S3Options) {
-  const { S3Client, GetObjectCommand, ListObjectsV2Command, PutObjectCommand } = await import('@aws-sdk/client-s3');
-  const keys = credentials ?? (secret === undefined ? undefined : () => readSecret(secret));
-  const client: S3Client = new S3Client({
+  const sdk = await import('@aws-sdk/client-s3');
+  const keys = credentials ?? (secret === undefined ? undefined : keysIn(secret));
+  const client: S3Client = new sdk.S3Client({
     // R2 knows one region, and the SDK wants to hear of one.
     ...(endpoint === undefined ? {} : { endpoint, region: 'auto' }),
     ...(keys === undefined ? {} : { credentials: keys }),
@@ -92,7 +144,20 @@ async function loadClient({ endpoint, credentials, secret }: S3Options) {
     responseChecksumValidation: 'WHEN_REQUIRED',
     logger: SILENT,
   });
-  return { client, GetObjectCommand, ListObjectsV2Command, PutObjectCommand };
+  return { sdk, client };
+}
+
+/** The keys as the secret holds them. They are replaced where their owner replaces them, and read again while this process goes on. */
+function keysIn(secret: string): () => Promise<Keys & { expiration: Date }> {
+  let last: Keys | undefined;
+  return async function read() {
+    try {
+      last = await readSecret(secret);
+    } catch (error) {
+      if (last === undefined || !isTransient(error)) throw error;
+    }
+    return { ...last, expiration: new Date(Date.now() + READ_AGAIN_MS + SDK_MARGIN_MS) };
+  };
 }
 
 async function readSecret(arn: string): Promise<Keys> {
@@ -120,26 +185,12 @@ function parseKeys(text: string): Record<string, unknown> {
   }
 }
 
-async function toInput(body: Uint8Array | ObjectBody, key: string) {
-  if (body instanceof Uint8Array) return { Body: body };
-  const { size } = body;
-  if (size > MAX_PUT_BYTES)
-    throw new RegistryError(`${key} has ${size} bytes; one object takes at most ${MAX_PUT_BYTES}: split it`);
-  if (size <= MAX_BUFFERED_BYTES) return { Body: await bytesOf(body) };
-  return { Body: Readable.from(body.stream()), ContentLength: size };
-}
-
-function toHeaders(condition: { etag: string } | 'absent' | undefined) {
+function toHeaders(condition: Condition | undefined): WriteHeaders {
   if (condition === undefined) return {};
   return condition === 'absent' ? { IfNoneMatch: '*' } : { IfMatch: condition.etag };
 }
 
-/** Answers of these statuses mean "no" and become undefined; a bucket that does not exist is never one of them. */
-function unlessStatus(...statuses: number[]): (error: unknown) => undefined {
-  return function absent(error) {
-    const status = statusOf(error);
-    const isBucket = error instanceof Error && error.name === 'NoSuchBucket';
-    if (status !== undefined && statuses.includes(status) && !isBucket) return undefined;
-    throw error;
-  };
+/** 412: another object is there; 409: another write of the same key is under way; 404: none is there any more. */
+function unlessRefused(headers: WriteHeaders): (error: unknown) => undefined {
+  return unlessStatus(...(Object.keys(headers).length === 0 ? [] : [404, 409, 412]));
 }

@@ -18,12 +18,15 @@ afterAll(() => {
 });
 beforeEach(() => prepareAccount(account));
 
-async function check(name: string, changed: Partial<Settings>) {
+async function checksOf(changed: Partial<Settings>) {
   const settings = { ...settingsOf('prod'), ...changed };
   const run = () => Promise.reject(new Error('nothing is run'));
   const options = { parameters: {}, worker: false, images: 'codebuild' as const, cloudflareAccount: undefined };
-  const checks = await preflight({ settings, aws: openAws(), run, ...options });
-  return checks.find((found) => found.name === name);
+  return preflight({ settings, aws: openAws(), run, ...options });
+}
+
+async function check(name: string, changed: Partial<Settings>) {
+  return (await checksOf(changed)).find((found) => found.name === name);
 }
 
 it('of kinds that are larger than a fleet may become, none has to be there', async () => {
@@ -33,6 +36,25 @@ it('of kinds that are larger than a fleet may become, none has to be there', asy
   const eight = await check('machines: h100', { h100: { on_demand_max_vcpus: 192 } });
   expect(eight?.verdict).toBe('problem');
   expect(eight?.sentence).toMatch(/no p5\.48xlarge, .*: set "h100" to null in infra\/settings\/prod\.json/);
+});
+
+const ofQuotas = (name: string) => name.startsWith('quota: ');
+const ofMachines = (name: string) => name.startsWith('machines: ');
+it.each([
+  ['GetServiceQuota', ofQuotas],
+  ['DescribeStacks', (name: string) => name === 'bootstrap' || name === 'quota: Lambda'],
+  ['DescribeAvailabilityZones', (name: string) => name === 'zones' || ofMachines(name)],
+  ['DescribeInstanceTypeOfferings', ofMachines],
+])('without the right to %s, what it would say is not checked, and everything else is', async (operation, unknown) => {
+  const all = await checksOf({ registry: 's3' });
+  expect(all.map(({ sentence }) => sentence).join()).not.toContain('not checked');
+  account.denied.add(operation);
+  const left = await checksOf({ registry: 's3' });
+  const refused = {
+    verdict: 'warning',
+    sentence: expect.stringMatching(new RegExp(`^not checked: .*access is denied .*${operation}`)),
+  };
+  expect(left).toEqual(all.map((found) => (unknown(found.name) ? { name: found.name, ...refused } : found)));
 });
 
 it('machines that work together have to be in the one zone that they stand in', async () => {

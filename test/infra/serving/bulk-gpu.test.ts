@@ -1,6 +1,7 @@
 // Bulk jobs on machines with a GPU: not there unless the settings ask for them, and then on which machines, by what image, for whom.
 import { describe, expect, it } from 'vitest';
 import { settingsOf } from '../../../infra/environments.ts';
+import { afterAttempt, type Exit, RetryStrategy } from '../../support/batch-exit.ts';
 import {
   array,
   GPU_SHARDS,
@@ -72,13 +73,21 @@ describe('a shard', () => {
     expect(container.Environment).toContainEqual({ Name: 'ENCODER_PROVIDER', Value: 'cuda' });
   });
 
-  it('is otherwise that of processors: program, model, log, roles, time limit and retries', () => {
+  it('is otherwise that of processors: program, model, log, roles, time limit and attempts', () => {
     const other = record(onProcessors.ContainerProperties);
     for (const key of ['Command', 'LogConfiguration', 'JobRoleArn', 'ExecutionRoleArn'])
       expect(container[key], key).toEqual(other[key]);
     for (const variable of array(other.Environment)) expect(container.Environment).toContainEqual(variable);
-    for (const key of ['RetryStrategy', 'Timeout', 'PropagateTags', 'ResourceRetentionPolicy'])
+    for (const key of ['Timeout', 'PropagateTags', 'ResourceRetentionPolicy'])
       expect(DEFINITION.properties[key], key).toEqual(onProcessors[key]);
+    const strategy = RetryStrategy.parse(DEFINITION.properties.RetryStrategy);
+    expect(strategy.Attempts).toBe(RetryStrategy.parse(onProcessors.RetryStrategy).Attempts);
+    const outcome = (exit: Exit) => afterAttempt(strategy, 1, exit);
+    expect(outcome({ statusReason: 'Host EC2 (instance i-0123456789abcdef0) terminated.' })).toBe('RETRY');
+    expect(outcome({ statusReason: 'Task failed to start', reason: 'DockerTimeoutError: timed out' })).toBe('RETRY');
+    const ended = { statusReason: 'Essential container in task exited' };
+    expect(outcome({ ...ended, exitCode: 75 })).toBe('RETRY');
+    for (const exitCode of [1, 2, 65, 137]) expect(outcome({ ...ended, exitCode })).toBe('FAILED');
   });
 });
 

@@ -5,26 +5,29 @@ import { afterAttempt, type Exit, RetryStrategy } from '../../support/batch-exit
 import { one, propertiesOf, record, statements, synthesis, text } from '../../support/synthesis.ts';
 
 const CLASSES = [
-  { name: 'Cpu', vcpus: '4', memory: '16384', gpus: [], seconds: 6 * 3600, attempts: 5 },
-  { name: 'Embed', vcpus: '4', memory: '14336', gpus: ['1'], seconds: 12 * 3600, attempts: 10 },
-  { name: 'Train', vcpus: '8', memory: '28672', gpus: ['1'], seconds: 48 * 3600, attempts: 10 },
+  { name: 'Cpu', on: 'fargate', vcpus: '4', memory: '16384', gpus: [], seconds: 6 * 3600, attempts: 5 },
+  { name: 'Embed', on: 'ec2', vcpus: '4', memory: '14336', gpus: ['1'], seconds: 12 * 3600, attempts: 10 },
+  { name: 'Train', on: 'ec2', vcpus: '8', memory: '28672', gpus: ['1'], seconds: 48 * 3600, attempts: 10 },
 ] as const;
 
 /** What AWS Batch says of an attempt that ended, and what has to come of it. */
-const EXITS: { what: string; exit: Exit; outcome: 'RETRY' | 'FAILED' | 'SUCCEEDED' }[] = [
+const EXITS: { what: string; on?: 'ec2' | 'fargate'; exit: Exit; outcome: 'RETRY' | 'FAILED' | 'SUCCEEDED' }[] = [
   { what: 'finished', exit: { exitCode: 0 }, outcome: 'SUCCEEDED' },
   {
     what: 'lost its EC2 machine to spot',
+    on: 'ec2',
     exit: { statusReason: 'Host EC2 (instance i-0123456789abcdef0) terminated.' },
     outcome: 'RETRY',
   },
   {
     what: 'was killed while its EC2 machine went away',
+    on: 'ec2',
     exit: { exitCode: 137, statusReason: 'Host EC2 (instance i-0123456789abcdef0) terminated.' },
     outcome: 'RETRY',
   },
   {
     what: 'lost its Fargate spot task',
+    on: 'fargate',
     exit: { exitCode: 137, statusReason: 'Your Spot Task was interrupted.' },
     outcome: 'RETRY',
   },
@@ -33,6 +36,45 @@ const EXITS: { what: string; exit: Exit; outcome: 'RETRY' | 'FAILED' | 'SUCCEEDE
     exit: {
       reason: 'CannotPullContainerError: Error response from daemon: net/http: TLS handshake timeout',
       statusReason: 'Task failed to start',
+    },
+    outcome: 'RETRY',
+  },
+  // As ECS lists the errors of stopped tasks: its agent says one sentence of the task and the reason of the container...
+  {
+    what: 'was not started in time by Docker',
+    on: 'ec2',
+    exit: {
+      reason: 'DockerTimeoutError: Could not transition to created; timed out after waiting 4m0s',
+      statusReason: 'Task failed to start',
+    },
+    outcome: 'RETRY',
+  },
+  {
+    what: 'could not be created on its machine',
+    on: 'ec2',
+    exit: {
+      reason: 'CannotCreateContainerError: context deadline exceeded',
+      statusReason: 'Task failed to start',
+    },
+    outcome: 'RETRY',
+  },
+  // ... and Fargate the reason alone.
+  {
+    what: 'could not reach ECR from Fargate',
+    on: 'fargate',
+    exit: {
+      statusReason:
+        'ResourceInitializationError: unable to pull secrets or registry auth: execution resource retrieval failed: unable to retrieve ecr registry auth: service call has been retried 3 time(s): RequestError: send request failed',
+    },
+    outcome: 'RETRY',
+  },
+  {
+    what: 'could not pull its image on Fargate',
+    on: 'fargate',
+    exit: {
+      reason:
+        'CannotPullContainerError: pull image manifest has been retried 5 time(s): toomanyrequests: Rate exceeded',
+      statusReason: 'CannotPullContainerError: pull image manifest has been retried 5 time(s): toomanyrequests',
     },
     outcome: 'RETRY',
   },
@@ -77,7 +119,7 @@ const EXITS: { what: string; exit: Exit; outcome: 'RETRY' | 'FAILED' | 'SUCCEEDE
   },
 ];
 
-describe.each(CLASSES)('the job definition of class $name', ({ name, vcpus, memory, gpus, seconds, attempts }) => {
+describe.each(CLASSES)('the job definition of class $name', ({ name, on, vcpus, memory, gpus, seconds, attempts }) => {
   const synthesised = synthesis('prod');
   const { training } = synthesised.templates;
   const { properties } = one(training, 'AWS::Batch::JobDefinition', new RegExp(`^TrainingJobs${name}[0-9A-F]{8}$`));
@@ -122,7 +164,7 @@ describe.each(CLASSES)('the job definition of class $name', ({ name, vcpus, memo
     expect(properties.ResourceRetentionPolicy).toEqual({ SkipDeregisterOnUpdate: true });
   });
 
-  it.each(EXITS)('$outcome for a job that $what', ({ exit, outcome }) => {
+  it.each(EXITS.filter((exit) => (exit.on ?? on) === on))('$outcome for a job that $what', ({ exit, outcome }) => {
     expect(afterAttempt(RetryStrategy.parse(properties.RetryStrategy), 1, exit)).toBe(outcome);
   });
 
@@ -135,7 +177,10 @@ describe.each(CLASSES)('the job definition of class $name', ({ name, vcpus, memo
 
   it('gives up when the attempts are used up', () => {
     const strategy = RetryStrategy.parse(properties.RetryStrategy);
-    const reclaimed = { statusReason: 'Host EC2 (instance i-0123456789abcdef0) terminated.' };
+    const reclaimed = {
+      ec2: { statusReason: 'Host EC2 (instance i-0123456789abcdef0) terminated.' },
+      fargate: { statusReason: 'Your Spot Task was interrupted.' },
+    }[on];
     expect(afterAttempt(strategy, attempts - 1, reclaimed)).toBe('RETRY');
     expect(afterAttempt(strategy, attempts, reclaimed)).toBe('FAILED');
   });

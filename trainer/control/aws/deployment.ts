@@ -7,17 +7,25 @@ import type { ObjectStore } from '../../../api/registry/store.ts';
 import { openStore } from '../../../api/registry/stores/open.ts';
 import { BASE_CLASSES, bySomeJobClasses, type JobClass } from '../../../contracts/src/job-classes.ts';
 import { jsonIn } from '../../../contracts/src/json.ts';
+import { shortDigest } from '../../../contracts/src/keys.ts';
 import { CLOUD_OUTPUTS, jobDefinitionOutput, queueOutput, REGISTRY_OUTPUTS } from '../../../contracts/src/outputs.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
 import type { Fleet } from '../plan/pipeline-plan.ts';
+import type { PlannedJob } from '../plan/plan.ts';
 
 export interface Deployment extends Fleet {
   trainingBucket: string;
   logGroup: string;
+  /** By stage, the first digits of the digest of its source in the image; undefined where the deployment is older than its output. */
+  stageCode?: Readonly<Record<string, string>> | undefined;
 }
 
 /** The form of `cdk deploy --outputs-file`: outputs by stack. */
 const OutputsFile = z.record(z.string(), z.record(z.string(), z.string()));
+
+const StageCode = z.record(z.string(), z.string());
+
+const HOW = 'npm run deploy -- --environment NAME';
 
 /** As cdk itself writes it where it is asked to. */
 const DEFAULT_FILE = 'cdk-outputs.json';
@@ -40,14 +48,13 @@ interface Outputs {
 }
 
 function readOutputs(file: string): Outputs {
-  const how = 'npm run deploy -- --environment NAME';
-  if (!existsSync(file)) throw new UserError(`there is no ${file}: deploy first, with ${how}`);
+  if (!existsSync(file)) throw new UserError(`there is no ${file}: deploy first, with ${HOW}`);
   const parsed = OutputsFile.safeParse(jsonIn(readFileSync(file, 'utf8')));
-  if (!parsed.success) throw new UserError(`${file} is not an outputs file of cdk: write it again with ${how}`);
+  if (!parsed.success) throw new UserError(`${file} is not an outputs file of cdk: write it again with ${HOW}`);
   const all = Object.assign({}, ...Object.values(parsed.data)) as Record<string, string>;
   const output = (name: string): string => {
     const value = all[name];
-    if (value === undefined) throw new UserError(`${file} has no output ${name}: write it again with ${how}`);
+    if (value === undefined) throw new UserError(`${file} has no output ${name}: write it again with ${HOW}`);
     return value;
   };
   return { all, output };
@@ -64,7 +71,22 @@ export function readDeployment(file: string): Deployment {
     queues: bySomeJobClasses((jobClass, { queue }) => deployed(queueOutput(queue), jobClass)),
     jobDefinitions: bySomeJobClasses((jobClass) => deployed(jobDefinitionOutput(jobClass), jobClass)),
     logGroup: output(CLOUD_OUTPUTS.trainingLogs),
+    stageCode: StageCode.safeParse(jsonIn(all[CLOUD_OUTPUTS.stageCode] ?? '')).data,
   };
+}
+
+/** Why the deployed image would refuse jobs that are to run: it holds other source of their stages than they were planned with. */
+export function codeProblems(jobs: readonly PlannedJob[], { stageCode }: Pick<Deployment, 'stageCode'>): string[] {
+  const missing = jobs.filter(({ report }) => report === undefined);
+  if (missing.length === 0) return [];
+  if (stageCode === undefined)
+    return [`the deployment does not say which source of the stages its image holds: deploy again with ${HOW}`];
+  const others = missing.filter(({ job }) => stageCode[job.config.stage] !== shortDigest(job.code));
+  if (others.length === 0) return [];
+  const stages = [...new Set(others.map(({ job }) => job.config.stage))].join(', ');
+  return [
+    `the deployment's image holds another source of ${stages} than this checkout, and would refuse the jobs: deploy again with ${HOW}, or check out what was deployed`,
+  ];
 }
 
 /** Opens the registry that the deployment publishes to: for one in R2, whoever runs this has to be allowed to read its secret. */

@@ -1,12 +1,14 @@
 // Uploads the user's data, and weights, for the training containers: each file under its digest, the index last.
 
+import { createReadStream } from 'node:fs';
 import { join } from 'node:path';
-import { encodeDocument, type ObjectStore } from '../../../api/registry/store.ts';
-import { fileBody } from '../../../api/registry/stores/open.ts';
+import { RegistryError } from '../../../api/registry/errors.ts';
+import { encodeDocument, type ObjectBody, type ObjectStore } from '../../../api/registry/store.ts';
+import { verifying } from '../../../api/registry/stores/hash.ts';
 import type { DataIndex as DataIndexDocument } from '../../../contracts/src/data/data-index.ts';
 import { DATA_FILES, dataFileKey, dataFilePrefix, dataPrefix, FILES, fileIn } from '../../../contracts/src/keys.ts';
 import { SCHEMA_VERSION } from '../../../contracts/src/schema-version.ts';
-import { UserError } from '../../../contracts/src/user-error.ts';
+import { codeOf, UserError } from '../../../contracts/src/user-error.ts';
 import type { DataIndex } from '../recipe/data-index.ts';
 
 export interface UploadProgress {
@@ -52,12 +54,12 @@ export async function uploadData(
   const waiting = [...files];
   const uploadNext = async (): Promise<void> => {
     for (let file = waiting.shift(); file !== undefined; file = waiting.shift()) {
-      const { path, size } = file;
+      const { size } = file;
       const key = dataFileKey(file.digest);
       if (stored.get(key) !== size) {
         // Two files of the same content are one object.
         stored.set(key, size);
-        await store.put(key, await fileBody(join(root, path)));
+        await store.put(key, asIndexed(file, root));
         sent.files += 1;
         sent.bytes += size;
       }
@@ -66,8 +68,27 @@ export async function uploadData(
       onProgress?.({ ...progress });
     }
   };
-  await Promise.all(Array.from({ length: PARALLEL_UPLOADS }, uploadNext));
+  const stopped = (error: unknown): never => {
+    // What is left would be sent for nothing.
+    waiting.length = 0;
+    throw error;
+  };
+  await Promise.all(Array.from({ length: PARALLEL_UPLOADS }, () => uploadNext().catch(stopped)));
   const document: DataIndexDocument = { schema_version: SCHEMA_VERSION, files, files_at: DATA_FILES };
   await store.put(index, encodeDocument(document));
   return sent;
+}
+
+/** A file as it was when its digest was taken. Its stream ends with a UserError where it has changed since, so that a store keeps nothing of it. */
+function asIndexed(file: DataIndex['files'][number], root: string): ObjectBody {
+  async function* stream(): AsyncGenerator<Uint8Array> {
+    try {
+      // The byte behind the last one shows that it has grown.
+      yield* verifying(createReadStream(join(root, file.path), { end: file.size }), file);
+    } catch (error) {
+      if (!(error instanceof RegistryError) && codeOf(error) !== 'ENOENT') throw error;
+      throw new UserError(`${file.path} was changed while it was uploaded: run the same command again`);
+    }
+  }
+  return { size: file.size, stream };
 }

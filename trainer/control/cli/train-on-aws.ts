@@ -9,7 +9,7 @@ import { UserError } from '../../../contracts/src/user-error.ts';
 import { openBatch } from '../aws/batch.ts';
 import { cancelJobs } from '../aws/cancel.ts';
 import type { AwsClients } from '../aws/clients.ts';
-import { outputsFile, readDeployment } from '../aws/deployment.ts';
+import { codeProblems, outputsFile, readDeployment } from '../aws/deployment.ts';
 import { openLogs } from '../aws/logs.ts';
 import { printStageLog } from '../aws/stage-log.ts';
 import { readStatus } from '../aws/status.ts';
@@ -94,7 +94,7 @@ async function submit(
     languageForm: (stage, facts) => languageForm(stage, { recipe, tensorsOf, facts }),
   });
   emit({ event: 'needs', upload_bytes: bytesOf([data, ...folders.values()]), needs });
-  const problems = needs.flatMap((row) => row.problems);
+  const problems = [...needs.flatMap((row) => row.problems), ...codeProblems(jobs, clients.deployment)];
   if (problems.length > 0) throw new UserError(problems.join('\n'));
   if (!options.plan) await submitRecipe({ recipe, code, data, folder, folders, arrays, jobs }, clients);
 }

@@ -135,6 +135,11 @@ describe('the functions', () => {
     const digests = record(JSON.parse(text(variables('Plan').CODE_DIGESTS)));
     expect(Object.keys(digests).toSorted()).toEqual(STAGE_NAMES.toSorted());
     for (const digest of Object.values(digests)) expect(digest).toMatch(/^sha256:[0-9a-f]{64}$/);
+    // The command that submits reads its beginning in the outputs. CloudFormation takes 1,024 characters.
+    const output = text(training.Outputs.StageCode?.Value);
+    expect(output.length).toBeLessThan(1024);
+    const begun = Object.entries(digests).map(([stage, digest]) => [stage, text(digest).slice(7, 19)]);
+    expect(JSON.parse(output)).toEqual(Object.fromEntries(begun));
   });
 
   it('let the planner read requests, pointers of data and runs, and write job.json alone', () => {

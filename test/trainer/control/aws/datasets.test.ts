@@ -1,5 +1,6 @@
 // Pushing data: what is sent, when the pointer moves, and which data the next plan trains on.
-import { mkdtempSync, writeFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { appendFileSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeEach, expect, it } from 'vitest';
@@ -98,6 +99,26 @@ it('leaves the former data current where it is interrupted, and the next one sen
   await expect(push(broken)).rejects.toThrow('the network is gone');
   expect((await showDataset('tiny', store)).pointer).toEqual(first.pointer);
   expect(await push()).toMatchObject({ moved: true, sent: { files: 1 } });
+});
+
+it.each([
+  ['another content of the same size', () => writeFileSync(join(folder, 'dev.tar'), 'DEV.TAR')],
+  ['more', () => appendFileSync(join(folder, 'dev.tar'), 'more')],
+  ['less', () => truncateSync(join(folder, 'dev.tar'), 3)],
+  ['nothing', () => rmSync(join(folder, 'dev.tar'))],
+])('refuses a file that is edited after it was read, by its name, and writes nothing of it: %s', async (_, edit) => {
+  const data = await index();
+  edit();
+  const pushed = pushDataset({ name: 'tiny', data, folder, store, onProgress: () => {} });
+  await expect(pushed).rejects.toThrow('dev.tar was changed while it was uploaded: run the same command again');
+  const keys = (await store.list('')).map(({ key }) => key);
+  expect(keys.every((key) => key.startsWith('data/files/'))).toBe(true);
+  for (const key of keys) {
+    const content = (await (await store.get(key))?.bytes()) ?? new Uint8Array();
+    expect(key).toBe(`data/files/${createHash('sha256').update(content).digest('hex')}`);
+  }
+  writeFileSync(join(folder, 'dev.tar'), 'edited');
+  expect(await push()).toMatchObject({ moved: true });
 });
 
 it('of two at the same time moves the pointer once, and says so to the other', async () => {
