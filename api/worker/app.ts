@@ -71,8 +71,8 @@ export function createApp(deps: Dependencies) {
     const grant = await deps.access(c.req.raw, row, record);
     checkParameters(c.req.raw, row);
     if (method === 'POST') deps.admission.checkRoom();
-    const { checkImages, left, terms: keyTerms } = grant ?? {};
-    const call = { request: c.req.raw, params, deps, record, checkImages, left, keyTerms };
+    const { checkQuota, left, terms: keyTerms } = grant ?? {};
+    const call = { request: c.req.raw, params, deps, record, checkQuota, left, keyTerms };
     const handle = await handlerOf(id);
     const reply = await handle(call);
     Object.assign(record.headers, grant?.finish(record));
