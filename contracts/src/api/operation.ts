@@ -25,6 +25,8 @@ export interface Route {
   scope: Scope | null;
   /** Another one that is good for it, too, where the path takes bodies of two kinds. */
   orScope?: Scope;
+  /** Whether it computes for its caller, and is refused where too much waits to be computed. */
+  computes?: boolean;
   /** Names of the parameters that its address may have, none of which has to be sent. */
   parameters?: readonly string[];
 }
