@@ -75,9 +75,9 @@ async function receive(service: BulkService, request: IncomingMessage, response:
     body: () => readBody(request, BODY_BYTES, tooLarge),
   });
   const found = await answer(service, asked);
-  if ('stream' in found) {
-    response.writeHead(200, { 'content-type': 'application/octet-stream' });
-    await pipeline(Readable.from(found.stream), response);
+  if (!('json' in found)) {
+    response.writeHead(found.status, found.headers);
+    await pipeline(Readable.from(found.stream ?? []), response);
   } else {
     const headers = { 'content-type': 'application/json', ...found.headers };
     response.writeHead(found.isNew ? 201 : 200, headers).end(JSON.stringify(found.json));

@@ -2,6 +2,7 @@
 // and else by computing it.
 
 import type { Usage } from '../../../contracts/src/api/embed.ts';
+import { isAny, isNamed } from '../../../contracts/src/api/etag.ts';
 import type { OperationId } from '../../../contracts/src/api/operations.ts';
 import { DRY_RUN, type DryRunResponse } from '../../../contracts/src/api/tasks/dry-run.ts';
 import { fieldOf } from '../../../contracts/src/json.ts';
@@ -11,7 +12,7 @@ import { CoreError } from '../../core/errors.ts';
 import { chooseModel, type Model } from '../../core/model.ts';
 import { type Plan, type Planning, priceOf } from '../../core/plan.ts';
 import type { Call, Dependencies } from '../dependencies.ts';
-import { etagOf, isAny, isNamed } from '../http/etag.ts';
+import { etagOf } from '../http/etag.ts';
 import type { Reply } from '../http/reply.ts';
 import { withModel } from '../with-model.ts';
 

@@ -40,6 +40,8 @@ export interface Operation extends Omit<Route, 'parameters'> {
   query?: Record<string, z.ZodType>;
   /** Whether an answer has an `ETag`, and who has it is told that nothing has changed. */
   hasTag?: boolean;
+  /** Whether an answer may be had in ranges of its bytes, by its `ETag`. */
+  hasRanges?: boolean;
   /** Whether the header `Idempotency-Key` names what it begins; so it does where a request may become a job. */
   hasIdempotencyKey?: boolean;
   /** The JSON body of a POST. */
