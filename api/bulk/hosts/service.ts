@@ -12,6 +12,7 @@ import {
   stopWithParent,
 } from '../../../contracts/command/local-server.ts';
 import { PORTS, wholeNumberOf } from '../../../contracts/command/numbers.ts';
+import { headOf } from '../../../contracts/src/api/download.ts';
 import { LIMITS } from '../../../contracts/src/api/limits.ts';
 import { ENVARS } from '../../../contracts/src/envars.ts';
 import { bulkFolder } from '../../../contracts/src/keys.ts';
@@ -76,7 +77,8 @@ async function receive(service: BulkService, request: IncomingMessage, response:
   });
   const found = await answer(service, asked);
   if (!('json' in found)) {
-    response.writeHead(found.status, found.headers);
+    const { status, headers } = headOf(found);
+    response.writeHead(status, headers);
     await pipeline(Readable.from(found.stream ?? []), response);
   } else {
     const headers = { 'content-type': 'application/json', ...found.headers };

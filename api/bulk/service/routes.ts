@@ -1,5 +1,6 @@
 // Every path about bulk jobs, for both of its hosts: the service of a machine, and the Worker itself.
 import { FilePageQuery, type OpenAiBatch } from '../../../contracts/src/api/doors/batches.ts';
+import type { Download } from '../../../contracts/src/api/download.ts';
 import type { JobReport, JobStatus } from '../../../contracts/src/api/tasks/jobs.ts';
 import { PageQuery } from '../../../contracts/src/api/tasks/pages.ts';
 import { type Left, RETURNED_HEADERS, WORK_HEADERS } from '../../../contracts/src/bulk/quota.ts';
@@ -9,7 +10,7 @@ import { CoreError } from '../../core/errors.ts';
 import { parseRequest } from '../../core/validation.ts';
 import { type BatchService, createBatches } from './batches.ts';
 import type { Content } from './files/content.ts';
-import { type Conditions, type Download, download } from './files/download.ts';
+import { type Conditions, download } from './files/download.ts';
 import { createFiles, type FileService } from './files/files.ts';
 import { createUploads, type UploadService } from './files/uploads.ts';
 import { createJobs, type JobService } from './jobs.ts';

@@ -1,4 +1,5 @@
 // The service of bulk jobs inside the Worker: what it keeps is in a bucket, what it has to do is done by AWS Batch.
+import { headOf } from '../../../contracts/src/api/download.ts';
 import { bulkFolder, UPLOADED_FILES, uploadFolders } from '../../../contracts/src/keys.ts';
 import type { CurrentModel } from '../../bulk/service/ask.ts';
 import { openJobFolder } from '../../bulk/service/folder.ts';
@@ -74,7 +75,8 @@ export function askHere(service: BulkService): (path: string, init: RequestInit)
     const found = await answer(service, asked);
     if ('json' in found)
       return Response.json(found.json, { status: found.isNew ? 201 : 200, headers: found.headers ?? {} });
-    const { status, headers, stream } = found;
+    const { status, headers } = headOf(found);
+    const { stream } = found;
     return new Response(stream ? ofLength(streamOf(stream), Number(headers['Content-Length'])) : null, {
       status,
       headers,

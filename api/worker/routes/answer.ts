@@ -1,8 +1,8 @@
 // Answers a request of our own form: as a dry run where that is asked, as 304 where the client has the answer already,
 // and else by computing it.
 
+import { isAny, isNamed } from '../../../contracts/src/api/download.ts';
 import type { Usage } from '../../../contracts/src/api/embed.ts';
-import { isAny, isNamed } from '../../../contracts/src/api/etag.ts';
 import type { OperationId } from '../../../contracts/src/api/operations.ts';
 import { DRY_RUN, type DryRunResponse } from '../../../contracts/src/api/tasks/dry-run.ts';
 import { fieldOf } from '../../../contracts/src/json.ts';

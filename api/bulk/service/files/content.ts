@@ -1,4 +1,4 @@
-// What is in a file: bytes that lie in objects of a store, one after the other, and never change.
+// The content of a file: bytes that lie in objects of a store, one after the other, and never change.
 import { CoreError } from '../../../core/errors.ts';
 import type { ByteRange, ObjectStore } from '../../../registry/store.ts';
 

@@ -1,5 +1,5 @@
 // A download: all of a content, a range of it, or the word that its reader has it already (RFC 9110, sections 13 and 14).
-import { isNamed } from '../../../../contracts/src/api/etag.ts';
+import { type Download, isNamed } from '../../../../contracts/src/api/download.ts';
 import { CoreError } from '../../../core/errors.ts';
 import type { ByteRange } from '../../../registry/store.ts';
 import type { Content } from './content.ts';
@@ -11,26 +11,15 @@ export interface Conditions {
   ifNoneMatch: string | null;
 }
 
-export interface Download {
-  status: 200 | 206 | 304;
-  headers: Record<string, string>;
-  /** Absent: there is no body. */
-  stream?: AsyncIterable<Uint8Array>;
-}
-
 /** Throws a CoreError where the range begins behind the end, or the content is not kept any more. */
 export async function download(content: Content, { range, ifRange, ifNoneMatch }: Conditions): Promise<Download> {
   const { etag, size } = content;
-  const headers = { ETag: etag, 'Accept-Ranges': 'bytes', 'Cache-Control': 'private, no-cache' };
-  if (ifNoneMatch !== null && isNamed(etag, ifNoneMatch)) return { status: 304, headers };
+  if (ifNoneMatch !== null && isNamed(etag, ifNoneMatch)) return { etag, size };
   // Of another content, or of a date, which nothing here has, the rest would not fit to what its reader has.
   const isSame = ifRange === null || ifRange.trim() === etag;
   const asked = range === null || !isSame ? undefined : rangeIn(range, size);
-  const { from, to } = asked ?? { from: 0, to: size };
-  const stream = await begun(content.stream({ from, to }));
-  const length = { ...headers, 'Content-Length': String(to - from) };
-  if (!asked) return { status: 200, headers: length, stream };
-  return { status: 206, headers: { ...length, 'Content-Range': `bytes ${from}-${to - 1}/${size}` }, stream };
+  const stream = await begun(content.stream(asked ?? { from: 0, to: size }));
+  return { etag, size, ...(asked ? { range: asked } : {}), stream };
 }
 
 /** Undefined: it is passed over, as several ranges at a time are, which nothing here writes. */
