@@ -53,8 +53,8 @@ export type ImageEncoder = (
 
 export interface Engines {
   images: ImageEncoder;
-  /** Throws where the caller may not have that many images embedded, stored ones included. */
-  checkImages?: ((count: number) => void) | undefined;
+  /** Throws where the caller may not have that much embedded, what is stored included. */
+  checkQuota?: ((needed: { tokens: number; images: number }) => void) | undefined;
   admit: Admit;
   /** Absent: everything is computed. */
   cache?: VectorCache | undefined;
@@ -180,7 +180,7 @@ export async function attemptItems(
   const read = await readChecked({ model, admit: engines.admit, orError }, items, { tier, truncate, unknown });
   const parts = partsIn(read);
   const images = parts.filter((part) => part.modality === 'image');
-  if (images.length > 0) engines.checkImages?.(images.length);
+  engines.checkQuota?.({ tokens: sumUp(parts).usage.prompt_tokens, images: images.length });
 
   // Texts are computed while images are under way. An image encoder that is known to be down refuses before they begin.
   const [ofImages, ofTexts] = await Promise.all([

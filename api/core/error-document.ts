@@ -17,7 +17,7 @@ export interface ErrorDocument {
 export function errorDocument(thrown: unknown, requestId: string): ErrorDocument {
   const error = thrown instanceof CoreError ? thrown : new CoreError('internal_error', 'The server failed to answer.');
   const { code, message } = error;
-  const { item } = error.details;
+  const { item, size } = error.details;
   const status = ERROR_STATUS[code];
   const seconds = secondsToWait(error);
   return {
@@ -25,6 +25,7 @@ export function errorDocument(thrown: unknown, requestId: string): ErrorDocument
     headers: {
       'Content-Type': 'application/problem+json',
       ...(seconds === undefined ? {} : { 'Retry-After': String(seconds) }),
+      ...(size === undefined ? {} : { 'Content-Range': `bytes */${size}` }),
       ...(status === 401 ? { 'WWW-Authenticate': 'Bearer' } : {}),
       // The same request would fail again, and again within its client's patience: SDKs are told not to repeat it.
       ...(status === 500 || UNTIL_SOMEBODY_ACTS.has(code) ? { 'x-should-retry': 'false' } : {}),

@@ -8,6 +8,8 @@ export interface ErrorDetails {
   item?: number;
   /** When it is worth trying again, where that is known better than by the code. */
   retryAfterSeconds?: number;
+  /** Bytes of the file of which others were asked for. */
+  size?: number;
 }
 
 /** `message` says what the limit is and what was sent. */

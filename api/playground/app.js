@@ -49,6 +49,9 @@ function showView() {
   const isCompare = location.hash === '#compare';
   element('search-view').hidden = isCompare;
   element('compare-view').hidden = !isCompare;
+  // What is to be said and done about photos on their way in is there wherever they are looked at.
+  if (isCompare) element('compare-view').prepend(element('intake'));
+  else element('nothing').before(element('intake'));
   for (const link of document.querySelectorAll('#views a[href^="#"]')) {
     const isHere = (link.getAttribute('href') === '#compare') === isCompare;
     if (isHere) link.setAttribute('aria-current', 'page');

@@ -42,7 +42,15 @@ export interface NearStore {
 /** When to write: while the object still has this etag, or while there is none. */
 export type Condition = { etag: string } | 'absent';
 
+/** Bytes from one place up to another, which is not among them. */
+export interface ByteRange {
+  from: number;
+  to: number;
+}
+
 export interface ObjectStore extends ObjectReader {
+  /** Some bytes of an object, at least one; undefined where there is no such object. */
+  read(key: string, range: ByteRange): Promise<AsyncIterable<Uint8Array> | undefined>;
   /** Writes in one step: a reader sees the old object or the new one. Answers whether `condition` held and it was written. */
   put(key: string, body: Uint8Array | ObjectBody, condition?: Condition): Promise<boolean>;
   /** Objects below a prefix, sorted by key; all of them where no page is asked for. */
@@ -66,6 +74,9 @@ export interface Page {
 export function encodeDocument(document: object): Uint8Array<ArrayBuffer> {
   return new Uint8Array(new TextEncoder().encode(`${JSON.stringify(document, undefined, 2)}\n`));
 }
+
+/** For stores that are asked by HTTP. */
+export const rangeHeader = ({ from, to }: ByteRange): string => `bytes=${from}-${to - 1}`;
 
 /** For stores: the object whose content comes from these functions. */
 export function storedObject(

@@ -66,13 +66,13 @@ export function createApp(deps: Dependencies) {
   });
 
   async function answer(row: Row, params: Record<string, string>, c: Context<AppEnv>): Promise<Response> {
-    const { id, method, door } = row;
+    const { id, door, computes } = row;
     const record = Object.assign(c.get('record'), { operation: id, door });
     const grant = await deps.access(c.req.raw, row, record);
     checkParameters(c.req.raw, row);
-    if (method === 'POST') deps.admission.checkRoom();
-    const { checkImages, left, terms: keyTerms } = grant ?? {};
-    const call = { request: c.req.raw, params, deps, record, checkImages, left, keyTerms };
+    if (computes) deps.admission.checkRoom();
+    const { checkQuota, left, terms: keyTerms } = grant ?? {};
+    const call = { request: c.req.raw, params, deps, record, checkQuota, left, keyTerms };
     const handle = await handlerOf(id);
     const reply = await handle(call);
     Object.assign(record.headers, grant?.finish(record));

@@ -103,8 +103,8 @@ export interface Call {
   params: Record<string, string>;
   deps: Dependencies;
   record: RequestRecord;
-  /** Throws where the caller may not have that many images embedded; absent: as many as a request may hold. */
-  checkImages?: ((count: number) => void) | undefined;
+  /** Throws where the caller's quota leaves too little of what is needed; absent: a request may hold as much as any. */
+  checkQuota?: ((needed: { tokens: number; images: number }) => void) | undefined;
   /** What is left of the quota of the caller's key; absent: nothing is counted. */
   left?: Left | undefined;
   /** How much the caller's key may ask for; absent: nothing is counted. */

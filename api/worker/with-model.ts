@@ -12,7 +12,7 @@ import { traceHeaders } from './http/trace.ts';
 
 /** `work` may answer with a `model` id and `usage`, which go into the request's record. */
 export async function withModel<T extends object>(
-  { request, deps: { provider, images, admission, cache, isolate }, record, checkImages }: Call,
+  { request, deps: { provider, images, admission, cache, isolate }, record, checkQuota }: Call,
   work: (model: Model, engines: Engines) => Promise<T>,
 ): Promise<T> {
   const { signal } = request;
@@ -25,7 +25,7 @@ export async function withModel<T extends object>(
       timing.waitFor('encoder', () =>
         images(files, space, { onError: 'fail', ...options, trace, routing: { prefer, onRoute } }),
       ),
-    checkImages,
+    checkQuota,
     admit: admission(signal, (ms) => timing.waited('queue', ms)),
     cache: cache && mayStore(request) ? noting(cache, { record, timing }) : undefined,
   };

@@ -38,10 +38,11 @@ export function generated(): Map<string, string> {
 /** What the Worker has to know of operations before a request comes: without their documents, which take time to build. */
 function routes(): Record<string, Route> {
   const all = Object.entries<Operation>(OPERATIONS).map(
-    ([id, { method, path, aliases, door, scope, orScope, query }]): [string, Route] => [
+    ([id, { method, path, aliases, door, scope, orScope, computes, query }]): [string, Route] => [
       id,
       {
         ...{ method, path, ...(aliases ? { aliases } : {}), door, scope, ...(orScope ? { orScope } : {}) },
+        ...(computes ? { computes } : {}),
         ...(query ? { parameters: Object.keys(query) } : {}),
       },
     ],

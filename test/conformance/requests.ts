@@ -3,7 +3,7 @@
 import type { ErrorCode } from '../../contracts/src/api/error.ts';
 import { LIMITS } from '../../contracts/src/api/limits.ts';
 
-/** Something in the service must be broken or busy first: test/api/worker/faults.workerd.test.ts brings these about. */
+/** Something in the service must be broken, busy or kept first: test/api/worker/faults.workerd.test.ts brings these about. */
 export const FAULTS = [
   'body_timeout',
   'overloaded',
@@ -15,6 +15,7 @@ export const FAULTS = [
   'model_unavailable',
   'keys_unavailable',
   'not_configured',
+  'range_not_satisfiable',
 ] as const satisfies ErrorCode[];
 
 /** Kinds of API keys: one each is in the file of test/support/key-file.ts. */

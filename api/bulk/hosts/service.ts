@@ -12,6 +12,7 @@ import {
   stopWithParent,
 } from '../../../contracts/command/local-server.ts';
 import { PORTS, wholeNumberOf } from '../../../contracts/command/numbers.ts';
+import { headOf } from '../../../contracts/src/api/download.ts';
 import { LIMITS } from '../../../contracts/src/api/limits.ts';
 import { ENVARS } from '../../../contracts/src/envars.ts';
 import { bulkFolder } from '../../../contracts/src/keys.ts';
@@ -75,9 +76,10 @@ async function receive(service: BulkService, request: IncomingMessage, response:
     body: () => readBody(request, BODY_BYTES, tooLarge),
   });
   const found = await answer(service, asked);
-  if ('stream' in found) {
-    response.writeHead(200, { 'content-type': 'application/octet-stream' });
-    await pipeline(Readable.from(found.stream), response);
+  if (!('json' in found)) {
+    const { status, headers } = headOf(found);
+    response.writeHead(status, headers);
+    await pipeline(Readable.from(found.stream ?? []), response);
   } else {
     const headers = { 'content-type': 'application/json', ...found.headers };
     response.writeHead(found.isNew ? 201 : 200, headers).end(JSON.stringify(found.json));

@@ -3,14 +3,22 @@ import { type JobDryRun, type JobList, type JobReport, JobRequest } from '../../
 import type { PageQuery } from '../../../contracts/src/api/tasks/pages.ts';
 import type { BulkInput, BulkWebhook } from '../../../contracts/src/bulk/job.ts';
 import { workIn } from '../../../contracts/src/bulk/work.ts';
-import { bulkInlineFolder, bulkWebhookFile, FILES, fileIn, toTellKey } from '../../../contracts/src/keys.ts';
+import {
+  bulkFolder,
+  bulkInlineFolder,
+  bulkWebhookFile,
+  FILES,
+  fileIn,
+  toTellKey,
+} from '../../../contracts/src/keys.ts';
 import { SCHEMA_VERSION } from '../../../contracts/src/schema-version.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
 import { errorMember } from '../../core/error-document.ts';
 import { CoreError } from '../../core/errors.ts';
 import { parseRequest } from '../../core/validation.ts';
-import { encodeDocument, objectOf, type StoredObject } from '../../registry/store.ts';
+import { encodeDocument, objectOf } from '../../registry/store.ts';
 import { COMMAND, digestOf, jobOf, newId } from './ask.ts';
+import { type Content, contentOf } from './files/content.ts';
 import { type FileService, inputOfFile, listOf } from './files/files.ts';
 import { isBelow, placesOf } from './inputs.ts';
 import { encodeLines } from './lines.ts';
@@ -26,7 +34,7 @@ export interface JobService {
   list(owner: Owner, asked: PageQuery): Promise<JobList>;
   get(id: string, owner: Owner): Promise<JobReport>;
   cancel(id: string, owner: Owner): Promise<JobReport>;
-  file(id: string, name: string, owner: Owner): Promise<StoredObject>;
+  file(id: string, name: string, owner: Owner): Promise<Content>;
 }
 
 export function createJobs(options: ServiceOptions, files: FileService, states: States): JobService {
@@ -98,11 +106,11 @@ export function createJobs(options: ServiceOptions, files: FileService, states: 
     cancel: async (id, owner) => report(await states.cancel(await states.find(id, owner, isJob))),
     async file(id, name, owner) {
       const { done } = await states.find(id, owner, isJob);
-      const isThere = done.some((mark) => mark.files.some(({ path }) => path === name));
-      const object = isThere ? await states.open(id).get(name) : undefined;
-      if (!object)
+      const found = done.flatMap((mark) => mark.files).find(({ path }) => path === name);
+      if (!found)
         throw new CoreError('not_found', `The job ${id} has no file ${name}; its report lists those that there are.`);
-      return object;
+      const { digest, size } = found;
+      return contentOf(options.store, digest, [{ key: `${bulkFolder(id)}/${name}`, size }]);
     },
   };
 }

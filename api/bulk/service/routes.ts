@@ -1,5 +1,6 @@
 // Every path about bulk jobs, for both of its hosts: the service of a machine, and the Worker itself.
 import { FilePageQuery, type OpenAiBatch } from '../../../contracts/src/api/doors/batches.ts';
+import type { Download } from '../../../contracts/src/api/download.ts';
 import type { JobReport, JobStatus } from '../../../contracts/src/api/tasks/jobs.ts';
 import { PageQuery } from '../../../contracts/src/api/tasks/pages.ts';
 import { type Left, RETURNED_HEADERS, WORK_HEADERS } from '../../../contracts/src/bulk/quota.ts';
@@ -8,6 +9,8 @@ import { reasonOf } from '../../../contracts/src/user-error.ts';
 import { CoreError } from '../../core/errors.ts';
 import { parseRequest } from '../../core/validation.ts';
 import { type BatchService, createBatches } from './batches.ts';
+import type { Content } from './files/content.ts';
+import { type Conditions, download } from './files/download.ts';
 import { createFiles, type FileService } from './files/files.ts';
 import { createUploads, type UploadService } from './files/uploads.ts';
 import { createJobs, type JobService } from './jobs.ts';
@@ -48,6 +51,8 @@ export interface Asked {
   idempotencyKey: string | null;
   /** Absent: nothing is counted. */
   left?: Left | undefined;
+  /** Of a download. */
+  conditions: Conditions;
   body(): Promise<Uint8Array>;
 }
 
@@ -71,14 +76,13 @@ export function askedIn({ method, url, headerOf, body }: Received): Asked {
     owner: said('x-owner'),
     idempotencyKey: said('idempotency-key'),
     left: leftIn(said),
+    conditions: { range: said('range'), ifRange: said('if-range'), ifNoneMatch: said('if-none-match') },
     body,
   };
 }
 
-/** A document, or bytes. `isNew`: the job or batch was begun by this request. `headers` say what was charged just now, or given back. */
-export type Answer =
-  | { json: object; isNew?: boolean; headers?: Record<string, string> }
-  | { stream: AsyncIterable<Uint8Array> };
+/** A document, or a file. `isNew`: the job or batch was begun by this request. `headers` say what was charged just now, or given back. */
+export type Answer = { json: object; isNew?: boolean; headers?: Record<string, string> } | Download;
 
 /** Throws a `CoreError` where the request is refused, a path that there is not among them. */
 export async function answer(service: BulkService, asked: Asked): Promise<Answer> {
@@ -104,7 +108,7 @@ export async function answer(service: BulkService, asked: Asked): Promise<Answer
     const returned = ENDED_EARLY.has(json.status) ? await service.giveBack(json.id) : undefined;
     return { json, headers: returned ? headersOf(RETURNED_HEADERS, returned) : {} };
   };
-  const bytes = async (read: Promise<AsyncIterable<Uint8Array>>): Promise<Answer> => ({ stream: await read });
+  const file = async (found: Promise<Content>): Promise<Answer> => download(await found, asked.conditions);
   const route = [method, kind, ...(id === '' ? [] : [':id']), ...(what === undefined ? [] : [what])].join(' ');
   switch (version === 'v1' ? route : undefined) {
     case 'POST jobs':
@@ -116,7 +120,7 @@ export async function answer(service: BulkService, asked: Asked): Promise<Answer
     case 'DELETE jobs :id':
       return followed(jobs.cancel(id, owner));
     case 'GET jobs :id files':
-      return bytes(jobs.file(id, name, owner).then((file) => file.stream()));
+      return file(jobs.file(id, name, owner));
     case 'POST files': {
       const [filename, purpose] = [query.get('filename') ?? '', query.get('purpose') ?? ''];
       return document(files.create({ filename, purpose, bytes: await asked.body() }, owner));
@@ -134,7 +138,7 @@ export async function answer(service: BulkService, asked: Asked): Promise<Answer
     case 'GET files :id':
       return document(files.get(id, owner));
     case 'GET files :id content':
-      return bytes(files.content(id, owner));
+      return file(files.content(id, owner));
     case 'DELETE files :id':
       return document(files.remove(id, owner));
     case 'POST batches':

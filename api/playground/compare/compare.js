@@ -66,8 +66,11 @@ async function answer(signal) {
 async function valuesOf(embedded, photos, signal) {
   if (photos.length === 0 || embedded.length === 0) return [];
   const { model, dimensions } = chosen();
-  if (embedded.some(({ space }) => space !== store.space()))
-    throw new Error('The server has another model now: the photos must be read again.');
+  if (embedded.some(({ space }) => space !== store.space())) {
+    // A notice says so, with a button that has them read again.
+    store.dropVectors();
+    return [];
+  }
   const vectors = photos.map(({ vector }) => vector ?? new Float32Array());
   if (isCosine()) return embedded.map(({ vector }) => vectors.map((other) => cosineOf(vector, other, dimensions)));
   const candidates = hasVerdict() ? photos.length : undefined;

@@ -36,6 +36,11 @@ export function openFolderStore(folder: string, uri: string): ObjectStore {
   return {
     uri,
     get,
+    async read(key, { from, to }) {
+      const file = join(folder, key);
+      const found = await statOf(file);
+      return found?.isFile() ? createReadStream(file, { start: from, end: to - 1 }) : undefined;
+    },
     async put(key, body, condition) {
       const file = join(folder, key);
       const temporary = `${file}.${randomUUID()}.tmp`;

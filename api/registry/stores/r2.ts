@@ -12,7 +12,7 @@ interface R2Body extends R2Object {
 
 /** What a reader needs of a binding. */
 export interface R2Reader {
-  get(key: string): Promise<R2Body | null>;
+  get(key: string, options?: { range: { offset: number; length: number } }): Promise<R2Body | null>;
 }
 /** What is needed of a binding in Workers, and of miniflare's in Node. */
 export interface R2Binding extends R2Reader {
@@ -50,6 +50,14 @@ export function openR2Reader(bucket: R2Reader): ObjectReader {
 export function openR2Store(bucket: R2Binding): ObjectStore {
   return {
     ...openR2Reader(bucket),
+    async read(key, { from, to }) {
+      const object = await bucket.get(key, { range: { offset: from, length: to - from } });
+      if (object === null) return undefined;
+      async function* stream(body: R2Body) {
+        yield new Uint8Array(await body.arrayBuffer());
+      }
+      return stream(object);
+    },
     async put(key, body, condition) {
       // Asked first: what is there already need not be read, nor sent.
       if (condition === 'absent' && (await bucket.head(key)) !== null) return false;

@@ -2,7 +2,15 @@
 import { Readable } from 'node:stream';
 import type { S3Client } from '@aws-sdk/client-s3';
 import { RegistryError } from '../errors.ts';
-import { bytesOf, type Condition, type Listed, type ObjectStore, storedObject } from '../store.ts';
+import {
+  bytesOf,
+  type Condition,
+  type Listed,
+  type ObjectBody,
+  type ObjectStore,
+  rangeHeader,
+  storedObject,
+} from '../store.ts';
 import { explained, isTransient, unlessStatus } from './aws-errors.ts';
 import { digestOfStream } from './hash.ts';
 import { type PartCalls, putInParts } from './multipart.ts';
@@ -40,14 +48,21 @@ export function openS3Store(uri: string, options: S3Options): ObjectStore {
     return loading;
   };
   const send = <T>(what: string, call: Promise<T>): Promise<T> => explained(`${what} in s3://${bucket}`, call);
+  /** Undefined where there is no such object. */
+  async function getObject(key: string, range?: string) {
+    const { client, sdk } = await load();
+    const asked = { Bucket: bucket, Key: root + key, ...(range === undefined ? {} : { Range: range }) };
+    return send(`reading ${key}`, client.send(new sdk.GetObjectCommand(asked)).catch(unlessStatus(404)));
+  }
   return {
     uri: uri.replace(/\/$/, ''),
+    async read(key, range) {
+      const found = await getObject(key, rangeHeader(range));
+      if (found === undefined) return undefined;
+      return found.Body instanceof Readable ? found.Body : Readable.from([]);
+    },
     async get(key) {
-      const { client, sdk } = await load();
-      const reading = client
-        .send(new sdk.GetObjectCommand({ Bucket: bucket, Key: root + key }))
-        .catch(unlessStatus(404));
-      const found = await send(`reading ${key}`, reading);
+      const found = await getObject(key);
       if (found === undefined) return undefined;
       const { Body, ContentLength: size = 0, ETag: etag = '' } = found;
       const stream = () => (Body instanceof Readable ? Body : Readable.from([]));

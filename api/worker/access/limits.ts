@@ -34,15 +34,18 @@ export interface Grant {
   terms: KeyTerms;
   /** What of the quota is not used; absent: nothing is counted. */
   left?: Left;
-  /** Throws where that many images are more than the quota leaves; those that the cache has count like others. */
-  checkImages(count: number): void;
+  /**
+   * Throws where the quota leaves none of what is needed, or fewer images; what the cache has counts like the rest. The request that
+   * uses the tokens up is answered.
+   */
+  checkQuota(needed: Used): void;
   /** After the answer: counts what was used, less what is given back, and answers the headers that say what is left. */
   finish(used: Used & { returned?: Used }): Record<string, string>;
 }
 
 export interface Limits {
-  /** Throws where the key has to wait; `headers` are then those of the refusal. `isCostly`: it computes something. */
-  enter(key: ApiKey, request: { isCostly: boolean; headers: Record<string, string> }): Promise<Grant>;
+  /** Throws where the key has to wait; `headers` are then those of the refusal. */
+  enter(key: ApiKey, request: { headers: Record<string, string> }): Promise<Grant>;
 }
 
 /** The binding's window. */
@@ -50,7 +53,7 @@ const FLOOD_SECONDS = 60;
 
 export function createLimits({ counterOf, flood, background }: LimitsOptions): Limits {
   return {
-    async enter(key, { isCostly, headers }) {
+    async enter(key, { headers }) {
       const { digest, prefix, rate, quota } = key;
       if (flood && !(await isWithin(flood, digest))) {
         const message = `The API key ${prefix}… floods this place: try again in ${FLOOD_SECONDS} seconds.`;
@@ -60,17 +63,18 @@ export function createLimits({ counterOf, flood, background }: LimitsOptions): L
       const counter = counterOf(digest);
       const standing = await counter.reserve({ rate, quota }).catch(logNotCounted);
       // A caller with a key is not turned away because counting fails.
-      if (standing === undefined) return { terms, checkImages: () => {}, finish: () => ({}) };
+      if (standing === undefined) return { terms, checkQuota: () => {}, finish: () => ({}) };
       Object.assign(headers, headersOf(standing));
       if (!standing.isAllowed) throw tooFast(prefix, standing.requests);
       const { tokens, images } = standing;
-      if (isCostly && remaining(tokens) === 0) throw spent(prefix, 'tokens', tokens);
       return {
         terms,
         left: { tokens: leftOf(tokens), images: leftOf(images) },
-        checkImages(count) {
-          if (count > remaining(images)) throw spent(prefix, `images (this request has ${count})`, images);
-          images.used += count;
+        checkQuota(needed) {
+          if (needed.tokens > 0 && remaining(tokens) === 0) throw spent(prefix, 'tokens', tokens);
+          if (needed.images > remaining(images))
+            throw spent(prefix, `images (this request has ${needed.images})`, images);
+          images.used += needed.images;
         },
         finish({ returned = NOTHING, ...asked }) {
           const used = { tokens: asked.tokens - returned.tokens, images: asked.images - returned.images };

@@ -15,7 +15,7 @@ import { passOn, queryOf } from './pass-on.ts';
 const FIELDS = ['file', 'purpose'];
 
 async function createFile(call: Call): Promise<Reply> {
-  const fields = await readForm(call.request);
+  const fields = await readForm(call.request, '-F purpose=batch -F file=@FILE');
   // SDKs may also send when a file expires, which is the same for all files here.
   const unknown = fields.find(({ name }) => !FIELDS.includes(name) && !name.startsWith('expires_after'));
   if (unknown)
@@ -25,9 +25,13 @@ async function createFile(call: Call): Promise<Reply> {
   const file = onlyField(fields, 'file');
   const purpose = onlyField(fields, 'purpose')?.value;
   if (!file)
-    throw new CoreError('invalid_request', 'file is missing: send it as a form, with curl -F file=@lines.jsonl.', {
-      param: 'file',
-    });
+    throw new CoreError(
+      'invalid_request',
+      'file is missing: send it as a form, with curl -F purpose=batch -F file=@lines.jsonl.',
+      {
+        param: 'file',
+      },
+    );
   if (typeof purpose !== 'string')
     throw new CoreError('invalid_request', 'purpose is missing: it is batch.', { param: 'purpose' });
   const query = new URLSearchParams({ filename: file.filename ?? FILES.lines, purpose });
@@ -35,7 +39,7 @@ async function createFile(call: Call): Promise<Reply> {
 }
 
 async function addUploadPart(call: Call): Promise<Reply> {
-  const fields = await readForm(call.request);
+  const fields = await readForm(call.request, '-F data=@FILE');
   const unknown = fields.find(({ name }) => name !== 'data');
   if (unknown)
     throw new CoreError('unknown_key', `A part has the field data, not ${unknown.name}.`, { param: unknown.name });

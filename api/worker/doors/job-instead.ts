@@ -75,17 +75,17 @@ export async function jobInstead(
   return { status: 202, json, headers: { Location: `/v1/jobs/${encodeURIComponent(report.id)}` } };
 }
 
-/** Images are counted when a job is begun; a repetition under the same Idempotency-Key begins none. */
+/** What a job takes is counted when it is begun; a repetition under the same Idempotency-Key begins none. */
 export async function beginJob(call: Call, asked: unknown): Promise<JobReport> {
   // The service looks at the body's form; what is inside of it counts here.
   const { input } = (asked ?? {}) as { input?: { items?: unknown } | null };
-  const { images } = workIn(input?.items);
+  const work = workIn(input?.items);
   // What was begun under this key costs nothing more; whether it is new knows the service, which holds it against what is left.
-  if (images > 0 && !call.request.headers.has('idempotency-key')) call.checkImages?.(images);
+  if (!call.request.headers.has('idempotency-key')) call.checkQuota?.(work);
   const response = await askJobs(call, '/v1/jobs', JSON.stringify(asked));
   // What the service has counted is noted already.
   const isCounted = response.headers.has(WORK_HEADERS.images);
-  if (response.status === 201 && !isCounted) call.record.images += images;
+  if (response.status === 201 && !isCounted) call.record.images += work.images;
   return response.json<JobReport>();
 }
 

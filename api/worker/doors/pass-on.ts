@@ -12,11 +12,21 @@ const IDEMPOTENCY_KEY = /^[\x20-\x7e]{1,255}$/;
 export async function passOn(call: Call, path: string, body?: BodyInit): Promise<Reply> {
   const response = await askJobs(call, path, body);
   if (response.headers.get('content-type') === 'application/json') return { json: await response.json<object>() };
-  const headers = { 'Content-Type': 'application/octet-stream' };
-  if (call.request.method !== 'HEAD') return { stream: response.body, headers };
+  const { status } = response;
+  const headers: Record<string, string> = status === 304 ? {} : { 'Content-Type': 'application/octet-stream' };
+  for (const name of OF_FILES) {
+    const value = response.headers.get(name);
+    if (value !== null) headers[name] = value;
+  }
+  if (call.request.method !== 'HEAD') return { status, stream: response.body, headers };
   await response.body?.cancel();
-  return { stream: null, headers };
+  return { status, stream: null, headers };
 }
+
+/** What the service says of a file. */
+const OF_FILES = ['Content-Length', 'Content-Range', 'Accept-Ranges', 'ETag', 'Cache-Control'];
+/** What decides which bytes of a file are sent, if any. Nothing is a range of a head. */
+const CONDITIONS = { GET: ['range', 'if-range', 'if-none-match'], HEAD: ['if-none-match'] };
 
 /** What the service answers with; its errors are thrown. 201: something was begun that was not there before. */
 export async function askJobs(call: Call, path: string, body?: BodyInit): Promise<Response> {
@@ -30,6 +40,10 @@ export async function askJobs(call: Call, path: string, body?: BodyInit): Promis
   const headers = new Headers({ 'x-request-id': record.requestId, 'x-owner': record.key ?? '' });
   const idempotencyKey = request.headers.get('idempotency-key');
   if (idempotencyKey !== null) headers.set('idempotency-key', checked(idempotencyKey));
+  for (const name of CONDITIONS[request.method as keyof typeof CONDITIONS] ?? []) {
+    const condition = request.headers.get(name);
+    if (condition !== null) headers.set(name, condition);
+  }
   for (const name of COUNTED) {
     const most = left?.[name] ?? null;
     if (most !== null) headers.set(LEFT_HEADERS[name], String(most));
@@ -38,7 +52,7 @@ export async function askJobs(call: Call, path: string, body?: BodyInit): Promis
   const method = request.method === 'HEAD' ? 'GET' : request.method;
   const init = { method, headers, body: body ?? null, signal: request.signal };
   const response = await jobs(path, init);
-  if (!response.ok) throw await errorOf(response);
+  if (!response.ok && response.status !== 304) throw await errorOf(response);
   const countIn = (name: string): number => Number(response.headers.get(name) ?? 0);
   // Only of what was begun: under an Idempotency-Key it counts once.
   for (const name of COUNTED) record[name] += countIn(WORK_HEADERS[name]);
@@ -59,5 +73,9 @@ async function errorOf(response: Response): Promise<CoreError> {
   const body = ErrorBody.safeParse(await response.json().catch(() => undefined));
   if (!body.success) return new CoreError('encoder_error', `The service of bulk jobs answered ${response.status}.`);
   const { code, detail, error } = body.data;
-  return new CoreError(code, detail, error.param === null ? {} : { param: error.param });
+  const [, size] = /^bytes \*\/(\d+)$/.exec(response.headers.get('content-range') ?? '') ?? [];
+  return new CoreError(code, detail, {
+    ...(error.param === null ? {} : { param: error.param }),
+    ...(size === undefined ? {} : { size: Number(size) }),
+  });
 }

@@ -13,10 +13,10 @@ export async function readJson(request: Request): Promise<unknown> {
   return parseJson(await decodeText(request, type));
 }
 
-/** A form. */
-export async function readForm(request: Request): Promise<FormField[]> {
+/** A form. `how`: what makes one of curl. */
+export async function readForm(request: Request, how = '-F file=@FILE'): Promise<FormField[]> {
   const type = contentType(request);
-  if (!/^multipart\/form-data\s*(;|$)/i.test(type)) throw unsupported(type, 'multipart/form-data', '-F file=@FILE');
+  if (!/^multipart\/form-data\s*(;|$)/i.test(type)) throw unsupported(type, 'multipart/form-data', how);
   return parseMultipart(chunksOf(request), type);
 }
 

@@ -25,16 +25,6 @@ export async function etagOf({ operation, model, manifest, version, asked }: Ori
   return `"${await sha256Hex(JSON.stringify(parts))}"`;
 }
 
-/** Whether `If-None-Match` names the tag. It compares weakly: what a proxy compressed is still what was answered. */
-export function isNamed(etag: string, condition: string): boolean {
-  return isAny(condition) || condition.split(',').some((tag) => tag.trim().replace(/^W\//, '') === etag);
-}
-
-/** `*` names whatever there is. */
-export function isAny(condition: string): boolean {
-  return condition.trim() === '*';
-}
-
 /**
  * JSON with sorted keys and without nulls; an image is its place in `images`. Undefined: the value is not there. Not by
  * JSON.stringify with a function, which takes several times as long as the vector of a static text.

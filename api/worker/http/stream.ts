@@ -12,6 +12,8 @@ const REST_MS = 5_000;
 /** Deflate unfolds a thousandfold at most: a slice of this size becomes 8 MiB at once and no more. */
 const SLICE_BYTES = 8 * 1024;
 type Compression = 'gzip' | 'deflate';
+/** What is read of each: others take more of what goes by the same name. */
+const FORMS: Record<Compression, string> = { gzip: 'gzip in one part', deflate: 'deflate in its frame (zlib)' };
 const ENCODINGS: Record<string, Compression> = { gzip: 'gzip', 'x-gzip': 'gzip', deflate: 'deflate' };
 
 /** The chunks of a body, decompressed where Content-Encoding says so. Throws `CoreError` beyond a limit. */
@@ -130,7 +132,7 @@ async function* decompressed(
     if (fault instanceof CoreError) throw fault;
     throw new CoreError(
       'invalid_request',
-      `The body is not ${named}, or is cut off; its Content-Encoding says ${named}.`,
+      `The body is not ${FORMS[format]}, or is cut off; its Content-Encoding says ${named}.`,
     );
   } finally {
     reader.cancel().catch(() => {});

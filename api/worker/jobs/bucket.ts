@@ -4,7 +4,14 @@ import { hexOf } from '../../../contracts/src/keys.ts';
 import { reasonOf } from '../../../contracts/src/user-error.ts';
 import { CoreError } from '../../core/errors.ts';
 import { sha256 } from '../../registry/digest.ts';
-import { bytesOf, type Condition, type Listed, type ObjectStore, storedObject } from '../../registry/store.ts';
+import {
+  bytesOf,
+  type Condition,
+  type Listed,
+  type ObjectStore,
+  rangeHeader,
+  storedObject,
+} from '../../registry/store.ts';
 import { type BucketOptions, openSignedBucket } from '../aws/signed-fetch.ts';
 import { textIn } from '../aws/xml.ts';
 import { sleep } from '../isolate/lease.ts';
@@ -38,21 +45,31 @@ export function openBucket(options: BucketOptions): ObjectStore {
     }
   }
 
+  /** Undefined where there is no such object. */
+  async function getObject(key: string, headers: Record<string, string> = {}): Promise<Response | undefined> {
+    const response = await send(pathOf(key), { method: 'GET', headers }, [404]);
+    if (response.status !== 404) return response;
+    const said = await response.text();
+    if (said.includes('NoSuchBucket')) throw unavailable(`there is no bucket ${uri}`);
+    return undefined;
+  }
+
   return {
     uri,
+    async read(key, range) {
+      const response = await getObject(key, { range: rangeHeader(range) });
+      return (response?.body ?? undefined) as ReadableStream<Uint8Array> | undefined;
+    },
     async get(key) {
-      const response = await send(pathOf(key), { method: 'GET' }, [404]);
-      if (response.status === 404) {
-        const said = await response.text();
-        if (said.includes('NoSuchBucket')) throw unavailable(`there is no bucket ${uri}`);
-        return undefined;
-      }
+      const response = await getObject(key);
+      if (!response) return undefined;
+      const { body, headers } = response;
       const bytes = async () => new Uint8Array(await response.arrayBuffer());
       async function* stream() {
-        if (response.body) yield* response.body as ReadableStream<Uint8Array>;
+        if (body) yield* body as ReadableStream<Uint8Array>;
       }
-      const size = Number(response.headers.get('content-length'));
-      return storedObject({ size, etag: response.headers.get('etag') ?? '', bytes, stream });
+      const size = Number(headers.get('content-length'));
+      return storedObject({ size, etag: headers.get('etag') ?? '', bytes, stream });
     },
     async put(key, body, condition) {
       const content = await bytesOf(body);

@@ -1,4 +1,5 @@
 // The service of bulk jobs inside the Worker: what it keeps is in a bucket, what it has to do is done by AWS Batch.
+import { headOf } from '../../../contracts/src/api/download.ts';
 import { bulkFolder, UPLOADED_FILES, uploadFolders } from '../../../contracts/src/keys.ts';
 import type { CurrentModel } from '../../bulk/service/ask.ts';
 import { openJobFolder } from '../../bulk/service/folder.ts';
@@ -52,6 +53,7 @@ function below(store: ObjectStore, uri: string): ObjectStore {
   return {
     uri,
     get: (key) => store.get(root + key),
+    read: (key, range) => store.read(root + key, range),
     put: (key, body, condition) => store.put(root + key, body, condition),
     async list(prefix, { after, most } = {}) {
       const found = await store.list(root + prefix, { after: after === undefined ? undefined : root + after, most });
@@ -73,8 +75,21 @@ export function askHere(service: BulkService): (path: string, init: RequestInit)
     const found = await answer(service, asked);
     if ('json' in found)
       return Response.json(found.json, { status: found.isNew ? 201 : 200, headers: found.headers ?? {} });
-    return new Response(streamOf(found.stream), { headers: { 'content-type': 'application/octet-stream' } });
+    const { status, headers } = headOf(found);
+    const { stream } = found;
+    return new Response(stream ? ofLength(streamOf(stream), Number(headers['Content-Length'])) : null, {
+      status,
+      headers,
+    });
   };
+}
+
+/** The platform tells only the length of a stream that is held to one. */
+function ofLength(stream: ReadableStream<Uint8Array>, bytes: number): ReadableStream<Uint8Array> {
+  const { readable, writable } = new FixedLengthStream(bytes);
+  // Who reads is told by the stream itself.
+  stream.pipeTo(writable).catch(() => {});
+  return readable;
 }
 
 function streamOf(parts: AsyncIterable<Uint8Array>): ReadableStream<Uint8Array> {

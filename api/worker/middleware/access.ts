@@ -30,18 +30,15 @@ export interface Asker {
 /** Resolves where the request may be answered, with the limits of its key, if it has one. Throws what is answered instead. */
 export type Access = (
   request: Request,
-  operation: Pick<Operation, 'scope' | 'orScope' | 'path' | 'method'>,
+  operation: Pick<Operation, 'scope' | 'orScope' | 'path'>,
   asker: Asker,
 ) => Promise<Grant | undefined>;
 
 /** Answered also where access is not configured: the process is alive, and starting it again would not configure it. */
 const ALWAYS = '/health/live';
 
-/** Where jobs begin. */
-const JOBS = /^\/v1\/(jobs|batches)$/;
-
 export function createAccess({ policy, keys, limits, origins = [] }: AccessOptions): Access {
-  return async function access(request, { scope, orScope, path, method }, asker) {
+  return async function access(request, { scope, orScope, path }, asker) {
     if ('problem' in policy) {
       if (path === ALWAYS) return undefined;
       throw new CoreError('not_configured', policy.problem);
@@ -55,12 +52,7 @@ export function createAccess({ policy, keys, limits, origins = [] }: AccessOptio
       asker.key = key.prefix;
       check(key, scope, orScope);
       asker.scopes = key.scopes;
-      // Cancelling a batch costs nothing, and may give something back; a dry run may be asked with nothing left to spend.
-      // So may a job again under its key, which begins none; a new one is held against what is left where it is planned.
-      const isAgain = JOBS.test(path) && request.headers.has('idempotency-key');
-      const isFree = path.endsWith('/cancel') || /[?&]dry_run=/.test(request.url) || isAgain;
-      const isCostly = method === 'POST' && !isFree;
-      return limits?.enter(key, { isCostly, headers: asker.headers });
+      return limits?.enter(key, { headers: asker.headers });
     }
     if (!open) throw missing(scope);
     if (policy.who === 'loopback') checkPlace(request, origins);

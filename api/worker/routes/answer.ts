@@ -1,6 +1,7 @@
 // Answers a request of our own form: as a dry run where that is asked, as 304 where the client has the answer already,
 // and else by computing it.
 
+import { isAny, isNamed } from '../../../contracts/src/api/download.ts';
 import type { Usage } from '../../../contracts/src/api/embed.ts';
 import type { OperationId } from '../../../contracts/src/api/operations.ts';
 import { DRY_RUN, type DryRunResponse } from '../../../contracts/src/api/tasks/dry-run.ts';
@@ -11,7 +12,7 @@ import { CoreError } from '../../core/errors.ts';
 import { chooseModel, type Model } from '../../core/model.ts';
 import { type Plan, type Planning, priceOf } from '../../core/plan.ts';
 import type { Call, Dependencies } from '../dependencies.ts';
-import { etagOf, isAny, isNamed } from '../http/etag.ts';
+import { etagOf } from '../http/etag.ts';
 import type { Reply } from '../http/reply.ts';
 import { withModel } from '../with-model.ts';
 

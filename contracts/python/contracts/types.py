@@ -319,7 +319,7 @@ class BulkDone(TypedDict):
     """What it left. The same input and model leave the same bytes."""
 
 
-ErrorCode = Literal["malformed_json", "invalid_request", "unknown_key", "wrong_type", "empty_input", "unsupported_type", "invalid_dimensions", "unauthorized", "forbidden", "not_found", "model_not_found", "method_not_allowed", "body_timeout", "body_too_large", "image_too_large", "too_many_pixels", "unsupported_media_type", "unsupported_image_type", "too_many_items", "too_many_tokens", "text_too_long", "not_understood", "not_an_image", "broken_image", "space_mismatch", "dimension_mismatch", "overloaded", "rate_limited", "quota_exceeded", "internal_error", "non_finite_embedding", "encoder_error", "encoder_unavailable", "keys_unavailable", "not_configured", "model_unavailable", "encoder_timeout"]
+ErrorCode = Literal["malformed_json", "invalid_request", "unknown_key", "wrong_type", "empty_input", "unsupported_type", "invalid_dimensions", "unauthorized", "forbidden", "not_found", "model_not_found", "method_not_allowed", "body_timeout", "body_too_large", "image_too_large", "too_many_pixels", "unsupported_media_type", "unsupported_image_type", "range_not_satisfiable", "too_many_items", "too_many_tokens", "text_too_long", "not_understood", "not_an_image", "broken_image", "space_mismatch", "dimension_mismatch", "overloaded", "rate_limited", "quota_exceeded", "internal_error", "non_finite_embedding", "encoder_error", "encoder_unavailable", "keys_unavailable", "not_configured", "model_unavailable", "encoder_timeout"]
 """What went wrong, from a closed list; the status follows from it."""
 
 

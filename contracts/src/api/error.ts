@@ -21,6 +21,7 @@ export const ERROR_STATUS = {
   too_many_pixels: 413,
   unsupported_media_type: 415,
   unsupported_image_type: 415,
+  range_not_satisfiable: 416,
   too_many_items: 422,
   too_many_tokens: 422,
   text_too_long: 422,

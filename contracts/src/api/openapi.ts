@@ -11,6 +11,8 @@ const GET_ERRORS = [503];
 const JOB_ERRORS = [400, 404, 422, 500, 503];
 /** Of paths that name something. */
 const NAME_ERRORS = [404];
+/** Of files that may be had in ranges. */
+const RANGE_ERRORS = [416];
 /** Of operations that need a key. */
 const KEY_ERRORS = [401, 403, 429];
 
@@ -63,13 +65,14 @@ interface Component {
 type Components = Map<string, Component>;
 
 function describeOperation(id: string, operation: Operation, components: Components): object {
-  const { method, path, aliases = [], summary, description, request, form, examples, answer, response } = operation;
-  const { answerType = 'application/json', door, scope, orScope, hasTag = false, accepted } = operation;
+  const { method, path, aliases = [], summary, description, request, form, examples } = operation;
+  const { door, scope, orScope, hasRanges = false } = operation;
   const statuses = new Set([
     ...(method === 'POST' ? POST_ERRORS : GET_ERRORS),
     ...(scope === 'jobs' ? JOB_ERRORS : []),
     ...(path.includes('{') ? NAME_ERRORS : []),
     ...(scope ? KEY_ERRORS : []),
+    ...(hasRanges ? RANGE_ERRORS : []),
   ]);
   const also = aliases.length > 0 ? `The same as ${aliases.join(', ')}.` : '';
   const needs = scope ? `Needs a key with the scope \`${scope}\`${orScope ? ` or \`${orScope}\`` : ''}.` : '';
@@ -95,15 +98,22 @@ function describeOperation(id: string, operation: Operation, components: Compone
     ...(request || form ? { requestBody: { required: true, content } } : {}),
     security: scope ? Object.keys(SECURITY).map((name) => ({ [name]: [] })) : [],
     responses: {
-      '200': {
-        description: answer,
-        ...(hasTag ? { headers: { ETag } } : {}),
-        content: { [answerType]: { schema: place({ schema: response, isRequest: false }, components) } },
-      },
-      ...(accepted ? { '202': describeAccepted(accepted, components) } : {}),
-      ...(hasTag ? { '304': NOT_MODIFIED } : {}),
+      ...describeAnswers(operation, components),
       ...errorResponses([...statuses].sort(), errorSchema(operation, components)),
     },
+  };
+}
+
+/** By status, those that are no errors. */
+function describeAnswers(operation: Operation, components: Components): Record<string, object> {
+  const { answer, answerType = 'application/json', response, hasTag = false, hasRanges = false, accepted } = operation;
+  const content = { [answerType]: { schema: place({ schema: response, isRequest: false }, components) } };
+  const tag = hasTag ? { headers: { ETag } } : {};
+  return {
+    '200': { description: answer, ...(hasRanges ? { headers: FILE_HEADERS } : tag), content },
+    ...(accepted ? { '202': describeAccepted(accepted, components) } : {}),
+    ...(hasRanges ? { '206': { ...RANGE, content } } : {}),
+    ...(hasTag || hasRanges ? { '304': NOT_MODIFIED } : {}),
   };
 }
 
@@ -124,11 +134,26 @@ const NOT_MODIFIED = {
   headers: { ETag },
 };
 
+const text = (description: string): object => ({ description, schema: { type: 'string' } });
+const FILE_HEADERS = {
+  ETag: text('Names these bytes.'),
+  'Accept-Ranges': text('`bytes`.'),
+  'Content-Length': text('How many bytes there are.'),
+};
+const RANGE = {
+  description: 'The bytes of the file that `Range` asks for.',
+  headers: { ...FILE_HEADERS, 'Content-Range': text('Which bytes these are, of how many.') },
+};
+
 const header = (name: string, description: string): object => ({
   ...{ name, in: 'header', required: false, description },
   schema: { type: 'string' },
 });
 const CONDITION = header('If-None-Match', 'The `ETag` of an earlier answer, several of them, or `*`.');
+const RANGE_CONDITIONS = [
+  header('Range', 'Some bytes of the file, such as `bytes=1000-`, by which a download that was cut off goes on.'),
+  header('If-Range', 'The `ETag` of what was had before: of another file all is sent.'),
+];
 const PREFER = header(
   'Prefer',
   '`respond-async`: a job instead of vectors; with `wait=10` one where they would not come within ten seconds. `wait=10` alone: an ' +
@@ -141,7 +166,7 @@ const IDEMPOTENCY_KEY = header(
 );
 
 function parametersOf(operation: Operation): object[] {
-  const { path, query = {}, hasTag, accepted, hasIdempotencyKey = accepted !== undefined } = operation;
+  const { path, query = {}, hasTag, hasRanges, accepted, hasIdempotencyKey = accepted !== undefined } = operation;
   const named = [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => ({
     name,
     in: 'path',
@@ -154,7 +179,8 @@ function parametersOf(operation: Operation): object[] {
     return { name, in: 'query', required: false, description, schema: written };
   });
   const headers = [
-    ...(hasTag ? [CONDITION] : []),
+    ...(hasTag || hasRanges ? [CONDITION] : []),
+    ...(hasRanges ? RANGE_CONDITIONS : []),
     ...(accepted ? [PREFER] : []),
     ...(hasIdempotencyKey ? [IDEMPOTENCY_KEY] : []),
   ];

@@ -25,6 +25,8 @@ export interface Route {
   scope: Scope | null;
   /** Another one that is good for it, too, where the path takes bodies of two kinds. */
   orScope?: Scope;
+  /** Whether it computes for its caller, and is refused where too much waits to be computed. */
+  computes?: boolean;
   /** Names of the parameters that its address may have, none of which has to be sent. */
   parameters?: readonly string[];
 }
@@ -38,6 +40,8 @@ export interface Operation extends Omit<Route, 'parameters'> {
   query?: Record<string, z.ZodType>;
   /** Whether an answer has an `ETag`, and who has it is told that nothing has changed. */
   hasTag?: boolean;
+  /** Whether an answer may be had in ranges of its bytes, by its `ETag`. */
+  hasRanges?: boolean;
   /** Whether the header `Idempotency-Key` names what it begins; so it does where a request may become a job. */
   hasIdempotencyKey?: boolean;
   /** The JSON body of a POST. */

@@ -59,6 +59,7 @@ const OWN_OPERATIONS = {
   },
   embed: {
     method: 'POST',
+    computes: true,
     path: '/embed',
     door: 'own',
     sharedWith: ['tei'],
@@ -82,6 +83,7 @@ const OWN_OPERATIONS = {
   },
   similarity: {
     method: 'POST',
+    computes: true,
     path: '/similarity',
     door: 'own',
     sharedWith: ['tei'],
@@ -103,6 +105,7 @@ const OWN_OPERATIONS = {
   },
   classify: {
     method: 'POST',
+    computes: true,
     path: '/classify',
     aliases: ['/v1/classify'],
     door: 'own',
@@ -125,6 +128,7 @@ const OWN_OPERATIONS = {
   },
   tokenize: {
     method: 'POST',
+    computes: true,
     path: '/tokenize',
     door: 'own',
     sharedWith: ['tei'],

@@ -1,5 +1,7 @@
 // When something behind the door is broken, slow or busy, the answer says so with its own code.
 import { afterEach, describe, expect, test, vi } from 'vitest';
+import { errorDocument } from '../../../api/core/error-document.ts';
+import { CoreError } from '../../../api/core/errors.ts';
 import { readFrame } from '../../../api/core/images/frame.ts';
 import { fromBase64 } from '../../../api/core/vectors/base64.ts';
 import { sha256 } from '../../../api/registry/digest.ts';
@@ -134,6 +136,17 @@ const faults: Record<(typeof FAULTS)[number], [why: string, ask: () => Response 
         appOf(whole, { access: createAccess({ policy: policyOf({ access: undefined, hasKeys: false }) }) }).app.request(
           '/v1/models',
         ),
+    ],
+  ],
+  range_not_satisfiable: [
+    [
+      'a range behind the end of a file that a service of bulk jobs keeps',
+      () => {
+        const error = new CoreError('range_not_satisfiable', 'The file has 9 bytes.', { size: 9 });
+        const { status, headers, body } = errorDocument(error, 'request-1');
+        const jobs = async () => Response.json(body, { status, headers });
+        return appOf(whole, { jobs }).app.request('/v1/jobs/job_1/files/part', { headers: { range: 'bytes=9-' } });
+      },
     ],
   ],
   model_unavailable: [

@@ -40,7 +40,13 @@ const encode = async (inputs: number[][]) =>
 const engine = { open: async () => ({ encode, close: async () => {}, memoryBytes: () => 0 }) };
 /** The service of bulk jobs over a store that forgets: files in parts are begun by the path of uploads. */
 const bulk = createBulkService({
-  store: { uri: 's3://jobs', get: async () => undefined, put: async () => true, list: async () => [] },
+  store: {
+    uri: 's3://jobs',
+    get: async () => undefined,
+    read: async () => undefined,
+    put: async () => true,
+    list: async () => [],
+  },
   runner: {
     submit: () => {},
     cancel: () => {},

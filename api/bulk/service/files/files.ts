@@ -16,10 +16,11 @@ import {
 import { SCHEMA_VERSION } from '../../../../contracts/src/schema-version.ts';
 import { CoreError } from '../../../core/errors.ts';
 import { encodeDocument, type ObjectStore } from '../../../registry/store.ts';
-import { newId } from '../ask.ts';
+import { digestOf, newId } from '../ask.ts';
 import { openJobFolder } from '../folder.ts';
 import { type Owner, type Paged, pageOf, readState } from '../states.ts';
 import { isFinal, removalOf, statusOf, toSeconds } from '../status.ts';
+import { type Content, contentOf } from './content.ts';
 
 export interface SentFile {
   filename: string;
@@ -31,7 +32,7 @@ export interface FileService {
   create(file: SentFile, owner: Owner): Promise<OpenAiFile>;
   list(owner: Owner, asked: PageQuery): Promise<OpenAiFileList>;
   get(id: string, owner: Owner): Promise<OpenAiFile>;
-  content(id: string, owner: Owner): Promise<AsyncIterable<Uint8Array>>;
+  content(id: string, owner: Owner): Promise<Content>;
   remove(id: string, owner: Owner): Promise<OpenAiFileDeleted>;
   /** One that was sent. Throws a CoreError where its asker may not see it, or it is gone. */
   /** `param`: the field that names it. */
@@ -98,15 +99,22 @@ export function createFiles(store: ObjectStore): FileService {
     async get(id, owner) {
       const output = await outputOf(store, id, owner);
       if (!output) return written(await files.find(id, owner));
-      const { sizes, created_at } = output;
-      const bytes = sizes.reduce((total, size) => total + size, 0);
+      const { parts, created_at } = output;
+      const bytes = parts.reduce((total, { size }) => total + size, 0);
       return written({ id, filename: `${id}.jsonl`, purpose: 'batch_output', bytes, created_at });
     },
     async content(id, owner) {
       const output = await outputOf(store, id, owner);
-      if (output) return joined(store, output.keys);
+      if (output) return contentOf(store, await digestOf(output.parts.map(({ digest }) => digest)), output.parts);
       const file = await files.find(id, owner);
-      return joined(store, keysOf(file));
+      const { upload, parts, bytes } = file;
+      const sizes = upload === null || parts === null ? [bytes] : await sizesIn(store, upload, parts);
+      // What was sent never changes: its id names the bytes.
+      return contentOf(
+        store,
+        id,
+        keysOf(file).map((key, at) => ({ key, size: sizes[at] ?? 0 })),
+      );
     },
     async remove(id, owner) {
       const file = await files.find(id, owner);
@@ -132,19 +140,23 @@ async function outputOf(store: ObjectStore, id: string, owner: Owner) {
   if (!state || state.job.owner !== owner || !isFinal(statusOf(state, Date.now()))) {
     throw new CoreError('not_found', `There is no file ${JSON.stringify(id)}, or not yet.`, { param: 'id' });
   }
-  const parts = state.done.map(({ shard, files }) => {
+  const parts = state.done.flatMap(({ shard, files }) => {
     const path = kind === 'answers' ? bulkFiles(shard).part('jsonl') : bulkFiles(shard).errors;
-    return { key: `${bulkFolder(job)}/${path}`, size: files.find((file) => file.path === path)?.size ?? 0 };
+    const left = files.find((file) => file.path === path);
+    return left ? [{ ...left, key: `${bulkFolder(job)}/${path}` }] : [];
   });
-  return { keys: parts.map(({ key }) => key), sizes: parts.map(({ size }) => size), created_at: state.job.created_at };
+  return { parts, created_at: state.job.created_at };
 }
 
-/** One after the other: a store may allow only few to be open. */
-async function* joined(store: ObjectStore, keys: string[]): AsyncGenerator<Uint8Array> {
-  for (const key of keys) {
-    const object = await store.get(key);
-    if (object) yield* object.stream();
-  }
+/** Of all parts of an upload that were sent, by their ids. */
+export async function sizesOfParts(store: ObjectStore, upload: string): Promise<Map<string, number>> {
+  const folder = `${jobInputFolder(upload)}/`;
+  return new Map((await store.list(folder)).map(({ key, size }) => [key.slice(folder.length), size]));
+}
+
+async function sizesIn(store: ObjectStore, upload: string, parts: string[]): Promise<number[]> {
+  const sizes = await sizesOfParts(store, upload);
+  return parts.map((part) => sizes.get(part) ?? 0);
 }
 
 export function written({

@@ -14,7 +14,7 @@ import { encodeDocument, type ObjectStore } from '../../../registry/store.ts';
 import { newId, serialOf } from '../ask.ts';
 import type { Owner } from '../states.ts';
 import { removalOf, toSeconds } from '../status.ts';
-import { type FileService, written } from './files.ts';
+import { type FileService, sizesOfParts, written } from './files.ts';
 
 export interface UploadService {
   begin(body: unknown, owner: Owner): Promise<OpenAiUpload>;
@@ -51,9 +51,7 @@ export function createUploads(store: ObjectStore, files: FileService): UploadSer
   }
 
   async function sizesOf(id: string): Promise<Map<string, number>> {
-    const folder = `${jobInputFolder(id)}/`;
-    const parts = (await store.list(folder)).map(({ key, size }) => [key.slice(folder.length), size] as const);
-    return new Map(parts.filter(([name]) => PART.test(name)));
+    return new Map([...(await sizesOfParts(store, id))].filter(([name]) => PART.test(name)));
   }
 
   return {

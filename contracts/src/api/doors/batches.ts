@@ -159,6 +159,7 @@ export const BATCH_OPERATIONS = {
     method: 'GET',
     path: '/v1/files/{id}/content',
     summary: 'What is in a file',
+    hasRanges: true,
     answer: 'Its bytes.',
     answerType: 'application/octet-stream',
     response: z.string().describe('Bytes.'),

@@ -130,6 +130,7 @@ export type CohereFloatsResponse = z.infer<typeof CohereFloatsResponse>;
 export const COHERE_OPERATIONS = {
   cohereEmbed: {
     method: 'POST',
+    computes: true,
     path: '/v2/embed',
     door: 'cohere',
     scope: 'embed',
@@ -146,6 +147,7 @@ export const COHERE_OPERATIONS = {
   },
   cohereV1Embed: {
     method: 'POST',
+    computes: true,
     path: '/v1/embed',
     door: 'cohere',
     scope: 'embed',

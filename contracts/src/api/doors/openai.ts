@@ -35,6 +35,7 @@ export type OpenAIEmbeddings = z.infer<typeof OpenAIEmbeddings>;
 export const OPENAI_OPERATIONS = {
   createEmbeddings: {
     method: 'POST',
+    computes: true,
     path: '/v1/embeddings',
     query: { 'api-version': z.string().describe('What clients for Azure send; taken and not used.') },
     aliases: ['/embeddings'],

@@ -119,6 +119,7 @@ export type VoyageRerankResponse = z.infer<typeof VoyageRerankResponse>;
 export const RERANK_OPERATIONS = {
   rerank: {
     method: 'POST',
+    computes: true,
     path: '/v1/rerank',
     door: 'cohere',
     sharedWith: ['jina', 'voyage'],
@@ -136,6 +137,7 @@ export const RERANK_OPERATIONS = {
   },
   cohereRerank: {
     method: 'POST',
+    computes: true,
     path: '/v2/rerank',
     door: 'cohere',
     scope: 'embed',

@@ -195,6 +195,7 @@ export type TeiInfo = z.infer<typeof TeiInfo>;
 export const TEI_OPERATIONS = {
   task: {
     method: 'POST',
+    computes: true,
     path: '/',
     door: 'tei',
     scope: 'embed',
@@ -213,6 +214,7 @@ export const TEI_OPERATIONS = {
   },
   teiRerank: {
     method: 'POST',
+    computes: true,
     path: '/rerank',
     door: 'tei',
     sharedWith: ['openai'],

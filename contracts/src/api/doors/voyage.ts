@@ -75,6 +75,7 @@ export type VoyageMultimodalEmbeddings = z.infer<typeof VoyageMultimodalEmbeddin
 export const VOYAGE_OPERATIONS = {
   embedMultimodal: {
     method: 'POST',
+    computes: true,
     path: '/v1/multimodalembeddings',
     aliases: ['/multimodalembeddings'],
     door: 'voyage',

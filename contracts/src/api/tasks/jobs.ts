@@ -197,6 +197,7 @@ export const JOB_OPERATIONS = {
     door: 'own',
     scope: 'jobs',
     summary: 'A file of a finished shard',
+    hasRanges: true,
     answer: 'Its bytes.',
     answerType: 'application/octet-stream',
     response: z.string().describe('Bytes.'),

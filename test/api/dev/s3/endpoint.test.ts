@@ -19,6 +19,7 @@ const failing: ObjectStore = {
     if (isClosed === 'looking') return closed();
     return isClosed ? { ...objectOf(DOCUMENT, '1'), bytes: closed } : objectOf(DOCUMENT, '1');
   },
+  read: closed,
   put: closed,
   list: closed,
 };

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { Page } from 'playwright-core';
 import { describe, expect, test } from 'vitest';
 import { BROWSER } from '../../../support/browser.ts';
-import { openPages } from '../../../support/pages.ts';
+import { openPages, violations } from '../../../support/pages.ts';
 
 const SAMPLES = join(import.meta.dirname, '../../../../api/playground/samples');
 
@@ -119,6 +119,42 @@ describe.skipIf(!BROWSER)('the comparison', () => {
       for (let left = 4; left > 0; left -= 1) await page.getByRole('button', { name: 'Remove sentence 1' }).click();
       await page.getByText('Add a sentence to compare').waitFor();
       expect(await page.locator('#curl').isVisible()).toBe(false);
+    });
+  });
+
+  test('asks once for the photos to be read again where they are of another model, and reads them there', async () => {
+    let isAfter = false;
+    let requests = 0;
+    const before = async (page: Page) => {
+      await page.route('**/embed', async (route) => {
+        requests += 1;
+        const answer = await route.fetch();
+        const json = await answer.json();
+        await route.fulfill({ response: answer, json: isAfter ? { ...json, space_id: 'sha256:after' } : json });
+      });
+    };
+    await visit({ path, before }, async (page) => {
+      await isThere(page, 4 * 8);
+      await page.getByRole('button', { name: 'Leave astronaut.jpg out' }).click();
+      await isThere(page, 4 * 7);
+      // The service judges vectors of its own spaces only.
+      await page.getByLabel('Show').selectOption('cosine');
+      const was = await cells(page);
+      isAfter = true;
+      await page.getByLabel('New sentence').fill('a temple');
+      await page.getByRole('button', { name: 'Add', exact: true }).click();
+      await page.getByText('The server has another model now: 8 photos must be read again.').waitFor();
+      expect(await page.locator('#compare-error').isVisible()).toBe(false);
+      await isThere(page, 0);
+      const asked = requests;
+      await page.waitForTimeout(1500);
+      expect(requests).toBe(asked);
+      await page.getByRole('button', { name: 'Read them again' }).click();
+      // What was left out stays out.
+      await isThere(page, 5 * 7);
+      expect((await cells(page)).slice(0, 4 * 7)).toEqual(was);
+      expect(await page.getByRole('button', { name: 'Read them again' }).isVisible()).toBe(false);
+      expect(await violations(page)).toEqual([]);
     });
   });
 

@@ -91,6 +91,22 @@ describe.each(KINDS)('a store in %s', (_, open) => {
     expect(await store.get('a')).toBeUndefined();
   });
 
+  it('gives some of the bytes, and of what is not there none', async () => {
+    await store.put('a/b.txt', bytes('0123456789'));
+    const some = async (from: number, to: number) => {
+      const parts: Uint8Array[] = [];
+      for await (const part of (await store.read('a/b.txt', { from, to })) ?? []) parts.push(part);
+      return Buffer.concat(parts).toString();
+    };
+    expect([await some(0, 1), await some(3, 7), await some(9, 10), await some(0, 10)]).toEqual([
+      '0',
+      '3456',
+      '9',
+      '0123456789',
+    ]);
+    expect(await store.read('a/c.txt', { from: 0, to: 1 })).toBeUndefined();
+  });
+
   it('takes a body as a stream and gives it as one', async () => {
     await store.put('large', large);
     const object = await store.get('large');

@@ -46,3 +46,13 @@ test.each([
   const { error } = OpenAiError.parse(await response.json());
   expect([response.status, error.code, error.param, asked.length]).toEqual([400, 'invalid_request', field, before]);
 });
+
+test.each([
+  ['/v1/files', '-F purpose=batch -F file=@FILE'],
+  ['/v1/uploads/upload_1/parts', '-F data=@FILE'],
+])('JSON to %s is told which form would be taken', async (path, how) => {
+  const headers = { 'content-type': 'application/json' };
+  const response = await app.request(path, { method: 'POST', headers, body: '{}' });
+  const { error } = OpenAiError.parse(await response.json());
+  expect([response.status, error.message]).toEqual([415, expect.stringMatching(new RegExp(` With curl: ${how}$`))]);
+});

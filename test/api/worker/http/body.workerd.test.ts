@@ -17,7 +17,7 @@ function request(body: Uint8Array | ReadableStream, headers: Record<string, stri
   return new Request('http://x/embed', { method: 'POST', body, headers: { ...type, ...headers } });
 }
 
-async function compress(bytes: Uint8Array, format: 'gzip' | 'deflate', times = 1): Promise<Uint8Array> {
+async function compress(bytes: Uint8Array, format: 'gzip' | 'deflate' | 'deflate-raw', times = 1): Promise<Uint8Array> {
   const { readable, writable } = new CompressionStream(format);
   const writer = writable.getWriter();
   const written = (async () => {
@@ -76,6 +76,22 @@ describe('JSON', () => {
       code,
       expect.stringMatching(message),
     ]);
+  });
+
+  test.each([
+    [
+      'what .NET and Go call deflate, without its frame',
+      'deflate',
+      'deflate-raw',
+      1,
+      /not deflate in its frame \(zlib\)/,
+    ],
+    ['gzip of several parts, as bgzip and cat write it', 'gzip', 'gzip', 2, /gzip in one part/],
+  ] as const)('in %s is told what to send', async (_, encoding, format, parts, message) => {
+    const packed = await compress(JSON_BYTES, format);
+    const body = new Uint8Array(await new Blob(Array(parts).fill(packed)).arrayBuffer());
+    const refused = await refusal(readJson(request(body, { 'content-encoding': encoding })));
+    expect(refused).toEqual(['invalid_request', expect.stringMatching(message)]);
   });
 
   test.each([

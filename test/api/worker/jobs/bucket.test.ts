@@ -1,4 +1,4 @@
-// The bucket of bulk jobs as the Worker reads it: names of files as S3 lists them.
+// The bucket of bulk jobs as the Worker reads it: names of files as S3 lists them, and some of the bytes of one.
 import { afterEach, expect, test, vi } from 'vitest';
 import { openBucket } from '../../../../api/worker/jobs/bucket.ts';
 
@@ -16,4 +16,20 @@ test('names are those that S3 writes as a form does, with a plus for a space', a
   const found = await openBucket({ uri: 's3://photos', region: 'eu-central-1', keys }).list('');
   expect(found.map(({ key }) => key)).toEqual(['my cat (1).jpg', 'a+b.jpg', '100%.jpg', '\u00fc/&.jpg']);
   expect(asked).toEqual([expect.stringContaining('encoding-type=url')]);
+});
+
+test('some bytes of a file are asked for alone, signed like everything else', async () => {
+  const asked: Headers[] = [];
+  vi.stubGlobal('fetch', async ({ headers }: Request) => {
+    asked.push(headers);
+    return new Response('3456', { status: 206 });
+  });
+  const keys = async () => ({ accessKeyId: 'AKIDEXAMPLE', secretAccessKey: 'secret' });
+  const bucket = openBucket({ uri: 's3://photos', region: 'eu-central-1', keys });
+  const found = (await bucket.read('cat.jpg', { from: 3, to: 7 })) ?? [];
+  const parts: Uint8Array[] = [];
+  for await (const part of found) parts.push(part);
+  expect(Buffer.concat(parts).toString()).toBe('3456');
+  expect(asked[0]?.get('range')).toBe('bytes=3-6');
+  expect(asked[0]?.get('authorization')).toMatch(/^AWS4-HMAC-SHA256 .*SignedHeaders=[^,]*\brange\b/);
 });

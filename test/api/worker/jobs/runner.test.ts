@@ -27,6 +27,9 @@ function memoryStore(): ObjectStore & { objects: Map<string, { bytes: Uint8Array
       const found = objects.get(key);
       return found && objectOf(found.bytes, found.etag);
     },
+    async read(key, { from, to }) {
+      return objectOf(objects.get(key)?.bytes.subarray(from, to) ?? new Uint8Array()).stream();
+    },
     async put(key, body, condition) {
       const there = objects.get(key);
       if (condition === 'absent' && there) return false;
