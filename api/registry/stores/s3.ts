@@ -2,15 +2,7 @@
 import { Readable } from 'node:stream';
 import type { S3Client } from '@aws-sdk/client-s3';
 import { RegistryError } from '../errors.ts';
-import {
-  bytesOf,
-  type Condition,
-  type Listed,
-  type ObjectBody,
-  type ObjectStore,
-  rangeHeader,
-  storedObject,
-} from '../store.ts';
+import { bytesOf, type Condition, type Listed, type ObjectStore, rangeHeader, storedObject } from '../store.ts';
 import { explained, isTransient, unlessStatus } from './aws-errors.ts';
 import { digestOfStream } from './hash.ts';
 import { type PartCalls, putInParts } from './multipart.ts';

@@ -37,7 +37,8 @@ def test_values_and_gradients_are_those_of_the_formula(tokens, dtype, groups, ki
     mask = masks(tokens, dtype)[kind]
     given = inputs(tokens, groups, dtype)
     exact = [x.detach().double().requires_grad_() for x in given]
-    found, wanted = attention(*given, mask, 0.3), formula(*exact, mask, 0.3)
+    q, k, v = given
+    found, wanted = attention(q, k, v, mask, 0.3), formula(*exact, mask, 0.3)
     pull = torch.randn(wanted.shape, generator=torch.Generator().manual_seed(1))
     found.backward(pull.to(dtype))
     wanted.backward(pull.to(dtype).double())
@@ -60,7 +61,7 @@ def test_scores_that_bfloat16_cannot_tell_apart_stay_apart():
 
 
 def test_within_autocast_it_is_the_same():
-    given = inputs(9, 6, torch.bfloat16)
-    alone = attention(*given, None)
+    q, k, v = inputs(9, 6, torch.bfloat16)
+    alone = attention(q, k, v, None)
     with torch.autocast("cpu", torch.bfloat16):
-        assert torch.equal(attention(*given, None), alone)
+        assert torch.equal(attention(q, k, v, None), alone)
