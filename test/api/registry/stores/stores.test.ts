@@ -12,6 +12,8 @@ import { openR2Store } from '../../../../api/registry/stores/r2.ts';
 import { type AwsEmulator, startAws } from '../../../support/aws-emulator.ts';
 
 const credentials = { accessKeyId: 'testing', secretAccessKey: 'testing' };
+/** More than there are tests: each takes one. */
+const BUCKETS = Array.from({ length: 20 }, (_, number) => `BUCKET_${number}`);
 let aws: AwsEmulator;
 let worker: Miniflare;
 beforeAll(async () => {
@@ -20,7 +22,7 @@ beforeAll(async () => {
     convertV4MiniflareOptions({
       modules: true,
       script: 'export default {}',
-      r2Buckets: ['ONE', 'TWO', 'THREE', 'FOUR', 'FIVE', 'SIX', 'SEVEN', 'EIGHT'],
+      r2Buckets: BUCKETS,
     }),
   );
 });
@@ -30,7 +32,6 @@ afterAll(async () => {
 });
 
 let count = 0;
-const BUCKETS = ['ONE', 'TWO', 'THREE', 'FOUR', 'FIVE', 'SIX', 'SEVEN', 'EIGHT'];
 const KINDS: [string, () => Promise<ObjectStore>][] = [
   ['a folder', async () => openStore(`file://${mkdtempSync(join(tmpdir(), 'store '))}`)],
   [
