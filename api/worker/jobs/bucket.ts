@@ -18,19 +18,20 @@ import { sleep } from '../isolate/lease.ts';
 
 /** S3 lists no more in a call. */
 const PAGE_KEYS = 1000;
-/** For one call; an object is at most some 64 MiB. */
+/** For one call, its body included where this place reads it; an object is at most some 64 MiB. */
 const CALL_MS = 60_000;
 /** S3 answers 503 to many calls at a time: the same call comes through a moment later. */
 const AGAIN_MS = [200, 800] as const;
 
-export function openBucket(options: BucketOptions): ObjectStore {
+/** `callMs`: after that a call is given up. */
+export function openBucket({ callMs = CALL_MS, ...options }: BucketOptions & { callMs?: number }): ObjectStore {
   const { uri } = options;
   const { root, signed } = openSignedBucket(options);
 
   /** Statuses of `expected` are an answer. */
   async function send(path: string, init: RequestInit, expected: number[] = []): Promise<Response> {
     for (let times = 0; ; times++) {
-      const response = await signed(`${root}/${path}`, { ...init, signal: AbortSignal.timeout(CALL_MS) }).catch(
+      const response = await signed(`${root}/${path}`, { signal: AbortSignal.timeout(callMs), ...init }).catch(
         (error: unknown) => {
           throw unavailable(reasonOf(error));
         },
@@ -46,8 +47,8 @@ export function openBucket(options: BucketOptions): ObjectStore {
   }
 
   /** Undefined where there is no such object. */
-  async function getObject(key: string, headers: Record<string, string> = {}): Promise<Response | undefined> {
-    const response = await send(pathOf(key), { method: 'GET', headers }, [404]);
+  async function getObject(key: string, init: RequestInit = {}): Promise<Response | undefined> {
+    const response = await send(pathOf(key), { method: 'GET', ...init }, [404]);
     if (response.status !== 404) return response;
     const said = await response.text();
     if (said.includes('NoSuchBucket')) throw unavailable(`there is no bucket ${uri}`);
@@ -57,7 +58,11 @@ export function openBucket(options: BucketOptions): ObjectStore {
   return {
     uri,
     async read(key, range) {
-      const response = await getObject(key, { range: rangeHeader(range) });
+      // Whoever downloads reads as fast as their line is: only the beginning is waited for.
+      const stop = new AbortController();
+      const timer = setTimeout(() => stop.abort(new DOMException('S3 does not answer', 'TimeoutError')), callMs);
+      const reading = getObject(key, { headers: { range: rangeHeader(range) }, signal: stop.signal });
+      const response = await reading.finally(() => clearTimeout(timer));
       return (response?.body ?? undefined) as ReadableStream<Uint8Array> | undefined;
     },
     async get(key) {

@@ -1,4 +1,5 @@
 // The bucket of bulk jobs as the Worker reads it: names of files as S3 lists them, and some of the bytes of one.
+import { setTimeout as wait } from 'node:timers/promises';
 import { afterEach, expect, test, vi } from 'vitest';
 import { openBucket } from '../../../../api/worker/jobs/bucket.ts';
 
@@ -32,4 +33,21 @@ test('some bytes of a file are asked for alone, signed like everything else', as
   expect(Buffer.concat(parts).toString()).toBe('3456');
   expect(asked[0]?.get('range')).toBe('bytes=3-6');
   expect(asked[0]?.get('authorization')).toMatch(/^AWS4-HMAC-SHA256 .*SignedHeaders=[^,]*\brange\b/);
+});
+
+test('a download may take longer than a call, whose beginning is waited for and no longer', async () => {
+  const keys = async () => ({ accessKeyId: 'AKIDEXAMPLE', secretAccessKey: 'secret' });
+  const bucket = openBucket({ uri: 's3://photos', region: 'eu-central-1', keys, callMs: 100 });
+  const slowly = async function* (signal: AbortSignal) {
+    for (const part of ['12', '34']) {
+      await wait(150, undefined, { signal });
+      yield new TextEncoder().encode(part);
+    }
+  };
+  vi.stubGlobal('fetch', async ({ signal }: Request) => new Response(slowly(signal) as unknown as ReadableStream));
+  const parts: Uint8Array[] = [];
+  for await (const part of (await bucket.read('cat.jpg', { from: 0, to: 4 })) ?? []) parts.push(part);
+  expect(Buffer.concat(parts).toString()).toBe('1234');
+  vi.stubGlobal('fetch', ({ signal }: Request) => wait(5_000, undefined, { signal }));
+  await expect(bucket.read('cat.jpg', { from: 0, to: 4 })).rejects.toMatchObject({ code: 'encoder_unavailable' });
 });
