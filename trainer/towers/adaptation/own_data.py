@@ -106,7 +106,7 @@ def read_own(root: Path, own: OwnData, seed: int, on_image: Callable[[int, int],
             )
         notes.append("the classes are numbers without names: only the captions are used (--classes FILE names them)")
         labels = []
-        sources = [([replace(item, label=None) for item in items], split) for items, split in sources]
+        sources = [([replace(item, labels=[]) for item in items], split) for items, split in sources]
     table = ClassTable(labels, classes)
     if (counting := table.counting()) is not None:
         notes.append(counting)

@@ -9,7 +9,7 @@ from towers.formats.annotations import loader, read_json
 from towers.formats.archives import read_tar
 from towers.formats.item import IMAGE_NAMES, IMAGE_SUFFIXES, Columns, FormatError, Found, Item, key_of, plain, texts_of
 from towers.formats.places import captions_beside, decoded_bytes, files_below, text_beside
-from towers.formats.splits import SPLITS, split_depth, split_in_name, split_of
+from towers.formats.splits import SPLITS, settled, split_depth, split_in_name, split_of
 from towers.formats.tables import DELIMITERS, HEADLESS, parted, read_csv, read_jsonl, read_parquet
 
 FIRST_BYTES = 4096  # hold the first line of a table
@@ -26,7 +26,9 @@ def read_folder(path: Path, columns: Columns) -> Found:
     everything = files_below(path)
     metadata = [file for file in everything if file.name in METADATA]
     if metadata:
-        return joined("imagefolder", [read_metadata(file, path, columns) for file in metadata])
+        read = settled([TABLES[file.suffix](file, columns) for file in metadata])
+        parts = [placed_below(path, file, part) for file, part in zip(metadata, read, strict=True)]
+        return joined("imagefolder", parts)
     files = [file for file in everything if file.parent == path]
     shards = [file for file in files if file.name.endswith((".tar", ".tar.gz"))]
     tables = [file for file in files if is_table(file)]
@@ -87,7 +89,7 @@ def joined_by_split(name: str, files: Sequence[Path], parts: Sequence[Found]) ->
     """Files of a folder as one set. What states no split of its own has that of its file's name, and a note says so."""
     named: Counter[str] = Counter()
     split: list[Found] = []
-    for file, part in zip(files, parts, strict=True):
+    for file, part in zip(files, settled(parts), strict=True):
         said = split_in_name(file)
         if said is not None and not any(item.split for item in part.items):
             named[said] += 1
@@ -110,13 +112,12 @@ def item_of(file: Path, root: Path, depth: int | None, *, classes: bool) -> Item
         depth = 0
     split = split_of(folders.pop(depth)) if depth is not None else None
     captions = texts_of(captions_beside(file))
-    label = folders[-1] if classes and folders else None
-    return Item(key_of(str(file.relative_to(root))), loader(file), captions, label, split)
+    labels = folders[-1:] if classes else []
+    return Item(key_of(str(file.relative_to(root))), loader(file), captions, labels, split)
 
 
-def read_metadata(file: Path, root: Path, columns: Columns) -> Found:
-    """One metadata table; the folder train or validation that it lies in is its split."""
-    found = TABLES[file.suffix](file, columns)
+def placed_below(root: Path, file: Path, found: Found) -> Found:
+    """What one metadata table says; the folder train or validation that it lies in is its split."""
     parts = file.relative_to(root).parts
     split = next((split_of(part) for part in parts[:-1] if part.lower() in SPLITS), None)
     prefix = "/".join(parts[:-1])

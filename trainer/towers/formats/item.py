@@ -48,15 +48,22 @@ class Columns:
 class Item:
     """One image: `load` gives the bytes of its file, or raises an OSError that says why there are none.
 
-    `details`: negatives and regions as they are in its rows (towers/formats/details.py).
+    `labels`: every class that is said of it. `split_word`: where its split is stated and the word there, of one that is none of
+    the known ones. `details`: negatives and regions as they are in its rows (towers/formats/details.py).
     """
 
     key: str
     load: Callable[[], bytes]
     captions: list[str] = field(default_factory=list)
-    label: str | None = None
+    labels: list[str] = field(default_factory=list)
     split: str | None = None
     details: dict[str, list[Any]] = field(default_factory=dict)
+    split_word: tuple[str, str] | None = None
+
+    @property
+    def label(self) -> str | None:
+        """The class that counts: the first one."""
+        return self.labels[0] if self.labels else None
 
 
 @dataclass(frozen=True)
@@ -88,6 +95,12 @@ def label_of(value: Any) -> str | None:
         return None
     text = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()
     return text or None
+
+
+def labels_of(value: Any) -> list[str]:
+    """The classes in a cell, which may hold a list of them."""
+    values = value if isinstance(value, list | tuple) else [value]
+    return list(dict.fromkeys(label for each in values if (label := label_of(each)) is not None))
 
 
 def plain(name: str) -> str:

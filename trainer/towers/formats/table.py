@@ -1,13 +1,15 @@
 """The table of formats: which reader reads a path. Fine-tuning and the writing of captions read it; a new format is one row."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from towers.formats.annotations import read_json
 from towers.formats.archives import read_tar
+from towers.formats.classes import several_classes
 from towers.formats.folders import read_folder
 from towers.formats.item import Columns, FormatError, Found
+from towers.formats.splits import settled
 from towers.formats.tables import read_csv, read_jsonl, read_parquet
 
 Reader = Callable[[Path, Columns], Found]
@@ -58,4 +60,6 @@ def read_items(path: Path, columns: Columns | None = None) -> Found:
         )
     if not found.items:
         raise FormatError(f"{path} holds no image")
-    return found
+    (found,) = settled([found])
+    several = several_classes(found.items)
+    return found if several is None else replace(found, notes=[*found.notes, several])
