@@ -175,6 +175,7 @@ def test_a_new_space_has_another_id_and_serves_what_was_measured(model, shop, tm
     assert after["space_id"] != before["space_id"]
     assert "names" not in after["image"]  # their values are those before
     assert report["metrics"]["student.image_to_class_top1"] == 1
+    assert "student.image_to_class_top5" not in report["metrics"]  # of three classes it says nothing
     pixels = np.random.default_rng(0).standard_normal((1, 3, 32, 32)).astype(np.float32)
     old, new = (session(folder / "image.onnx").run(None, {"pixels": pixels})[0] for folder in (model, job.parent))
     assert float((np.asarray(old) * np.asarray(new)).sum()) < 0.9999
@@ -295,6 +296,36 @@ def test_what_a_person_should_know_of_their_data_is_said(tmp_path):
         "Pear/x0.jpg: it is no image, or in a format that cannot be read (7 like it: Pear/x1.jpg, Pear/x2.jpg, Pear/x3.jpg, "
         "Pear/x4.jpg, Pear/x5.jpg and 2 more)",
     ]
+
+
+def coloured(folder: Path, *names: str) -> None:
+    """Different pictures under these names."""
+    for number, name in enumerate(names):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (9, 9), (number * 9, number, 255 - number)).save(folder / name)
+
+
+def test_classes_that_are_measured_on_and_not_learned_from_are_named_with_their_images(tmp_path):
+    learned = [f"train/{name}/{number}.png" for name in ("rose", "lily") for number in range(3)]
+    coloured(tmp_path / "own", *learned, "val/rose/1.png", "val/iris/1.png", "val/iris/2.png", "val/fern/1.png")
+    summary = read_own(tmp_path, own("own"), 1).summary()
+    assert (
+        "2 classes are measured on without an image to learn from: iris (2), fern (1). Of them only the name and descriptions are "
+        "known, and figures count them" in summary
+    )
+    for name in ("iris", "fern"):
+        (tmp_path / "own" / "train" / name).mkdir()
+        Image.new("RGB", (9, 9), (ord(name[0]), 200, 0)).save(tmp_path / "own" / "train" / name / "5.png")
+    assert not any("without an image" in line for line in read_own(tmp_path, own("own"), 1).summary())
+
+
+def test_a_large_part_to_measure_on_leaves_every_class_an_image_to_learn_from(tmp_path):
+    coloured(
+        tmp_path / "own", *[f"{name}/{number}.png" for name in "abcd" for number in range(1 if name == "a" else 2)]
+    )
+    pictures = read_own(tmp_path, own("own", dev_share=0.9), 1)
+    assert sorted(picture.label for picture in pictures.train) == [0, 1, 2, 3]
+    assert sorted(picture.label for picture in pictures.dev) == [1, 2, 3]
 
 
 def test_what_data_keep_for_measuring_is_not_learned_from_where_others_are_measured_on(tmp_path):

@@ -53,7 +53,8 @@ def measure(
         labels = torch.tensor([pictures[number].label for number in labelled])
         found = zero_shot(images[labelled], torch.from_numpy(class_CE), labels)
         figures[f"{tier}.image_to_class_top1"] = found["zero_shot_top1"]
-        figures[f"{tier}.image_to_class_top5"] = found["zero_shot_top5"]
+        if len(classes) > 5:  # of five the right one is always among the first five
+            figures[f"{tier}.image_to_class_top5"] = found["zero_shot_top5"]
     if not texts:
         labels_I = np.array([pictures[number].label for number in labelled], dtype=np.int64)
         return Measured(figures, class_vectors["student"][labels_I], np.array(labelled))
