@@ -185,9 +185,38 @@ def named(number: int, start: Path, value: Any) -> Cell:
 
 
 def file_of(folder: Path, name: str) -> Path:
-    """The file that a name means. Windows writes backslashes between folders; elsewhere they may be part of a file's own name."""
+    """The file that a name means. Windows writes backslashes between folders; elsewhere they may be part of a file's own name.
+
+    A name without ending means the one image that is called so.
+    """
     file = folder / name
-    return folder / name.replace("\\", "/") if "\\" in name and not os.path.isfile(file) else file
+    if "\\" in name and not os.path.isfile(file):
+        file = folder / name.replace("\\", "/")
+    called = images_called(file) if not os.path.isfile(file) else []
+    return file.with_name(called[0]) if len(called) == 1 else file
+
+
+def images_called(file: Path) -> list[str]:
+    """The names of the images beside a file that are its own and the ending of an image."""
+    if file.suffix.lower() in IMAGE_SUFFIXES or not os.path.isdir(file.parent):
+        return []
+    return images_by_stem(str(file.parent), os.stat(file.parent).st_mtime_ns).get(file.name, [])
+
+
+def is_there(file: Path) -> bool:
+    """Whether there is a file, or images of which its name leaves the ending out."""
+    return os.path.isfile(file) or bool(images_called(file))
+
+
+@lru_cache(maxsize=64)
+def images_by_stem(folder: str, _changed: int) -> dict[str, list[str]]:
+    """The images in a folder by their names without ending. `_changed`: the folder's time, so that new files are seen."""
+    found: dict[str, list[str]] = {}
+    for name in sorted(os.listdir(folder)):
+        stem, ending = os.path.splitext(name)
+        if ending.lower() in IMAGE_SUFFIXES:
+            found.setdefault(stem, []).append(name)
+    return found
 
 
 @lru_cache(maxsize=4096)
@@ -207,7 +236,13 @@ def digest_of(item: Item) -> str:
 def read_file(file: Path) -> bytes:
     """The bytes of a file; a missing one is an error that says so."""
     if not os.path.isfile(file):  # unlike the path's own, no error for a long text
-        raise FileNotFoundError(f"there is no file {file}")
+        called = images_called(file)
+        if called:
+            raise NoBytesError(
+                f"its name has no ending, and several files match ({', '.join(called)}): write the ending"
+            )
+        bare = "" if file.suffix.lower() in IMAGE_SUFFIXES else ", nor an image of that name with an ending"
+        raise FileNotFoundError(f"there is no file {file}{bare}")
     return file.read_bytes()
 
 
