@@ -12,6 +12,7 @@ from towers.formats.places import captions_beside, decoded_bytes, files_below, t
 from towers.formats.splits import SPLITS, settled, split_depth, split_in_name, split_of
 from towers.formats.tables import DELIMITERS, HEADLESS, parted, read_csv, read_jsonl, read_parquet
 
+LOOKED_AT = 20  # images of a table, to know whether they are there
 FIRST_BYTES = 4096  # hold the first line of a table
 METADATA = ["metadata.jsonl", "metadata.csv", "metadata.parquet"]
 CLASS_FILES = {"classes.json", "classes.txt", "classes.csv", "classes.jsonl"}
@@ -34,13 +35,9 @@ def read_folder(path: Path, columns: Columns) -> Found:
     tables = [file for file in files if is_table(file)]
     if shards:
         return joined_by_split("tar", shards, [read_tar(file, columns) for file in shards])
-    if of_one_set(tables):
-        parts = [TABLES[file.suffix.lower()](file, columns) for file in tables]
-        return joined_by_split(parts[0].format, tables, parts)
-    if len(tables) > 1:
-        names = ", ".join(file.name for file in tables)
-        raise FormatError(f"{path} holds several tables ({names}): name the one to read instead of the folder")
     images = [file for file in everything if file.suffix.lower() in IMAGE_SUFFIXES]
+    if tables:
+        return read_tables(path, tables, columns, images)
     if not images:
         raise FormatError(
             f"{path} holds no images and no table: nothing that ends in {', '.join(sorted(IMAGE_SUFFIXES))}"
@@ -60,6 +57,53 @@ def read_folder(path: Path, columns: Columns) -> Found:
     return Found(
         "class_folders", items, [f"{path}: {len(labels)} folders are the classes of {len(images)} images{inside}"]
     )
+
+
+def read_tables(path: Path, tables: Sequence[Path], columns: Columns, images: Sequence[Path]) -> Found:
+    """The tables on top of a folder. What cannot be read beside images that lie in folders says how to choose between them."""
+    names = ", ".join(file.name for file in tables)
+    if not of_one_set(tables):
+        several = f"{path} holds several tables ({names}): name the one to read instead of the folder"
+        raise FormatError(f"{several}{choice(path, images, 'them')}")
+    try:
+        parts = [TABLES[file.suffix.lower()](file, columns) for file in tables]
+        found = joined_by_split(parts[0].format, tables, parts)
+        missing = first_missing(found.items)
+        if missing is not None and choice(path, images, "it"):
+            raise FormatError(f"none of the images that {names} names is there ({missing})")
+        return found
+    except FormatError as error:
+        how = choice(path, images, "it" if len(tables) == 1 else "them")
+        if not how:
+            raise
+        raise FormatError(
+            f"{error}. {path} holds folders of images, too, and a table goes before them: name {path / tables[0].name} instead "
+            f"of the folder if it says what the images show{how}"
+        ) from error
+
+
+def choice(path: Path, images: Sequence[Path], tables: str) -> str:
+    """How a person has the folders read that lie beside `tables`; nothing where there are no folders of classes."""
+    folders = {file.parent for file in images} - {path}
+    if len(folders) < 2:
+        return ""
+    return (
+        f"; if the {len(folders)} folders are the classes of their images, move {tables} out of the folder (a file that says what "
+        "the classes are is named with --classes FILE)"
+    )
+
+
+def first_missing(items: Sequence[Item]) -> str | None:
+    """Why the first of some of the images is not there, where none of them is."""
+    reasons = []
+    for item in items[:: max(1, len(items) // LOOKED_AT)]:
+        try:
+            item.load()
+        except (OSError, ValueError) as error:
+            reasons.append(str(error))
+        else:
+            return None
+    return reasons[0] if reasons else None
 
 
 def is_table(file: Path) -> bool:
