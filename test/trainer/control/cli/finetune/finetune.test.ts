@@ -119,9 +119,11 @@ it('leaves a model folder that a server opens, with figures before and after, an
   expect(JSON.parse(again.stdout.trim().split('\n').at(-1) ?? '')).toEqual(done);
 });
 
-it('prints lines that can be typed as they are: the same again, and to publish it', async () => {
+it('prints lines that mean this model whatever is tried afterwards: the same again, and to publish it', async () => {
   const { stdout } = await run('shop', '--from', 'base', '--steps', '4', '--no-general', '--name', 'typed');
   expect(stdout).toContain('On 3 images that were not learned from, per cent:');
+  const other = await run('shop', '--from', 'base', '--steps', '5', '--no-general', '--name', 'typed', '--dry-run');
+  expect(other.stdout).toContain('5 steps');
   const typed = (kind: string) => new RegExp(`${kind} +npm run (\\w+) -- (.*)`).exec(stdout)?.slice(1) ?? [];
   const context = (out: string[]) => ({
     root: ROOT,
