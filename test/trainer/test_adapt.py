@@ -181,6 +181,15 @@ def test_a_new_space_has_another_id_and_serves_what_was_measured(model, shop, tm
     assert float((np.asarray(old) * np.asarray(new)).sum()) < 0.9999
 
 
+def test_figures_of_a_model_that_was_taught_own_images_before_say_so(model, shop, kept, tmp_path):
+    said = "shop 1 was taught own images before (shop). Where images that are measured on now were among them, figures before and"
+    job = write_job(tmp_path, "adapt", {"data": shop}, config(kept[0], schedule=schedule(2)))
+    again = run_stage(job)
+    assert any(note.startswith(said) for note in again["notes"])
+    assert said in (job.parent / "MODEL_CARD.md").read_text(encoding="utf-8")
+    assert not any("was taught own images" in note for note in kept[1]["notes"])
+
+
 def test_an_interrupted_adaptation_ends_as_without(model, shop, kept, tmp_path):
     job = write_job(tmp_path, "adapt", {"data": shop}, config(model))
     assert interrupt_stage(job, 42) == 75  # there are 38 files and 36 images: it is training by then
@@ -221,7 +230,10 @@ def test_captions_are_measured_by_recall_both_ways(model, shop, tmp_path):
     (shop / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
     settings = config(model, own=own("rows.jsonl"), schedule=schedule(6))
     metrics = run_stage(write_job(tmp_path, "adapt", {"data": shop}, settings))["metrics"]
-    assert 0 <= metrics["student.text_to_image_R@1"] <= metrics["student.text_to_image_R@10"] <= 1
+    assert 0 <= metrics["student.text_to_image_R@1"] <= metrics["student.text_to_image_R@5"] <= 1
+    # Among nine images the first ten are all of them, whatever a model knows.
+    assert metrics["images.dev"] == 9
+    assert not any("R@10" in name for name in metrics)
     assert "student.image_to_text_R@1.before" in metrics
 
 
