@@ -474,8 +474,12 @@ def test_what_says_nothing_about_its_images_is_refused_with_what_to_do(tmp_path)
     with pytest.raises(FormatError, match="there is no"):
         read_items(tmp_path / "missing")
     (tmp_path / "x.docx").write_text("")
-    with pytest.raises(FormatError, match="in no format that is read"):
+    with pytest.raises(FormatError, match=r"in no format that is read.*\.tgz$"):
         read_items(tmp_path / "x.docx")
+    for name, how in {"x.zip": "Unpack it", "x.xlsx": "Save the sheet as CSV", "a.jpg": "Name the folder"}.items():
+        (tmp_path / name).write_text("")
+        with pytest.raises(FormatError, match=rf"{name} is in no format that is read.*\. {how}"):
+            read_items(tmp_path / name)
 
 
 def test_a_class_file_with_a_bad_line_names_it(tmp_path):

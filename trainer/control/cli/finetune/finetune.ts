@@ -2,6 +2,7 @@
 import { cpSync, existsSync, mkdirSync } from 'node:fs';
 import { join, relative, resolve } from 'node:path';
 import { runMain, standardAnswer } from '../../../../contracts/command/command-line.ts';
+import { shellWord } from '../../../../contracts/command/shell.ts';
 import { ENVARS } from '../../../../contracts/src/envars.ts';
 import { EXIT } from '../../../../contracts/src/exit-codes.ts';
 import { UserError } from '../../../../contracts/src/user-error.ts';
@@ -75,15 +76,15 @@ async function run(options: FinetuneOptions, context: CommandContext): Promise<n
     : undefined;
   const made = options.out === undefined ? trained.folder : copy(trained, resolve(cwd, options.out));
   const shown = relative(cwd, made);
-  const typed = shown === '' || shown.startsWith('..') ? made : shown;
+  const typed = shellWord(shown === '' || shown.startsWith('..') ? made : shown);
   // The next command of this name writes another recipe.json: what is printed means this model.
   const recipe = writeRecipe(`${trained.folder}.json`, written.document);
-  const file = relative(cwd, recipe);
-  const asHere = options.runs === undefined ? '' : ` --runs ${options.runs}`;
+  const file = shellWord(relative(cwd, recipe));
+  const asHere = options.runs === undefined ? '' : ` --runs ${shellWord(options.runs)}`;
   const next = {
     serve: `npm start -- --model ${typed}`,
     publish: `npm run model -- publish ${file}${asHere}`,
-    again: `npm run finetune -- … --from ${typed}`,
+    again: `npm run finetune -- … --from ${typed}${asHere}`,
   };
   const seen = trained.report.notes.filter((line) => line.includes('was taught own images before'));
   const verdicts = trained.report.notes.filter((line) => /erdicts on searches|called absent/.test(line));
