@@ -84,6 +84,8 @@ async function run(options: FinetuneOptions, context: CommandContext): Promise<n
   const next = {
     serve: `npm start -- --model ${typed}`,
     publish: `npm run model -- publish ${file}${asHere}`,
+    // Without its name the server follows what is published as the embedded model.
+    follow: `${ENVARS.modelName}=${options.name} npm start`,
     again: `npm run finetune -- … --from ${typed}${asHere}`,
   };
   const seen = trained.report.notes.filter((line) => line.includes('was taught own images before'));
@@ -101,6 +103,7 @@ async function run(options: FinetuneOptions, context: CommandContext): Promise<n
     `The model: ${made}`,
     `  serve it          ${next.serve}`,
     `  publish it        ${next.publish}`,
+    `  serve it then     ${next.follow}`,
     `  teach it more     ${next.again}`,
     `  the same again    npm run train -- ${file}${asHere}`,
   ]);

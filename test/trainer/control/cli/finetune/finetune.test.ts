@@ -106,6 +106,7 @@ it('leaves a model folder that a server opens, with figures before and after, an
     event: 'finetuned',
     model: join(folder, 'my model'),
     serve: "npm start -- --model 'my model'",
+    follow: 'MODEL_NAME=shop npm start',
   });
   expect(done.verdicts).toEqual([expect.stringContaining('No verdicts on searches: ')]);
   const names = done.figures.map((figure: { name: string }) => figure.name);
