@@ -336,8 +336,8 @@ def test_a_large_part_to_measure_on_leaves_every_class_an_image_to_learn_from(tm
         tmp_path / "own", *[f"{name}/{number}.png" for name in "abcd" for number in range(1 if name == "a" else 2)]
     )
     pictures = read_own(tmp_path, own("own", dev_share=0.9), 1)
-    assert sorted(picture.label for picture in pictures.train) == [0, 1, 2, 3]
-    assert sorted(picture.label for picture in pictures.dev) == [1, 2, 3]
+    assert sorted(picture.key[0] for picture in pictures.train) == list("abcd")
+    assert sorted(picture.key[0] for picture in pictures.dev) == list("bcd")
 
 
 def test_what_data_keep_for_measuring_is_not_learned_from_where_others_are_measured_on(tmp_path):
