@@ -175,9 +175,19 @@ def test_a_new_space_has_another_id_and_serves_what_was_measured(model, shop, tm
     assert after["space_id"] != before["space_id"]
     assert "names" not in after["image"]  # their values are those before
     assert report["metrics"]["student.image_to_class_top1"] == 1
+    assert "student.image_to_class_top5" not in report["metrics"]  # of three classes it says nothing
     pixels = np.random.default_rng(0).standard_normal((1, 3, 32, 32)).astype(np.float32)
     old, new = (session(folder / "image.onnx").run(None, {"pixels": pixels})[0] for folder in (model, job.parent))
     assert float((np.asarray(old) * np.asarray(new)).sum()) < 0.9999
+
+
+def test_figures_of_a_model_that_was_taught_own_images_before_say_so(model, shop, kept, tmp_path):
+    said = "shop 1 was taught own images before (shop). Where images that are measured on now were among them, figures before and"
+    job = write_job(tmp_path, "adapt", {"data": shop}, config(kept[0], schedule=schedule(2)))
+    again = run_stage(job)
+    assert any(note.startswith(said) for note in again["notes"])
+    assert said in (job.parent / "MODEL_CARD.md").read_text(encoding="utf-8")
+    assert not any("was taught own images" in note for note in kept[1]["notes"])
 
 
 def test_an_interrupted_adaptation_ends_as_without(model, shop, kept, tmp_path):
@@ -220,7 +230,10 @@ def test_captions_are_measured_by_recall_both_ways(model, shop, tmp_path):
     (shop / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
     settings = config(model, own=own("rows.jsonl"), schedule=schedule(6))
     metrics = run_stage(write_job(tmp_path, "adapt", {"data": shop}, settings))["metrics"]
-    assert 0 <= metrics["student.text_to_image_R@1"] <= metrics["student.text_to_image_R@10"] <= 1
+    assert 0 <= metrics["student.text_to_image_R@1"] <= metrics["student.text_to_image_R@5"] <= 1
+    # Among nine images the first ten are all of them, whatever a model knows.
+    assert metrics["images.dev"] == 9
+    assert not any("R@10" in name for name in metrics)
     assert "student.image_to_text_R@1.before" in metrics
 
 
@@ -295,6 +308,36 @@ def test_what_a_person_should_know_of_their_data_is_said(tmp_path):
         "Pear/x0.jpg: it is no image, or in a format that cannot be read (7 like it: Pear/x1.jpg, Pear/x2.jpg, Pear/x3.jpg, "
         "Pear/x4.jpg, Pear/x5.jpg and 2 more)",
     ]
+
+
+def coloured(folder: Path, *names: str) -> None:
+    """Different pictures under these names."""
+    for number, name in enumerate(names):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (9, 9), (number * 9, number, 255 - number)).save(folder / name)
+
+
+def test_classes_that_are_measured_on_and_not_learned_from_are_named_with_their_images(tmp_path):
+    learned = [f"train/{name}/{number}.png" for name in ("rose", "lily") for number in range(3)]
+    coloured(tmp_path / "own", *learned, "val/rose/1.png", "val/iris/1.png", "val/iris/2.png", "val/fern/1.png")
+    summary = read_own(tmp_path, own("own"), 1).summary()
+    assert (
+        "2 classes are measured on without an image to learn from: iris (2), fern (1). Of them only the name and descriptions are "
+        "known, and figures count them" in summary
+    )
+    for name in ("iris", "fern"):
+        (tmp_path / "own" / "train" / name).mkdir()
+        Image.new("RGB", (9, 9), (ord(name[0]), 200, 0)).save(tmp_path / "own" / "train" / name / "5.png")
+    assert not any("without an image" in line for line in read_own(tmp_path, own("own"), 1).summary())
+
+
+def test_a_large_part_to_measure_on_leaves_every_class_an_image_to_learn_from(tmp_path):
+    coloured(
+        tmp_path / "own", *[f"{name}/{number}.png" for name in "abcd" for number in range(1 if name == "a" else 2)]
+    )
+    pictures = read_own(tmp_path, own("own", dev_share=0.9), 1)
+    assert sorted(picture.key[0] for picture in pictures.train) == list("abcd")
+    assert sorted(picture.key[0] for picture in pictures.dev) == list("bcd")
 
 
 def test_what_data_keep_for_measuring_is_not_learned_from_where_others_are_measured_on(tmp_path):

@@ -402,13 +402,13 @@ def test_rows_of_a_split_that_is_not_known_are_not_learned_from(tmp_path):
     found = read_items(table)
     assert [item.split for item in found.items] == ["train", "test", None]
     assert found.notes[1:] == [
-        "column 'split' says 'holdout' (1 row), which is none of train, val and test: these images are left alone, as those of test are"
+        "column 'split' says 'holdout' (1 image), which is none of train, val and test: these images are left alone, as those of test are"
     ]
     table.write_text("image,caption,subset\n1.jpg,x,A\n2.jpg,y,B\n3.jpg,z,B\n")
     found = read_items(table)
     assert [item.split for item in found.items] == [None, None, None]
     assert found.notes[1:] == [
-        "column 'subset' says 'B' (2 rows), 'A' (1 row), which is none of train, val and test: so it is not read as a split"
+        "column 'subset' says 'B' (2 images), 'A' (1 image), which is none of train, val and test: so it is not read as a split"
     ]
     rows = [{"filename": f"{n}.jpg", "sentences": ["x"], "split": split} for n, split in ((1, "val"), (2, "holdout"))]
     (tmp_path / "b.json").write_text(json.dumps({"images": rows}))
@@ -474,8 +474,12 @@ def test_what_says_nothing_about_its_images_is_refused_with_what_to_do(tmp_path)
     with pytest.raises(FormatError, match="there is no"):
         read_items(tmp_path / "missing")
     (tmp_path / "x.docx").write_text("")
-    with pytest.raises(FormatError, match="in no format that is read"):
+    with pytest.raises(FormatError, match=r"in no format that is read.*\.tgz$"):
         read_items(tmp_path / "x.docx")
+    for name, how in {"x.zip": "Unpack it", "x.xlsx": "Save the sheet as CSV", "a.jpg": "Name the folder"}.items():
+        (tmp_path / name).write_text("")
+        with pytest.raises(FormatError, match=rf"{name} is in no format that is read.*\. {how}"):
+            read_items(tmp_path / name)
 
 
 def test_a_class_file_with_a_bad_line_names_it(tmp_path):

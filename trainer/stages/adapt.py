@@ -16,7 +16,7 @@ from towers.adaptation.image_side import ImageSide
 from towers.adaptation.own_data import look_through
 from towers.adaptation.scores import Adapted, fit_again
 from towers.adaptation.tiers import TextSide
-from towers.adaptation.write_model import Result, finish_manifest, has_room, read_base, write_files
+from towers.adaptation.write_model import Result, finish_manifest, has_room, read_base, taught_before, write_files
 from towers.served_text import served_tiers
 
 
@@ -46,7 +46,7 @@ def main() -> None:
     kept = general.cosine(text)
     scores = fit_again(run, Adapted(base, manifest, served, pictures, images_IE, after, kept))
     metrics |= {"general.student.cosine": kept, **pictures.counts(), "steps": steps, **scores.metrics}
-    notes = [*pictures.summary(), *comparison(before, after), *scores.notes]
+    notes = [*pictures.summary(), *taught_before(base), *comparison(before, after), *scores.notes]
     files = finish_manifest(run, base, manifest, Result(served, images_IE, after, scores.fields, metrics, notes))
     images.close()
     run.finish(metrics, {name: name for name in files}, notes)

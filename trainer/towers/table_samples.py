@@ -8,7 +8,7 @@ from pathlib import Path
 from towers.data import Row, read_rows
 from towers.formats.archives import member_bytes, tar_members
 from towers.formats.details import Details, checked_details, joined_details, raw_details
-from towers.formats.item import failing, file_of, label_of
+from towers.formats.item import failing, file_of, label_of, read_file
 from towers.formats.tables import csv_rows
 from towers.samples import Sample, Source, captions_by_role, captions_of
 
@@ -82,7 +82,7 @@ def table_image(folder: Path, name: str) -> bytes:
     """The image that a row names; an address is refused, because machines that train download nothing from the web."""
     if re.match(r"https?://", name):
         raise OSError("it is a web address: download the list with img2dataset and read its tars as `webdataset`")
-    return file_of(folder, name).read_bytes()
+    return read_file(file_of(folder, name))
 
 
 def labelled_samples(path: Path, rows: Iterable[Row], source: Source, start: int) -> Iterator[Sample]:

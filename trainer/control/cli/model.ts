@@ -9,6 +9,7 @@ import { readManifest } from '../../../api/registry/read.ts';
 import type { ObjectStore } from '../../../api/registry/store.ts';
 import { openStore } from '../../../api/registry/stores/open.ts';
 import { answerCommand, runMain } from '../../../contracts/command/command-line.ts';
+import { shellWord } from '../../../contracts/command/shell.ts';
 import { EXIT } from '../../../contracts/src/exit-codes.ts';
 import { FILES, listPrefix, modelOfPointer } from '../../../contracts/src/keys.ts';
 import type { ModelRelease } from '../../../contracts/src/model/release.ts';
@@ -98,11 +99,14 @@ async function publish(recipeName: string, { registry, options, context, print }
   const [exported, evaluated, data] = (
     isAdapted ? (['adapt', 'adapt', 'adapt'] as const) : (['export', 'evaluate', 'prepare'] as const)
   ).map((stage) => stageOf(plan, stage)) as [PlannedJob, PlannedJob, PlannedJob];
-  const asHere = options.runs === undefined ? '' : ` --runs ${options.runs}`;
+  const asHere = options.runs === undefined ? '' : ` --runs ${shellWord(options.runs)}`;
+  const madeBefore = isAdapted
+    ? '; a model that other code or settings made is published by its folder, with --force REASON'
+    : '';
   for (const { job, report } of [exported, evaluated]) {
     if (report === undefined)
       throw new UserError(
-        `${job.id} of ${plan.recipe} is not finished: npm run train -- ${recipeName}${asHere} does it`,
+        `${job.id} of ${plan.recipe} is not finished: npm run train -- ${shellWord(recipeName)}${asHere} does it${madeBefore}`,
       );
   }
   const dev_data = plan.measuredOn ?? data.contentAddress;

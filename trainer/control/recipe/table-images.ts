@@ -8,6 +8,8 @@ import { filesBelow, isShown } from './file-digests.ts';
 
 const IMAGE = new RegExp(`\\.(${IMAGE_ENDINGS.join('|')})$`, 'i');
 const MAYBE_IMAGE = new RegExp(`\\.(${IMAGE_ENDINGS.join('|')})(#\\d+)?\\s*$`, 'i');
+/** A text that ends in a dot, or with a word behind one: neither is a name without an ending, as v1.5 may be. */
+const DOTTED = /\.(\D|$)/;
 const TAR = /\.(tar|tar\.gz|tgz)$/i;
 
 /**
@@ -81,17 +83,17 @@ function imagesElsewhere(table: string, root: string): string[] | undefined {
   const start = dirname(table);
   // Karpathy's documents name the folder of an image apart from its file.
   const inside = ['', ...new Set([...text.matchAll(/"filepath"\s*:\s*"([^"]+)"/g)].map(([, folder = '']) => folder))];
+  const meant = filesMeant();
+  const isThere = (path: string): boolean => meant(path).length > 0;
   for (const names of namesIn(text)) {
-    const folder = folderOf(
-      start,
-      names.filter((name) => !isFar(name)),
-      inside.slice(0, 20),
-    );
+    const near = names.filter((name) => !isFar(name));
+    const folder = folderOf(start, near, { inside: inside.slice(0, 20), isThere });
     // Rows may say in another column where the images came from, which matters to nobody if it is not in the data.
     const far = names
       .filter(isFar)
       .map((name) => resolve(start, name))
-      .filter((file) => (folder === undefined || isIn(file, root)) && isFile(file));
+      .filter((file) => folder === undefined || isIn(file, root))
+      .flatMap(meant);
     if (folder !== undefined || far.length > 0)
       return [...(folder === undefined || folder === start ? [] : imagesBelow(folder)), ...far];
   }
@@ -99,16 +101,38 @@ function imagesElsewhere(table: string, root: string): string[] | undefined {
 }
 
 /** The twin of `folder_of` in places.py: the folder near the table that holds most of the names. */
-function folderOf(start: string, names: readonly string[], inside: readonly string[]): string | undefined {
+function folderOf(
+  start: string,
+  names: readonly string[],
+  { inside, isThere }: { inside: readonly string[]; isThere: (path: string) => boolean },
+): string | undefined {
   const step = Math.max(1, Math.floor(names.length / SAMPLE));
   const some = names.filter((_, number) => number % step === 0);
   let best: { folder: string; held: number } | undefined;
   for (const folder of some.length === 0 ? [] : PLACES.flatMap((place) => place(start))) {
-    const held = some.filter((name) => inside.some((part) => isFile(join(folder, part, name)))).length;
+    const held = some.filter((name) => inside.some((part) => isThere(join(folder, part, name)))).length;
     if (held > (best?.held ?? 0)) best = { folder, held };
     if (held === some.length) break;
   }
   return best?.folder;
+}
+
+/** The twin of `file_of` in trainer/towers/formats/item.py: a name without ending means the image that is called so. */
+function filesMeant(): (path: string) => string[] {
+  const folders = new Map<string, Map<string, string[]>>();
+  return (path) => {
+    if (isFile(path)) return [path];
+    const folder = dirname(path);
+    let called = folders.get(folder);
+    if (called === undefined) {
+      called = Map.groupBy(
+        namesOf(folder).filter((name) => IMAGE.test(name)),
+        withoutEnding,
+      );
+      folders.set(folder, called);
+    }
+    return (called.get(basename(path)) ?? []).map((name) => join(folder, name));
+  };
 }
 
 /** Texts of a table that may name an image, without repetition: those with the ending of one, and those without any. */
@@ -126,7 +150,7 @@ function namesIn(text: string): string[][] {
     // Windows writes backslashes between folders, which JSON doubles.
     if (name.includes('\\')) add(name.replace(/\\+/g, '/'));
     if (IMAGE.test(name)) ended.add(name);
-    else if (bare.size < MOST_BARE && name.length > 0 && name.length < 256 && !basename(name).includes('.'))
+    else if (bare.size < MOST_BARE && name.length > 0 && name.length < 256 && !DOTTED.test(basename(name)))
       bare.add(name);
   };
   for (const piece of text.split(/["\r\n]/)) {
@@ -194,11 +218,16 @@ function statsOf(path: string): Stats | undefined {
   }
 }
 
-/** The folders in a folder, sorted; none where it is missing or may not be read. */
+/** The folders in a folder, sorted. */
 function foldersIn(folder: string): string[] {
+  const entries = namesOf(folder).map((name) => join(folder, name));
+  return entries.filter((path) => statsOf(path)?.isDirectory() ?? false).sort();
+}
+
+/** What is in a folder; nothing where it is missing or may not be read. */
+function namesOf(folder: string): string[] {
   try {
-    const entries = readdirSync(folder).map((name) => join(folder, name));
-    return entries.filter((path) => statsOf(path)?.isDirectory() ?? false).sort();
+    return readdirSync(folder);
   } catch {
     return [];
   }

@@ -46,18 +46,26 @@ def measure(
         index = {image: number for number, image in enumerate(kept)}
         image_of = torch.tensor([index[owner] for owner in owners])
         found = recalls(images[kept], torch.from_numpy(texts_TE), image_of)
-        figures |= {f"{tier}.{name}": value for name, value in found.items()}
+        among = {"image_to_text": len(texts), "text_to_image": len(kept)}
+        figures |= {f"{tier}.{name}": value for name, value in found.items() if not says_nothing(name, among)}
     labelled = [number for number, picture in enumerate(pictures) if picture.label is not None]
     class_vectors = class_vectors_of(served, classes) if labelled else {}
     for tier, class_CE in class_vectors.items():
         labels = torch.tensor([pictures[number].label for number in labelled])
         found = zero_shot(images[labelled], torch.from_numpy(class_CE), labels)
         figures[f"{tier}.image_to_class_top1"] = found["zero_shot_top1"]
-        figures[f"{tier}.image_to_class_top5"] = found["zero_shot_top5"]
+        if len(classes) > 5:  # of five the right one is always among the first five
+            figures[f"{tier}.image_to_class_top5"] = found["zero_shot_top5"]
     if not texts:
         labels_I = np.array([pictures[number].label for number in labelled], dtype=np.int64)
         return Measured(figures, class_vectors["student"][labels_I], np.array(labelled))
     return Measured(figures, vectors["student"], np.array(owners))
+
+
+def says_nothing(name: str, among: dict[str, int]) -> bool:
+    """Whether a recall looks at everything that is searched, so that it is 1 whatever a model knows; `among`: how many, by direction."""
+    direction, _, first = name.partition("_R@")
+    return first.isdigit() and int(first) >= among[direction]
 
 
 def class_vectors_of(served: ServedTiers, classes: Sequence[Class]) -> dict[Tier, np.ndarray]:

@@ -51,6 +51,19 @@ class Pictures:
             more = len(counts) - NAMED_CLASSES
             fewest = f" and {more} more, the smallest {counts.most_common()[-1][0]} ({counts.most_common()[-1][1]})"
             lines.append(f"classes by their images: {named}{fewest if more > 0 else ''}")
+        learned = {picture.label for picture in self.train}
+        only = Counter(
+            self.classes[picture.label].name
+            for picture in self.dev
+            if picture.label is not None and picture.label not in learned
+        )
+        if only:
+            some = ", ".join(f"{name} ({count})" for name, count in only.most_common(NAMED_CLASSES))
+            more = f" and {len(only) - NAMED_CLASSES} more" if len(only) > NAMED_CLASSES else ""
+            lines.append(
+                f"{len(only)} {'class is' if len(only) == 1 else 'classes are'} measured on without an image to learn from: "
+                f"{some}{more}. Of them only the name and descriptions are known, and figures count them"
+            )
         if len(self.dev) < FEW_DEV:
             lines.append(
                 f"{len(self.dev)} images are few to measure on: one of them is {100 / len(self.dev):.0f} points of a figure"
@@ -106,7 +119,7 @@ def read_own(root: Path, own: OwnData, seed: int, on_image: Callable[[int, int],
             )
         notes.append("the classes are numbers without names: only the captions are used (--classes FILE names them)")
         labels = []
-        sources = [([replace(item, label=None) for item in items], split) for items, split in sources]
+        sources = [([replace(item, labels=[]) for item in items], split) for items, split in sources]
     table = ClassTable(labels, classes)
     if (counting := table.counting()) is not None:
         notes.append(counting)
@@ -160,7 +173,7 @@ def has_to_differ(pictures: Sequence[Picture], table: ClassTable, path: str) -> 
 
 
 def chosen_for_dev(pictures: Sequence[Picture], share: float, seed: int) -> list[bool]:
-    """Which images are measured on: of each class its share, at least one of three, in the order of a hash of the key."""
+    """Which images are measured on: of each class its share, at least one of three and never all, in the order of a hash of the key."""
     order = sorted(range(len(pictures)), key=lambda n: hashlib.sha256(f"{seed}/{pictures[n].key}".encode()).hexdigest())
     groups: dict[int | None, list[int]] = {}
     for number in order:
@@ -168,7 +181,8 @@ def chosen_for_dev(pictures: Sequence[Picture], share: float, seed: int) -> list
     share = min(share, MOST_DEV / len(pictures))
     chosen: set[int] = set()
     for members in groups.values():
-        chosen |= set(members[: max(round(share * len(members)), 1 if len(members) >= 3 and share > 0 else 0)])
+        wanted = max(round(share * len(members)), 1 if len(members) >= 3 and share > 0 else 0)
+        chosen |= set(members[: min(wanted, len(members) - 1)])
     if not chosen:
         chosen = {order[0]}
     return [number in chosen for number in range(len(pictures))]

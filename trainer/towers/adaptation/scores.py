@@ -189,7 +189,8 @@ def refitted(adapted: Adapted) -> tuple[dict[str, Any], str]:
     # Equal texts are of one class: such a pair matches although the image is another.
     unlike = (owner_T[a] != owner_T[b]) & ((texts_TE[a] * texts_TE[b]).sum(1) < 0.999)
     if len(owner_T) < LEAST_PAIRS or unlike.sum() < LEAST_PAIRS:
-        return {}, f"Scores keep their meaning: {len(owner_T)} own pairs are too few to fit them again."
+        base = f"{adapted.base.manifest['name']} {adapted.base.manifest['version']}"
+        return {}, f"Probabilities are read as those of {base}: {len(owner_T)} own pairs are too few to fit them again."
     matching = (texts_TE * images_IE[owner_T]).sum(1)
     random = (texts_TE[a[unlike]] * images_IE[owner_T[b[unlike]]]).sum(1)
     scale, bias = fit_logistic(matching, random)

@@ -23,6 +23,8 @@ from towers.onnx_export import space_id
 from towers.preprocess import keeps_shape
 from towers.quantisation import int8_scale
 
+OWN_IMAGES = "own images"  # the source of a parent in a manifest
+
 
 @dataclass(frozen=True)
 class Base:
@@ -42,6 +44,17 @@ def read_base(data: Path, model: str) -> Base:
             "Start from a model with square pictures"
         )
     return Base(folder, manifest)
+
+
+def taught_before(base: Base) -> list[str]:
+    """A sentence where the model itself comes from a fine-tuning: which images it learned from then is not known."""
+    found = [each["name"] for each in base.manifest["lineage"]["parents"] if each["source"] == OWN_IMAGES]
+    if not found:
+        return []
+    return [
+        f"{base.manifest['name']} {base.manifest['version']} was taught own images before ({', '.join(dict.fromkeys(found))}). Where "
+        "images that are measured on now were among them, figures before and after are too good: measure on others with --dev"
+    ]
 
 
 def has_room(out: Path, base: Base) -> None:
@@ -112,7 +125,7 @@ def finish_manifest(run: Run[AdaptConfig], base: Base, manifest: ModelManifest, 
                     "source": f"the model that was adapted, space {base.manifest['space_id']}",
                     "licence": "as its own card says",
                 },
-                {"name": Path(config["own"]["path"]).name, "source": "own images", "licence": "not stated"},
+                {"name": Path(config["own"]["path"]).name, "source": OWN_IMAGES, "licence": "not stated"},
             ],
         },
     }

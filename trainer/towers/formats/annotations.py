@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from towers.formats.item import Columns, FormatError, Found, Item, file_of, key_of, label_of, read_file, texts_of
+from towers.formats.item import Columns, FormatError, Found, Item, file_of, key_of, labels_of, read_file, texts_of
 from towers.formats.places import decoded_text, folder_of
-from towers.formats.splits import stated_splits
+from towers.formats.splits import stated_split
 from towers.formats.tables import from_rows
 
 
@@ -44,8 +44,8 @@ def read_coco(path: Path, document: dict[str, Any]) -> Found:
     items = []
     for row, file in zip(document["images"], files, strict=True):
         found = objects.get(row.get("id"), [])
-        label = max(found)[1] if found and not captions.get(row.get("id")) else None
-        items.append(Item(key_of(file), loader(file_of(folder, file)), captions.get(row.get("id"), []), label))
+        labels = [max(found)[1]] if found and not captions.get(row.get("id")) else []
+        items.append(Item(key_of(file), loader(file_of(folder, file)), captions.get(row.get("id"), []), labels))
     kind = "captions" if any(item.captions for item in items) else "the category of the largest object as class"
     return Found("coco", items, [f"{path.name}: COCO annotations, {kind}, images in {folder}"])
 
@@ -57,18 +57,16 @@ def read_karpathy(path: Path, rows: list[dict[str, Any]]) -> Found:
     if not (folder / files[0]).is_file():  # the shards of Flickr have no folder inside, those of COCO do
         bare = [str(row.get("filename") or "") for row in rows]
         files, folder = bare, folder_of(path, bare)
-    splits, notes = stated_splits(f"'split' of {path.name}", [row.get("split") for row in rows])
-    items = [
-        Item(
-            key_of(file),
+    items = []
+    for row, file in zip(rows, files, strict=True):
+        load, captions, labels = (
             loader(file_of(folder, file)),
             texts_of(row.get("sentences")),
-            label_of(row.get("label")),
-            split,
+            labels_of(row.get("label")),
         )
-        for row, file, split in zip(rows, files, splits, strict=True)
-    ]
-    return Found("karpathy", items, [f"{path.name}: Karpathy's format, images in {folder}", *notes])
+        split, word = stated_split(f"'split' of {path.name}", row.get("split"))
+        items.append(Item(key_of(file), load, captions, labels, split, split_word=word))
+    return Found("karpathy", items, [f"{path.name}: Karpathy's format, images in {folder}"])
 
 
 def loader(file: Path):

@@ -8,11 +8,11 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import lru_cache, reduce
 from pathlib import Path
 from typing import IO, Any
 
-from towers.formats.details import Details, joined_details, raw_details
+from towers.formats.details import raw_details
 from towers.formats.item import (
     CLASS_NAMES,
     IMAGE_SUFFIXES,
@@ -21,13 +21,13 @@ from towers.formats.item import (
     Found,
     Item,
     key_of,
-    label_of,
+    labels_of,
     plain,
     texts_of,
 )
 from towers.formats.places import decoded_bytes, decoded_text
-from towers.formats.splits import SPLIT_NAMES, stated_splits
-from towers.formats.tables import json_lines, read_jsonl
+from towers.formats.splits import SPLIT_NAMES, stated_split
+from towers.formats.tables import both, json_lines, read_jsonl
 
 KEY_NAMES = ["key", "id", "image", "filename"]
 
@@ -39,32 +39,32 @@ def read_tar(path: Path, columns: Columns) -> Found:
     table = rows_beside(path, columns)
     rows = table.of(path, list(pictures)) if table is not None and pictures else {}
     items = []
-    stated = []
     for stem, image in pictures.items():
-        parts = members[stem]
-        captions: list[str] = []
-        details: Details = {}
-        label = split = word = None
-        if ".json" in parts:
-            said = member_json(path, parts[".json"])
-            captions += texts_of(said)
-            values: dict[str, Any] = said if isinstance(said, dict) else {}
-            details = raw_details(values)
-            label = next((label_of(values[name]) for name in values if plain(name) in map(plain, CLASS_NAMES)), None)
-            word = next((values[name] for name in values if plain(name) in SPLIT_NAMES), None)
-        if ".txt" in parts:
-            captions += texts_of(member_text(path, parts[".txt"]).splitlines())
-        if ".cls" in parts:
-            label = label_of(member_text(path, parts[".cls"]))
-        for row in rows.get(stem, []):
-            captions, label, split = [*captions, *row.captions], row.label or label, row.split or split
-            details = joined_details([details, row.details])
-        found = list(dict.fromkeys(captions))
-        items.append(Item(stem, member_loader(path, image), found, label, split, details))
-        stated.append(word)
-    splits, notes = stated_splits(f"'split' of {path.name}", stated)
-    items = [replace(item, split=item.split or split) for item, split in zip(items, splits, strict=True)]
-    return Found("tar", items, [*(table.notes if table is not None else [f"{path.name}: a WebDataset shard"]), *notes])
+        own, beside = item_of(path, stem, image, members[stem]), rows.get(stem, [])
+        labels = [label for said in [*beside, own] for label in said.labels]  # those beside the tar go first
+        items.append(replace(reduce(both, beside, own), labels=list(dict.fromkeys(labels))))
+    return Found("tar", items, table.notes if table is not None else [f"{path.name}: a WebDataset shard"])
+
+
+def item_of(path: Path, stem: str, image: tarfile.TarInfo, parts: dict[str, tarfile.TarInfo]) -> Item:
+    """A picture of a tar with what the members of its name say."""
+    captions: list[str] = []
+    labels: list[str] = []
+    values: dict[str, Any] = {}
+    if ".json" in parts:
+        said = member_json(path, parts[".json"])
+        captions += texts_of(said)
+        values = said if isinstance(said, dict) else {}
+        label = next((values[name] for name in values if plain(name) in map(plain, CLASS_NAMES)), None)
+        labels += labels_of(label)
+    if ".txt" in parts:
+        captions += texts_of(member_text(path, parts[".txt"]).splitlines())
+    if ".cls" in parts:
+        labels = [*labels_of(member_text(path, parts[".cls"])), *labels]
+    word = next((values[name] for name in values if plain(name) in SPLIT_NAMES), None)
+    split, unknown = stated_split(f"'split' of {path.name}", word)
+    captions, labels = list(dict.fromkeys(captions)), list(dict.fromkeys(labels))
+    return Item(stem, member_loader(path, image), captions, labels, split, raw_details(values), unknown)
 
 
 def image_of(parts: dict[str, tarfile.TarInfo]) -> tarfile.TarInfo | None:

@@ -8,7 +8,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from towers.formats.item import FormatError, plain, texts_of
+from towers.formats.item import FormatError, Item, plain, texts_of
 from towers.formats.places import decoded_text
 from towers.formats.tables import csv_rows, json_lines
 
@@ -108,6 +108,29 @@ def whole(label: str) -> str | None:
     """A label that is a whole number in one way of writing; None for any other."""
     found = WHOLE.fullmatch(label.strip())
     return None if found is None else f"{'-' if found[1] == '-' and found[2] != '0' else ''}{found[2]}"
+
+
+def several_classes(items: Sequence[Item]) -> str | None:
+    """A sentence on images that are said to be of more than one class; None where none is.
+
+    A number and a name may mean the same, and so may two ways of writing either.
+    """
+    found = [item for item in items if len(item.labels) > 1 and contradict(item.labels)]
+    if not found:
+        return None
+    count = "1 image is" if len(found) == 1 else f"{len(found)} images are"
+    named = ", ".join(f"'{label}'" for label in found[0].labels[:3]) + (" …" if len(found[0].labels) > 3 else "")
+    return (
+        f"{count} of several classes, such as {found[0].key} ({named}): the first one counts. Where all of them are right, "
+        "read them as captions: --caption-column with the name of their column"
+    )
+
+
+def contradict(labels: Sequence[str]) -> bool:
+    """Whether labels mean more than one class by what they say alone."""
+    numbers = {whole(label) for label in labels} - {None}
+    names = {readable(label).casefold() for label in labels if whole(label) is None}
+    return len(numbers) > 1 or len(names) > 1
 
 
 class ClassTable:

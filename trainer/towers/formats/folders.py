@@ -9,9 +9,10 @@ from towers.formats.annotations import loader, read_json
 from towers.formats.archives import read_tar
 from towers.formats.item import IMAGE_NAMES, IMAGE_SUFFIXES, Columns, FormatError, Found, Item, key_of, plain, texts_of
 from towers.formats.places import captions_beside, decoded_bytes, files_below, text_beside
-from towers.formats.splits import SPLITS, split_depth, split_in_name, split_of
+from towers.formats.splits import SPLITS, settled, split_depth, split_in_name, split_of
 from towers.formats.tables import DELIMITERS, HEADLESS, parted, read_csv, read_jsonl, read_parquet
 
+LOOKED_AT = 20  # images of a table, to know whether they are there
 FIRST_BYTES = 4096  # hold the first line of a table
 METADATA = ["metadata.jsonl", "metadata.csv", "metadata.parquet"]
 CLASS_FILES = {"classes.json", "classes.txt", "classes.csv", "classes.jsonl"}
@@ -26,19 +27,17 @@ def read_folder(path: Path, columns: Columns) -> Found:
     everything = files_below(path)
     metadata = [file for file in everything if file.name in METADATA]
     if metadata:
-        return joined("imagefolder", [read_metadata(file, path, columns) for file in metadata])
+        read = settled([TABLES[file.suffix](file, columns) for file in metadata])
+        parts = [placed_below(path, file, part) for file, part in zip(metadata, read, strict=True)]
+        return joined("imagefolder", parts)
     files = [file for file in everything if file.parent == path]
     shards = [file for file in files if file.name.endswith((".tar", ".tar.gz"))]
     tables = [file for file in files if is_table(file)]
     if shards:
         return joined_by_split("tar", shards, [read_tar(file, columns) for file in shards])
-    if of_one_set(tables):
-        parts = [TABLES[file.suffix.lower()](file, columns) for file in tables]
-        return joined_by_split(parts[0].format, tables, parts)
-    if len(tables) > 1:
-        names = ", ".join(file.name for file in tables)
-        raise FormatError(f"{path} holds several tables ({names}): name the one to read instead of the folder")
     images = [file for file in everything if file.suffix.lower() in IMAGE_SUFFIXES]
+    if tables:
+        return read_tables(path, tables, columns, images)
     if not images:
         raise FormatError(
             f"{path} holds no images and no table: nothing that ends in {', '.join(sorted(IMAGE_SUFFIXES))}"
@@ -58,6 +57,53 @@ def read_folder(path: Path, columns: Columns) -> Found:
     return Found(
         "class_folders", items, [f"{path}: {len(labels)} folders are the classes of {len(images)} images{inside}"]
     )
+
+
+def read_tables(path: Path, tables: Sequence[Path], columns: Columns, images: Sequence[Path]) -> Found:
+    """The tables on top of a folder. What cannot be read beside images that lie in folders says how to choose between them."""
+    names = ", ".join(file.name for file in tables)
+    if not of_one_set(tables):
+        several = f"{path} holds several tables ({names}): name the one to read instead of the folder"
+        raise FormatError(f"{several}{choice(path, images, 'them')}")
+    try:
+        parts = [TABLES[file.suffix.lower()](file, columns) for file in tables]
+        found = joined_by_split(parts[0].format, tables, parts)
+        missing = first_missing(found.items)
+        if missing is not None and choice(path, images, "it"):
+            raise FormatError(f"none of the images that {names} names is there ({missing})")
+        return found
+    except FormatError as error:
+        how = choice(path, images, "it" if len(tables) == 1 else "them")
+        if not how:
+            raise
+        raise FormatError(
+            f"{error}. {path} holds folders of images, too, and a table goes before them: name {path / tables[0].name} instead "
+            f"of the folder if it says what the images show{how}"
+        ) from error
+
+
+def choice(path: Path, images: Sequence[Path], tables: str) -> str:
+    """How a person has the folders read that lie beside `tables`; nothing where there are no folders of classes."""
+    folders = {file.parent for file in images} - {path}
+    if len(folders) < 2:
+        return ""
+    return (
+        f"; if the {len(folders)} folders are the classes of their images, move {tables} out of the folder (a file that says what "
+        "the classes are is named with --classes FILE)"
+    )
+
+
+def first_missing(items: Sequence[Item]) -> str | None:
+    """Why the first of some of the images is not there, where none of them is."""
+    reasons = []
+    for item in items[:: max(1, len(items) // LOOKED_AT)]:
+        try:
+            item.load()
+        except (OSError, ValueError) as error:
+            reasons.append(str(error))
+        else:
+            return None
+    return reasons[0] if reasons else None
 
 
 def is_table(file: Path) -> bool:
@@ -87,7 +133,7 @@ def joined_by_split(name: str, files: Sequence[Path], parts: Sequence[Found]) ->
     """Files of a folder as one set. What states no split of its own has that of its file's name, and a note says so."""
     named: Counter[str] = Counter()
     split: list[Found] = []
-    for file, part in zip(files, parts, strict=True):
+    for file, part in zip(files, settled(parts), strict=True):
         said = split_in_name(file)
         if said is not None and not any(item.split for item in part.items):
             named[said] += 1
@@ -110,13 +156,12 @@ def item_of(file: Path, root: Path, depth: int | None, *, classes: bool) -> Item
         depth = 0
     split = split_of(folders.pop(depth)) if depth is not None else None
     captions = texts_of(captions_beside(file))
-    label = folders[-1] if classes and folders else None
-    return Item(key_of(str(file.relative_to(root))), loader(file), captions, label, split)
+    labels = folders[-1:] if classes else []
+    return Item(key_of(str(file.relative_to(root))), loader(file), captions, labels, split)
 
 
-def read_metadata(file: Path, root: Path, columns: Columns) -> Found:
-    """One metadata table; the folder train or validation that it lies in is its split."""
-    found = TABLES[file.suffix](file, columns)
+def placed_below(root: Path, file: Path, found: Found) -> Found:
+    """What one metadata table says; the folder train or validation that it lies in is its split."""
     parts = file.relative_to(root).parts
     split = next((split_of(part) for part in parts[:-1] if part.lower() in SPLITS), None)
     prefix = "/".join(parts[:-1])

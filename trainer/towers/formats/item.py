@@ -48,15 +48,22 @@ class Columns:
 class Item:
     """One image: `load` gives the bytes of its file, or raises an OSError that says why there are none.
 
-    `details`: negatives and regions as they are in its rows (towers/formats/details.py).
+    `labels`: every class that is said of it. `split_word`: where its split is stated and the word there, of one that is none of
+    the known ones. `details`: negatives and regions as they are in its rows (towers/formats/details.py).
     """
 
     key: str
     load: Callable[[], bytes]
     captions: list[str] = field(default_factory=list)
-    label: str | None = None
+    labels: list[str] = field(default_factory=list)
     split: str | None = None
     details: dict[str, list[Any]] = field(default_factory=dict)
+    split_word: tuple[str, str] | None = None
+
+    @property
+    def label(self) -> str | None:
+        """The class that counts: the first one."""
+        return self.labels[0] if self.labels else None
 
 
 @dataclass(frozen=True)
@@ -88,6 +95,12 @@ def label_of(value: Any) -> str | None:
         return None
     text = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()
     return text or None
+
+
+def labels_of(value: Any) -> list[str]:
+    """The classes in a cell, which may hold a list of them."""
+    values = value if isinstance(value, list | tuple) else [value]
+    return list(dict.fromkeys(label for each in values if (label := label_of(each)) is not None))
 
 
 def plain(name: str) -> str:
@@ -172,9 +185,38 @@ def named(number: int, start: Path, value: Any) -> Cell:
 
 
 def file_of(folder: Path, name: str) -> Path:
-    """The file that a name means. Windows writes backslashes between folders; elsewhere they may be part of a file's own name."""
+    """The file that a name means. Windows writes backslashes between folders; elsewhere they may be part of a file's own name.
+
+    A name without ending means the one image that is called so.
+    """
     file = folder / name
-    return folder / name.replace("\\", "/") if "\\" in name and not os.path.isfile(file) else file
+    if "\\" in name and not os.path.isfile(file):
+        file = folder / name.replace("\\", "/")
+    called = images_called(file) if not os.path.isfile(file) else []
+    return file.with_name(called[0]) if len(called) == 1 else file
+
+
+def images_called(file: Path) -> list[str]:
+    """The names of the images beside a file that are its own and the ending of an image."""
+    if file.suffix.lower() in IMAGE_SUFFIXES or not os.path.isdir(file.parent):
+        return []
+    return images_by_stem(str(file.parent), os.stat(file.parent).st_mtime_ns).get(file.name, [])
+
+
+def is_there(file: Path) -> bool:
+    """Whether there is a file, or images of which its name leaves the ending out."""
+    return os.path.isfile(file) or bool(images_called(file))
+
+
+@lru_cache(maxsize=64)
+def images_by_stem(folder: str, _changed: int) -> dict[str, list[str]]:
+    """The images in a folder by their names without ending. `_changed`: the folder's time, so that new files are seen."""
+    found: dict[str, list[str]] = {}
+    for name in sorted(os.listdir(folder)):
+        stem, ending = os.path.splitext(name)
+        if ending.lower() in IMAGE_SUFFIXES:
+            found.setdefault(stem, []).append(name)
+    return found
 
 
 @lru_cache(maxsize=4096)
@@ -194,7 +236,13 @@ def digest_of(item: Item) -> str:
 def read_file(file: Path) -> bytes:
     """The bytes of a file; a missing one is an error that says so."""
     if not os.path.isfile(file):  # unlike the path's own, no error for a long text
-        raise FileNotFoundError(f"there is no file {file}")
+        called = images_called(file)
+        if called:
+            raise NoBytesError(
+                f"its name has no ending, and several files match ({', '.join(called)}): write the ending"
+            )
+        bare = "" if file.suffix.lower() in IMAGE_SUFFIXES else ", nor an image of that name with an ending"
+        raise FileNotFoundError(f"there is no file {file}{bare}")
     return file.read_bytes()
 
 

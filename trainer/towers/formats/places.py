@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from towers.formats.item import FormatError, file_of
+from towers.formats.item import FormatError, file_of, is_there
 
 
 def files_below(folder: Path) -> list[Path]:
@@ -60,7 +60,7 @@ def folder_of(path: Path, files: Sequence[str]) -> Path:
     some = [file for file in files[:: max(1, len(files) // 20)] if file]
 
     def holds(folder: Path) -> int:
-        return sum(os.path.isfile(file_of(folder, file)) for file in some)
+        return sum(is_there(file_of(folder, file)) for file in some)
 
     if some and holds(path.parent) == len(some):
         return path.parent

@@ -1,13 +1,15 @@
 """The table of formats: which reader reads a path. Fine-tuning and the writing of captions read it; a new format is one row."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from towers.formats.annotations import read_json
 from towers.formats.archives import read_tar
+from towers.formats.classes import several_classes
 from towers.formats.folders import read_folder
-from towers.formats.item import Columns, FormatError, Found
+from towers.formats.item import IMAGE_SUFFIXES, Columns, FormatError, Found
+from towers.formats.splits import settled
 from towers.formats.tables import read_csv, read_jsonl, read_parquet
 
 Reader = Callable[[Path, Columns], Found]
@@ -31,6 +33,12 @@ FORMATS = [
     Format("tar", (".tar", ".tar.gz", ".tgz"), read_tar),
 ]
 
+# What people have beside these, and what to do with it.
+SHEET, PACKED = "Save the sheet as CSV", "Unpack it and name the folder"
+OTHERS = {
+    ".xlsx": SHEET, ".xls": SHEET, ".ods": SHEET, ".zip": PACKED, ".rar": PACKED, ".7z": PACKED,
+}  # fmt: skip
+
 # Formats of which no table is read by its columns.
 NO_COLUMNS = {"folder", "class_folders", "coco", "karpathy"}
 
@@ -44,8 +52,12 @@ def recognise(path: Path) -> Format:
     for row in FORMATS:
         if path.name.lower().endswith(row.endings or ("\0",)):
             return row
+    ending = path.suffix.lower()
+    how = "Name the folder that it is in" if ending in IMAGE_SUFFIXES else OTHERS.get(ending)
     endings = ", ".join(ending for row in FORMATS for ending in row.endings)
-    raise FormatError(f"{path.name} is in no format that is read: a folder, or a file that ends in {endings}")
+    raise FormatError(
+        f"{path.name} is in no format that is read: a folder, or a file that ends in {endings}{f'. {how}' if how else ''}"
+    )
 
 
 def read_items(path: Path, columns: Columns | None = None) -> Found:
@@ -58,4 +70,6 @@ def read_items(path: Path, columns: Columns | None = None) -> Found:
         )
     if not found.items:
         raise FormatError(f"{path} holds no image")
-    return found
+    (found,) = settled([found])
+    several = several_classes(found.items)
+    return found if several is None else replace(found, notes=[*found.notes, several])

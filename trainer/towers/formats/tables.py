@@ -24,13 +24,13 @@ from towers.formats.item import (
     Item,
     digest_of,
     guessed,
-    label_of,
+    labels_of,
     named,
     plain,
     texts_of,
 )
 from towers.formats.places import decoded_bytes, decoded_text, folder_of
-from towers.formats.splits import SPLIT_NAMES, stated_splits
+from towers.formats.splits import SPLIT_NAMES, stated_split, strictest
 
 Row = Mapping[str, Any]
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
@@ -237,19 +237,19 @@ def from_rows(path: Path, rows: Sequence[Row], columns: Columns, kind: str) -> F
     folder = folder_of(path, [cell.strip() for cell in cells if isinstance(cell, str) and not ADDRESS.match(cell)])
     if folder != path.parent:
         sentence += f", images in {folder}"
-    stated = [row.get(split_column) if split_column is not None else None for row in rows]
-    splits, notes = stated_splits(f"column '{split_column}'", stated)
     items: list[tuple[str | None, Item]] = []
-    for number, (row, cell, split) in enumerate(zip(rows, cells, splits, strict=True), 1):
+    for number, (row, cell) in enumerate(zip(rows, cells, strict=True), 1):
         key, load, file = named(number, folder, cell)
         captions = [text for name in chosen.captions or () for text in texts_of(row.get(name))]
-        label = label_of(row.get(chosen.label)) if chosen.label is not None else None
-        items.append((file, Item(key, load, captions, label, split, raw_details(row))))
-    return Found(kind, merged(items), [sentence, *notes])
+        labels = labels_of(row.get(chosen.label)) if chosen.label is not None else []
+        stated = row.get(split_column) if split_column is not None else None
+        split, word = stated_split(f"column '{split_column}'", stated)
+        items.append((file, Item(key, load, captions, labels, split, raw_details(row), word)))
+    return Found(kind, merged(items), [sentence])
 
 
 def merged(rows: Iterable[tuple[str | None, Item]]) -> list[Item]:
-    """(the file that a row names, its item): those of one file become one with all they say; the first class and split stay.
+    """(the file that a row names, its item): those of one file become one with all they say.
 
     Rows that hold their image have no file. They are of one image where they call it the same and hold the same bytes, as in a
     table with a row for each caption; else they stay apart, and a name that was used already gets the number of its row, so that
@@ -282,7 +282,11 @@ def merged(rows: Iterable[tuple[str | None, Item]]) -> list[Item]:
 
 def both(old: Item, new: Item) -> Item:
     """What two rows say of one image."""
-    captions = list(dict.fromkeys([*old.captions, *new.captions]))
-    details = joined_details([old.details, new.details])
-    label, split = old.label or new.label, old.split or new.split
-    return replace(old, captions=captions, label=label, split=split, details=details)
+    return replace(
+        old,
+        captions=list(dict.fromkeys([*old.captions, *new.captions])),
+        labels=list(dict.fromkeys([*old.labels, *new.labels])),
+        split=strictest([old.split, new.split]),
+        details=joined_details([old.details, new.details]),
+        split_word=old.split_word or new.split_word,
+    )

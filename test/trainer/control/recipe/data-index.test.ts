@@ -176,6 +176,8 @@ it('a file without an ending does not stand for the images of a table that names
 it.each([
   ['with folders in their names', 'rows.jsonl', '{"image": "photos\\/f\\u00fcr.jpg"}', 'c/x/photos/für.jpg'],
   ['without an ending', 'rows.jsonl', '{"image": "0001"}\n{"image": "0002"}', 'c/x/0002'],
+  ['by names that leave the ending out', 'rows.csv', 'image,caption\nv1.5,a cat.', 'c/x/v1.5.JPG'],
+  ['through the folder above without an ending', 'rows.csv', 'image,caption\n../../other/1,a', 'other/1.jpg'],
   ['in a table of Windows', 'rows.csv', Buffer.from('image;caption\nf\xfcr.jpg;a', 'latin1'), 'c/x/für.jpg'],
   ['in UTF-16', 'rows.csv', Buffer.from('\ufeffimage;caption\nfür.jpg;a', 'utf16le'), 'c/x/für.jpg'],
   ['with numbers of captions', 'rows.txt', '1.jpg#0\tone\n1.jpg#1\tanother', 'c/x/1.jpg'],

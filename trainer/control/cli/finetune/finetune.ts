@@ -2,11 +2,12 @@
 import { cpSync, existsSync, mkdirSync } from 'node:fs';
 import { join, relative, resolve } from 'node:path';
 import { runMain, standardAnswer } from '../../../../contracts/command/command-line.ts';
+import { shellWord } from '../../../../contracts/command/shell.ts';
 import { ENVARS } from '../../../../contracts/src/envars.ts';
 import { EXIT } from '../../../../contracts/src/exit-codes.ts';
 import { UserError } from '../../../../contracts/src/user-error.ts';
 import { ensureVenv } from '../../local/venv.ts';
-import { existing, type ResolvedRecipe, resolveRecipe } from '../../recipe/locate.ts';
+import { existing, type ResolvedRecipe, resolveRecipe, writeRecipe } from '../../recipe/locate.ts';
 import { type CommandContext, dataFolder, processContext, runsFolder } from '../context.ts';
 import { evaluate } from '../evaluate.ts';
 import { listenForInterrupts } from '../interrupts.ts';
@@ -75,33 +76,37 @@ async function run(options: FinetuneOptions, context: CommandContext): Promise<n
     : undefined;
   const made = options.out === undefined ? trained.folder : copy(trained, resolve(cwd, options.out));
   const shown = relative(cwd, made);
-  const typed = shown === '' || shown.startsWith('..') ? made : shown;
-  const file = relative(cwd, written.recipe);
-  const asHere = options.runs === undefined ? '' : ` --runs ${options.runs}`;
+  const typed = shellWord(shown === '' || shown.startsWith('..') ? made : shown);
+  // The next command of this name writes another recipe.json: what is printed means this model.
+  const recipe = writeRecipe(`${trained.folder}.json`, written.document);
+  const file = shellWord(relative(cwd, recipe));
+  const asHere = options.runs === undefined ? '' : ` --runs ${shellWord(options.runs)}`;
   const next = {
     serve: `npm start -- --model ${typed}`,
     publish: `npm run model -- publish ${file}${asHere}`,
-    again: `npm run finetune -- … --from ${typed}`,
+    // Without its name the server follows what is published as the embedded model.
+    follow: `${ENVARS.modelName}=${options.name} npm start`,
+    again: `npm run finetune -- … --from ${typed}${asHere}`,
   };
+  const seen = trained.report.notes.filter((line) => line.includes('was taught own images before'));
   const verdicts = trained.report.notes.filter((line) => /erdicts on searches|called absent/.test(line));
-  print(
-    { event: 'finetuned', model: made, recipe: written.recipe, figures, general: general ?? null, verdicts, ...next },
-    [
-      ...inspection.summary.filter((line) => line.includes('left out')),
-      `On ${inspection.dev} images that were not learned from, per cent:`,
-      ...figureLines(figures),
-      ...generalLines(general),
-      ...verdicts,
-      options.space === 'keep'
-        ? 'The space is the same: vectors of images that were made before stay valid.'
-        : 'The space is a new one: embed your images again with this model.',
-      `The model: ${made}`,
-      `  serve it          ${next.serve}`,
-      `  publish it        ${next.publish}`,
-      `  teach it more     ${next.again}`,
-      `  the same again    npm run train -- ${file}${asHere}`,
-    ],
-  );
+  print({ event: 'finetuned', model: made, recipe, figures, general: general ?? null, verdicts, ...next }, [
+    ...inspection.summary.filter((line) => line.includes('left out')),
+    `On ${inspection.dev} images that were not learned from, per cent:`,
+    ...figureLines(figures),
+    ...seen,
+    ...generalLines(general),
+    ...verdicts,
+    options.space === 'keep'
+      ? 'The space is the same: vectors of images that were made before stay valid.'
+      : 'The space is a new one: embed your images again with this model.',
+    `The model: ${made}`,
+    `  serve it          ${next.serve}`,
+    `  publish it        ${next.publish}`,
+    `  serve it then     ${next.follow}`,
+    `  teach it more     ${next.again}`,
+    `  the same again    npm run train -- ${file}${asHere}`,
+  ]);
   return EXIT.ok;
 }
 

@@ -16,6 +16,8 @@ export interface Places {
 
 export interface WrittenRecipes {
   recipe: string;
+  /** What is in it. */
+  document: object;
   /** Of the control, where one was asked for. */
   control: string | undefined;
 }
@@ -24,15 +26,16 @@ export interface WrittenRecipes {
 export function writeRecipes(options: FinetuneOptions, places: Places): WrittenRecipes {
   const folder = join(places.runs, options.name);
   const { name } = options;
-  const recipe = writeRecipe(join(folder, 'recipe.json'), { extends: 'finetune', ...documentOf(options, places) });
-  if (!options.control) return { recipe, control: undefined };
+  const document = { extends: 'finetune', ...documentOf(options, places) };
+  const recipe = writeRecipe(join(folder, 'recipe.json'), document);
+  if (!options.control) return { recipe, document, control: undefined };
   const control = writeRecipe(join(folder, 'control.json'), {
     extends: './recipe.json',
     name: `${name.slice(0, 56)}-control`,
     description: `The control of ${name}: a text side from random weights, trained with CLIP's loss.`,
     adapt: { name: `${name.slice(0, 56)}-control`, text_start: 'scratch' },
   });
-  return { recipe, control };
+  return { recipe, document, control };
 }
 
 /** Only what differs from the base. Paths of the data are relative to the folder that holds them. */

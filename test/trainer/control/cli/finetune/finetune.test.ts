@@ -94,7 +94,7 @@ it('says with --dry-run how the data are read and writes a recipe that says only
 });
 
 it('leaves a model folder that a server opens, with figures before and after, and is not trained twice', async () => {
-  const options = ['shop', '--from', 'base', '--steps', '4', '--no-general', '--json', '--out', 'made'];
+  const options = ['shop', '--from', 'base', '--steps', '4', '--no-general', '--json', '--out', 'my model'];
   const { code, stdout } = await run(...options);
   expect(code).toBe(0);
   const events = stdout
@@ -102,26 +102,33 @@ it('leaves a model folder that a server opens, with figures before and after, an
     .split('\n')
     .map((line) => JSON.parse(line));
   const done = events.at(-1);
-  expect(done).toMatchObject({ event: 'finetuned', model: join(folder, 'made'), serve: 'npm start -- --model made' });
+  expect(done).toMatchObject({
+    event: 'finetuned',
+    model: join(folder, 'my model'),
+    serve: "npm start -- --model 'my model'",
+    follow: 'MODEL_NAME=shop npm start',
+  });
   expect(done.verdicts).toEqual([expect.stringContaining('No verdicts on searches: ')]);
   const names = done.figures.map((figure: { name: string }) => figure.name);
   expect(names).toContain('student.image_to_class_top1');
   for (const { before, after } of done.figures)
     for (const value of [before, after]) expect(value).toBeLessThanOrEqual(1);
-  const manifest = ModelManifest.parse(JSON.parse(readFileSync(join(folder, 'made/manifest.json'), 'utf8')));
+  const manifest = ModelManifest.parse(JSON.parse(readFileSync(join(folder, 'my model/manifest.json'), 'utf8')));
   const base = ModelManifest.parse(JSON.parse(readFileSync(join(folder, 'base/manifest.json'), 'utf8')));
   expect(manifest.name).toBe('shop');
   expect(manifest.space_id).toBe(base.space_id);
-  expect(existsSync(join(folder, 'made', manifest.text.graph.file.path))).toBe(true);
+  expect(existsSync(join(folder, 'my model', manifest.text.graph.file.path))).toBe(true);
   const again = await run(...options);
   expect(stdout).toContain('"event":"running"');
   expect(again.stdout).not.toContain('"event":"running"');
   expect(JSON.parse(again.stdout.trim().split('\n').at(-1) ?? '')).toEqual(done);
 });
 
-it('prints lines that can be typed as they are: the same again, and to publish it', async () => {
+it('prints lines that mean this model whatever is tried afterwards: the same again, and to publish it', async () => {
   const { stdout } = await run('shop', '--from', 'base', '--steps', '4', '--no-general', '--name', 'typed');
   expect(stdout).toContain('On 3 images that were not learned from, per cent:');
+  const other = await run('shop', '--from', 'base', '--steps', '5', '--no-general', '--name', 'typed', '--dry-run');
+  expect(other.stdout).toContain('5 steps');
   const typed = (kind: string) => new RegExp(`${kind} +npm run (\\w+) -- (.*)`).exec(stdout)?.slice(1) ?? [];
   const context = (out: string[]) => ({
     root: ROOT,
