@@ -38,7 +38,7 @@ def test_values_and_gradients_are_those_of_the_formula(tokens, dtype, groups, ki
     given = inputs(tokens, groups, dtype)
     exact = [x.detach().double().requires_grad_() for x in given]
     q, k, v = given
-    found, wanted = attention(q, k, v, mask, 0.3), formula(*exact, mask, 0.3)
+    found, wanted = attention(q, k, v, mask, 0.3), formula(*exact, mask=mask, scale=0.3)
     pull = torch.randn(wanted.shape, generator=torch.Generator().manual_seed(1))
     found.backward(pull.to(dtype))
     wanted.backward(pull.to(dtype).double())
