@@ -7,30 +7,35 @@ from typing import Any
 
 import torch
 from torch.nn import functional as F
-from transformers import AttentionInterface, AttentionMaskInterface
-from transformers.integrations.sdpa_attention import sdpa_attention_forward
-from transformers.masking_utils import sdpa_mask
 
 # Of longer texts the squares of numbers cost more than the calls: half of the kernel's time at 48 tokens, as much at 128.
 MOST_TOKENS = 96
-SHORT_TEXTS = "sdpa_short_texts"  # as transformers is told
 
 
 def attention(
+    q_BHTD: torch.Tensor,
+    k_BHTD: torch.Tensor,
+    v_BHTD: torch.Tensor,
+    mask: torch.Tensor | None,
+    scale: float | None = None,
+) -> torch.Tensor:
+    """softmax(q k^T * scale + mask) v [B, H, T, D] (Vaswani et al. 2017, 1706.03762), the faster way.
+
+    `mask`: false, or the lowest number, where a key is not seen; `scale`: D ** -0.5 by itself.
+    """
+    if is_better_by_products(q_BHTD):
+        return by_products(q_BHTD, k_BHTD, v_BHTD, mask, scale)
+    return F.scaled_dot_product_attention(q_BHTD, k_BHTD, v_BHTD, attn_mask=mask, scale=scale)
+
+
+def by_products(
     q_BHTD: torch.Tensor,
     k_BGTD: torch.Tensor,
     v_BGTD: torch.Tensor,
     mask: torch.Tensor | None,
     scale: float | None = None,
 ) -> torch.Tensor:
-    """softmax(q k^T * scale + mask) v [B, H, T, D] (Vaswani et al. 2017, 1706.03762); H is a multiple of G.
-
-    `mask`: false, or the lowest number, where a key is not seen; `scale`: D ** -0.5 by itself.
-    """
-    if not is_better_by_products(q_BHTD):
-        return F.scaled_dot_product_attention(
-            q_BHTD, k_BGTD, v_BGTD, attn_mask=mask, scale=scale, enable_gqa=k_BGTD.shape[1] != q_BHTD.shape[1]
-        )
+    """The same by whole matrices; H is a multiple of G."""
     with torch.autocast("cpu", enabled=False):
         return Products.apply(q_BHTD, k_BGTD, v_BGTD, (mask, q_BHTD.shape[-1] ** -0.5 if scale is None else scale))
 
@@ -93,26 +98,3 @@ def is_better_by_products(q_BHTD: torch.Tensor) -> bool:
         and torch.is_grad_enabled()
         and q_BHTD.requires_grad
     )
-
-
-def forward(
-    module: torch.nn.Module,
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    attention_mask: Any,
-    **options: Any,
-) -> tuple[torch.Tensor, None]:
-    """As transformers asks for attention: [B, T, H, D], and no weights. What its own takes besides scale and mask is left to it."""
-    others = any(options.get(name) for name in ("dropout", "softcap", "cache"))
-    if not is_better_by_products(query) or attention_mask is None or others or options.get("position_bias") is not None:
-        return sdpa_attention_forward(module, query, key, value, attention_mask, **options)
-    return attention(query, key, value, attention_mask, options.get("scaling")).transpose(1, 2).contiguous(), None
-
-
-def use_for(model: Any) -> None:
-    """Have a decoder of transformers compute attention so, where it would have used PyTorch's kernel."""
-    if model.config._attn_implementation == "sdpa":
-        AttentionInterface.register(SHORT_TEXTS, forward)
-        AttentionMaskInterface.register(SHORT_TEXTS, sdpa_mask)
-        model.set_attn_implementation(SHORT_TEXTS)

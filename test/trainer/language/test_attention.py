@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn.functional import cosine_similarity
 
-from towers.attention import MOST_TOKENS, attention
+from towers.attention import MOST_TOKENS, attention, by_products
 
 
 def formula(q, k, v, mask, scale):
@@ -30,15 +30,22 @@ def masks(tokens, dtype):
 
 
 @pytest.mark.parametrize("kind", ["none", "bool", "added"])
-@pytest.mark.parametrize("groups", [6, 2])
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+@pytest.mark.parametrize(
+    ("attend", "dtype", "groups"),
+    [
+        (attention, torch.bfloat16, 6),
+        (attention, torch.float32, 6),
+        (by_products, torch.bfloat16, 2),
+        (by_products, torch.float32, 2),
+    ],
+)
 @pytest.mark.parametrize("tokens", [1, 7, MOST_TOKENS, MOST_TOKENS + 1])
-def test_values_and_gradients_are_those_of_the_formula(tokens, dtype, groups, kind):
+def test_values_and_gradients_are_those_of_the_formula(tokens, attend, dtype, groups, kind):
     mask = masks(tokens, dtype)[kind]
     given = inputs(tokens, groups, dtype)
     exact = [x.detach().double().requires_grad_() for x in given]
     q, k, v = given
-    found, wanted = attention(q, k, v, mask, 0.3), formula(*exact, mask=mask, scale=0.3)
+    found, wanted = attend(q, k, v, mask, 0.3), formula(*exact, mask=mask, scale=0.3)
     pull = torch.randn(wanted.shape, generator=torch.Generator().manual_seed(1))
     found.backward(pull.to(dtype))
     wanted.backward(pull.to(dtype).double())

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from peft import PeftModel
 
-from towers.attention import use_for
+from towers.attention_of_decoders import use_for
 from towers.language import packing as pack_of
 from towers.language.masks import bidirectional_mask, block_diagonal_mask, flex_block_mask
 from towers.language.pool import pool, pooled_tokens
