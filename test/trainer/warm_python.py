@@ -109,7 +109,9 @@ def load_libraries(arguments: list[str]) -> None:
     """Import the stage that is asked for, or what every stage needs, and forget what is the trainer's own of it."""
     import importlib
 
-    for name in [word for word in arguments if word.startswith("stages.")] or ["engine.run"]:
+    # What is imported late, torch's part with the first optimiser, would take each fork a second of a core.
+    late = ["torch._dynamo", "jsonschema"]
+    for name in late + ([word for word in arguments if word.startswith("stages.")] or ["engine.run"]):
         importlib.import_module(name)
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     for name, module in list(sys.modules.items()):
