@@ -1,5 +1,5 @@
 // The command `npm run finetune`: an exported model learns the user's own images; says before and after.
-import { cpSync, existsSync, mkdirSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join, relative, resolve } from 'node:path';
 import { runMain, standardAnswer } from '../../../../contracts/command/command-line.ts';
 import { shellWord } from '../../../../contracts/command/shell.ts';
@@ -12,9 +12,10 @@ import { type CommandContext, dataFolder, processContext, runsFolder } from '../
 import { evaluate } from '../evaluate.ts';
 import { listenForInterrupts } from '../interrupts.ts';
 import { pythonOverride } from '../python.ts';
-import { type FinishedRun, trainWritten } from '../train-here.ts';
+import { trainWritten } from '../train-here.ts';
 import { type Inspection, inspect } from './inspect.ts';
 import { FINETUNE_HELP, type FinetuneOptions, parseFinetuneOptions } from './options.ts';
+import { checkOut, copyOut } from './out.ts';
 import { writeRecipes } from './recipe.ts';
 import { type Figure, figureLines, figuresOf, generalFigures } from './results.ts';
 import { startingModel } from './start.ts';
@@ -48,6 +49,8 @@ async function run(options: FinetuneOptions, context: CommandContext): Promise<n
   const { root, cwd, env } = context;
   const print = printer(options, context);
   const runs = runsFolder(options, context);
+  const out = options.out === undefined ? undefined : resolve(cwd, options.out);
+  if (out !== undefined) checkOut(out, options.name);
   // Data that are not there are said before a model is fetched.
   existing(resolve(cwd, options.data), options.data);
   const model = await startingModel(options, { runs, context });
@@ -74,7 +77,7 @@ async function run(options: FinetuneOptions, context: CommandContext): Promise<n
   const general = options.general
     ? await measureGeneral(resolve(main.data, adaptOf(main).model), trained.folder, context)
     : undefined;
-  const made = options.out === undefined ? trained.folder : copy(trained, resolve(cwd, options.out));
+  const made = out === undefined ? trained.folder : copyOut(trained, out);
   const shown = relative(cwd, made);
   const typed = shellWord(shown === '' || shown.startsWith('..') ? made : shown);
   // The next command of this name writes another recipe.json: what is printed means this model.
@@ -148,13 +151,6 @@ function dryRunLines(main: ResolvedRecipe, file: string): string[] {
     `From ${model}: ${what}, ${schedule.steps} steps of ${batch_size} images, each whole and as ${crops} crops`,
     `The recipe: ${file}. Without --dry-run it would be trained now.`,
   ];
-}
-
-/** Copies the files that the report names: the model, without the run's log and job. */
-function copy({ folder, report }: FinishedRun, target: string): string {
-  mkdirSync(target, { recursive: true });
-  for (const { path } of Object.values(report.artefacts)) cpSync(join(folder, path), join(target, path));
-  return target;
 }
 
 interface General {

@@ -197,6 +197,18 @@ it('fits verdicts on general images where they are on the machine, and says what
   rmSync(join(folder, 'general'), { recursive: true });
 });
 
+it('refuses a folder for the model that holds something else, before anything is trained', async () => {
+  mkdirSync(join(folder, 'holiday'));
+  writeFileSync(join(folder, 'holiday/letter.txt'), 'dear');
+  const asked = (out: string) => run('shop', '--from', 'base', '--name', 'out', '--out', out, '--dry-run');
+  expect(await asked('holiday')).toMatchObject({ code: 2, stderr: expect.stringContaining('holds something else') });
+  expect(await asked('base')).toMatchObject({
+    code: 2,
+    stderr: expect.stringMatching(/base holds a model named \S+:/),
+  });
+  expect(readFileSync(join(folder, 'holiday/letter.txt'), 'utf8')).toBe('dear');
+});
+
 it('gives its result although the images changed while it trained', async () => {
   const late = join(folder, 'shop/red/late.jpg');
   const options = ['shop', '--from', 'base', '--steps', '4', '--no-general', '--json', '--name', 'late'];
