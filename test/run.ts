@@ -141,7 +141,8 @@ function vitestFilters({ selection: { typescript }, name, isAll }: Run): string[
  * test/trainer/conftest.py says which files come first; by itself, xdist would begin with those of the most tests.
  */
 function workers({ isAll }: Run): string[] {
-  const processes = String(Math.min(4, availableParallelism()));
+  // One more than cores: a fifth of the time of each is waiting, for leases, for signs of life, for processes that it started.
+  const processes = String(Math.min(4, availableParallelism() + 1));
   return isAll ? ['-n', processes, '--dist', 'loadfile', '--no-loadscope-reorder'] : [];
 }
 
