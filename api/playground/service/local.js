@@ -13,11 +13,21 @@ export const isLocal = new URLSearchParams(location.search).get('local') === '1'
 
 /** @type {Promise<LocalModel> | undefined} */
 let opened;
+/** How often the module did not come: some browsers remember that of an address (Chromium 150), so that each time has its own. */
+let failures = 0;
+
+async function open() {
+  const { openLocalModel } = await import(failures === 0 ? MODULE : `${MODULE}?again=${failures}`).catch((error) => {
+    failures += 1;
+    throw error;
+  });
+  return openLocalModel();
+}
 
 /** What /embed would answer. @param {string[]} texts @param {string} model @returns {Promise<{data: LocalText[], space_id: string}>} */
 export async function embedHere(texts, model) {
   if (opened === undefined) say('local', 'The model comes into this tab…');
-  opened ??= import(MODULE).then(({ openLocalModel }) => openLocalModel());
+  opened ??= open();
   const local = await opened.catch((error) => {
     opened = undefined;
     throw notCome(error);
