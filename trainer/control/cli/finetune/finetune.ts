@@ -6,6 +6,7 @@ import { shellWord } from '../../../../contracts/command/shell.ts';
 import { ENVARS } from '../../../../contracts/src/envars.ts';
 import { EXIT } from '../../../../contracts/src/exit-codes.ts';
 import { UserError } from '../../../../contracts/src/user-error.ts';
+import { installModel } from '../../local/install.ts';
 import { ensureVenv } from '../../local/venv.ts';
 import { existing, type ResolvedRecipe, resolveRecipe, writeRecipe } from '../../recipe/locate.ts';
 import { type CommandContext, dataFolder, processContext, runsFolder } from '../context.ts';
@@ -15,7 +16,7 @@ import { pythonOverride } from '../python.ts';
 import { trainWritten } from '../train-here.ts';
 import { type Inspection, inspect } from './inspect.ts';
 import { FINETUNE_HELP, type FinetuneOptions, parseFinetuneOptions } from './options.ts';
-import { checkOut, copyOut } from './out.ts';
+import { checkOut } from './out.ts';
 import { writeRecipes } from './recipe.ts';
 import { type Figure, figureLines, figuresOf, generalFigures } from './results.ts';
 import { startingModel } from './start.ts';
@@ -77,7 +78,8 @@ async function run(options: FinetuneOptions, context: CommandContext): Promise<n
   const general = options.general
     ? await measureGeneral(resolve(main.data, adaptOf(main).model), trained.folder, context)
     : undefined;
-  const made = out === undefined ? trained.folder : copyOut(trained, out);
+  const made =
+    out === undefined ? trained.folder : installModel(trained.folder, trained.report, { target: out }).folder;
   const shown = relative(cwd, made);
   const typed = shellWord(shown === '' || shown.startsWith('..') ? made : shown);
   // The next command of this name writes another recipe.json: what is printed means this model.
