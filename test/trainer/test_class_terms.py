@@ -153,6 +153,16 @@ def test_labels_fill_their_part_of_a_batch_and_each_comes_as_often_as_another():
     assert (len(captioned), len(labelled)) == (20, 0)
 
 
+@pytest.mark.parametrize("weight", [0.0, 1.0])
+def test_where_every_picture_has_a_label_all_are_pairs_and_fill_the_batch(weight):
+    rows = [{"key": str(n), "label": f"label {n % 4}"} for n in range(40)]
+    config = {"batch_size": 20, "label_fraction": 0.25, "labels_weight": weight}
+    sampler = Sampler(rows, cast(ClipConfig, config), 1)
+    epoch = [sampler.draw(step, np.random.default_rng(step)) for step in range(2)]
+    assert [(len(pairs), len(labelled)) for pairs, labelled in epoch] == [(20, 0), (20, 0)]
+    assert sorted(row for pairs, _ in epoch for row in pairs) == list(range(40))
+
+
 def test_concepts_are_their_fraction_of_a_step_and_no_negatives_of_their_like():
     concept = {"name": "Axe", "names": ["Axe", "ax"], "gloss": "an edge tool", "hypernyms": ["edge tool", "tool"],
                "descriptions": []}  # fmt: skip
@@ -285,6 +295,10 @@ def test_where_all_vectors_are_alike_every_term_is_the_logarithm_of_its_candidat
     assert {name: part.item() for name, part in parts.items()} == pytest.approx(expected, abs=1e-4)
     weighted = math.log(5) + (7 + 2 + 3) * math.log(3) + 5 * math.log(2) + 13 * math.log(4)
     assert total.item() == pytest.approx(weighted, abs=1e-3)
+    # Labelled pictures as pairs: two texts of one label are no negatives of each other.
+    _, parts = objective.loss(pairs.seen(np.arange(5, 8), np.arange(0), rng), rng)
+    assert parts["loss"].item() == pytest.approx((2 * math.log(2) + math.log(3)) / 3, abs=1e-4)
+    assert "labels" not in parts
 
 
 def test_a_share_counts_both_ways_by_its_mass():

@@ -100,6 +100,15 @@ def test_an_interruption_changes_no_weight(clip):
     assert clip("straight") == clip("stopped", 1, 4)
 
 
+def test_labelled_pictures_alone_are_learned_from(inputs, clip):
+    rows = read_pairs(inputs["prepare"], "train")
+    labelled = [row | {"label": f"thing {number % 3}"} for number, row in enumerate(rows)]
+    write_rows(inputs["prepare"] / "pairs.train.jsonl", labelled)
+    still = clip("still", schedule=schedule(1, lr=0.0), ema_decay=0.0)
+    straight = clip("straight")
+    assert straight == clip("stopped", 1, 4) and straight[0] != still[0] and straight[1] != still[1]
+
+
 def test_the_control_resumes_to_the_same_weights_too(clip):
     changes = {"text_tower": "scratch", "evaluate_every": 100}
     assert clip("straight", **changes) == clip("stopped", 3, **changes)

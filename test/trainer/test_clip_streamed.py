@@ -352,7 +352,7 @@ def prepared_pictures(tmp_path):
     files = {
         name: artefact(tmp_path, f"pairs.train-00000.{end}") for name, end in (("rows", "jsonl"), ("images", "tar"))
     }
-    return tmp_path, [{**files, "count": 12, "captions": 12}], RECIPE | {"size": 32}
+    return tmp_path, [{**files, "count": 12, "captions": 12, "labelled": 0}], RECIPE | {"size": 32}
 
 
 def test_workers_make_no_more_ahead_than_shared_memory_holds(tmp_path, inputs, clip, monkeypatch):
@@ -379,12 +379,27 @@ def test_workers_make_no_more_ahead_than_shared_memory_holds(tmp_path, inputs, c
         clip(write_job(tmp_path, "clip", inputs, CONFIG, "none"))
 
 
-def test_a_shard_with_labelled_and_other_images_is_refused(tmp_path, inputs, clip):
+def relabel(inputs, labels):
+    """The images again, with other labels, by shard; wrong captions are not written anew."""
     for folder in (inputs["prepare"], inputs["embed_captions"] / "pairs.train"):
         shutil.rmtree(folder)
-    mixed = {2: lambda number: "thing" if number % 2 else ""}
-    train = write_shards(inputs["prepare"], [12, 8, 6], labels=mixed)
+    train = write_shards(inputs["prepare"], [12, 8, 6], labels=labels)
     write_shards(inputs["prepare"], [4], split="dev", before=train)
     store(inputs["embed_captions"] / "pairs.train", train, [range(12), range(12, 20), range(20, 26)])
+
+
+def test_labelled_pictures_alone_are_learned_from_alike_when_stopped_and_on_two_ranks(tmp_path, inputs, clip):
+    relabel(inputs, dict.fromkeys(range(3), lambda number: f"thing {number % 5}"))
+    jobs = [write_job(tmp_path, "clip", inputs, CONFIG, name) for name in ("straight", "stopped", "ranks")]
+    figures, ranks = clip(jobs[0]), on_ranks(jobs[2], 2)
+    assert figures == clip(jobs[1], stop=2) | clip(jobs[1])
+    assert all("labels" not in step and step["loss"] > 0 for step in figures.values())
+    assert ranks[4]["loss"] == pytest.approx(figures[4]["loss"], rel=1e-4)
+    towers = [(job.parent / "image_tower.safetensors").read_bytes() for job in jobs[:2]]
+    assert towers[0] == towers[1]
+
+
+def test_a_shard_with_labelled_and_other_images_is_refused(tmp_path, inputs, clip):
+    relabel(inputs, {2: lambda number: "thing" if number % 2 else ""})
     with pytest.raises(ValueError, match=r"a shard has images with labels and others without.* as two sources"):
         clip(write_job(tmp_path, "clip", inputs, CONFIG))

@@ -22,7 +22,7 @@ from data.captions.wrong import Right, WrongTexts, wrong_beside
 from data.copies import Shards
 from data.features import FeatureStore
 from data.image import CropOptions, crop_pixels, crop_window_seen, low_pixels, whole_pixels
-from data.manifest import ShardError, has_labels
+from data.manifest import ShardError, are_pairs, has_labels
 from towers.caption_roles import drawn_caption
 from towers.data import Row
 from towers.formats.details import REGIONS
@@ -184,6 +184,7 @@ class PairLoader(RowLoader):
     ) -> None:
         super().__init__(files, shards)
         self.options, self.features, self.beside = options, features, dict(beside or {})
+        self.pairs = are_pairs([has_labels(shard) for shard in shards])
         for store in (features, *self.beside.values()):
             if store is not None and len(store.shards) != len(self.shards):
                 raise ShardError(
@@ -207,7 +208,7 @@ class PairLoader(RowLoader):
             files = [self.features.shards[number]["file"] for number in numbers]
             self.features.files.announce(files, f"{stream}.features")
         for name, store in self.beside.items():  # images with labels are learned from without them
-            captioned = [number for number in numbers if not has_labels(self.shards[number])]
+            captioned = [number for number in numbers if self.pairs[number]]
             store.files.announce([store.shards[number]["file"] for number in captioned], f"{stream}.{name}")
 
     def opened(self, shard: PreparedShard) -> ShardRows:
@@ -246,11 +247,12 @@ class PairLoader(RowLoader):
         batch = Batch(piece, torch.from_numpy(pixels_BCHW), texts, features, torch.from_numpy(places_B2), labels)
         if sharp:
             batch.shrunk, batch.sharp = torch.tensor([*sharp]), torch.from_numpy(np.stack([*sharp.values()]))
-        if self.options.wrong and not all(labels):
+        is_pair = any(self.pairs[shard] for shard in places_B2[:, 0].tolist())
+        if self.options.wrong and is_pair:
             right, most = Right(texts, places_B2[:, 0], rows_B, features), self.options.wrong
             wrong = [wrong_texts(row, text, most) for row, text in zip(read, texts, strict=True)]
             batch.wrong = wrong_beside(right, wrong, most, self.beside.get(NEGATIVE_TEXTS))
-        if self.options.regions is not None and not all(labels):
+        if self.options.regions is not None and is_pair:
             placed = zip(read, places_B2.tolist(), strict=True)
             regions = [self.drawn_regions(row, epoch, (shard, number)) for row, (shard, number) in placed]
             most = self.options.regions.per_picture

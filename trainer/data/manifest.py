@@ -4,7 +4,7 @@ Stands below the towers: whoever reads prepared data asks it which files there a
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import cast
@@ -50,6 +50,14 @@ def has_labels(shard: PreparedShard) -> bool:
             f"the manifest does not say how many rows of {shard['rows']['path']} have labels: run prepare again"
         )
     return shard["labelled"] > 0
+
+
+def are_pairs(labelled: Sequence[bool]) -> list[bool]:
+    """Which images, or shards of them, are learned from with a caption each: those without labels.
+
+    Where every one has labels: all of them, with the captions that are made of these.
+    """
+    return [not has or all(labelled) for has in labelled]
 
 
 def is_large(folder: Path) -> bool:

@@ -4244,7 +4244,9 @@ class RecipeClip(TypedDict):
 
     labels_weight: float
     """Weight of InfoNCE between labelled pictures and the texts of their labels, equal labels being positives
-    of each other; 0 leaves labelled pictures out.
+    of each other; 0 leaves labelled pictures out. Where every picture has a label there is no such term:
+    all are pairs for InfoNCE, with the captions of their templates, and those of one label are no negatives
+    of each other.
     """
 
     label_fraction: float
@@ -5853,7 +5855,9 @@ class ClipConfig(TypedDict):
 
     labels_weight: float
     """Weight of InfoNCE between labelled pictures and the texts of their labels, equal labels being positives
-    of each other; 0 leaves labelled pictures out.
+    of each other; 0 leaves labelled pictures out. Where every picture has a label there is no such term:
+    all are pairs for InfoNCE, with the captions of their templates, and those of one label are no negatives
+    of each other.
     """
 
     label_fraction: float

@@ -132,7 +132,7 @@ class Objective:
         # Contrast adds up over ranks what each has of a scale's gradient, the other terms are the same on every rank.
         own_class_scale = self.scales.classes.exp()
         class_scale = world.shared(own_class_scale)
-        keys = Keys.of(text_keys(seen.caption_texts(), self.device))
+        keys = Keys.of(text_keys(seen.pair_names(), self.device))
         ranks = Ranks(even=counts.captioned % world.size == 0)
         parts = {"loss": self.contrast(own_BE[:own_captioned], text_BE, keys, ranks)}
         total = parts["loss"]

@@ -69,8 +69,8 @@ class Seen(Protocol):
         """The text tower's inputs of the captions of those of them that have one; None: none has."""
         ...
 
-    def caption_texts(self) -> list[str]:
-        """This rank's captions."""
+    def pair_names(self) -> list[str]:
+        """Of each of this rank's captioned images, its label, normalised, or else its caption: equal ones are no negatives."""
         ...
 
     def wrong_inputs(self) -> tuple[torch.Tensor, torch.Tensor]:

@@ -19,7 +19,7 @@ from data.captions.names import DEV_REGION_TEXTS, NEGATIVE_TEXTS, REGION_TEXTS
 from data.copies import shards_in
 from data.features import FeatureStore
 from data.image import CropOptions
-from data.manifest import ShardError, has_labels, read_manifest, rows_digest, shards_of
+from data.manifest import ShardError, are_pairs, has_labels, read_manifest, rows_digest, shards_of
 from data.stream import Share, within_shared_memory
 from engine.folders.inputs import job_of
 from engine.run import Run
@@ -204,7 +204,7 @@ def streamed_pairs(run: Run[ClipConfig], inputs: Inputs, frozen: FrozenTower, vo
     if shares is not None and not any("roles" in row for row in first_pairs(prepared, "train", SEEN_FOR_ROLES)):
         raise ValueError("clip.caption_shares: no caption has a role; name them in prepare's caption_fields")
     labelled = [has_labels(shard) for shard in shards]
-    total = sum(shard["count"] for shard, has in zip(shards, labelled, strict=True) if has)
+    total = sum(shard["count"] for shard, is_pair in zip(shards, are_pairs(labelled), strict=True) if not is_pair)
     wanted = round(config["batch_size"] * config["label_fraction"]) if config["labels_weight"] > 0 else 0
     counts = Counts.of(config["batch_size"] - min(wanted, total), min(wanted, total), run.world)
     low = LowResolution(streamed["low_resolution"], streamed["low_resolution_side"])

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from contracts.types import ClipConfig
+from data.manifest import are_pairs
 from data.order import epoch_batch
 from tasks.clip_data.batch import Counts, Place
 from tasks.clip_data.regions import StoredRegions
@@ -23,20 +24,20 @@ MEASURED_IMAGES = 4000  # images that the mean image and an image's usual distan
 
 
 class Sampler:
-    """Which images a step sees: captioned ones, and at most a fraction of the batch with labels, every label alike."""
+    """Which images a step sees: captioned ones, and at most a fraction of the batch with labels, every label alike.
+
+    Where every image has a label all count as captioned (`are_pairs`).
+    """
 
     def __init__(self, rows: list[Row], config: ClipConfig, seed: int) -> None:
         self.seed = seed
-        self.captioned = np.array([number for number, row in enumerate(rows) if "label" not in row])
+        captioned = are_pairs(["label" in row for row in rows])
+        self.captioned = np.flatnonzero(captioned)
         by_label: dict[str, list[int]] = {}
         for number, row in enumerate(rows):
-            if "label" in row:
+            if not captioned[number]:
                 by_label.setdefault(normalised_label(row["label"]), []).append(number)
         self.images_of_label = list(by_label.values()) if config["labels_weight"] > 0 else []
-        if len(self.captioned) == 0:
-            raise ValueError(
-                "clip: no captioned image: InfoNCE needs pairs of images and captions beside labelled ones"
-            )
         wanted = round(config["batch_size"] * config["label_fraction"])
         self.label_count = min(wanted, len(self.images_of_label))
         self.caption_count = min(config["batch_size"] - self.label_count, len(self.captioned))
@@ -134,9 +135,11 @@ class SeenStored:
         numbers = self.own_captions[part]
         return self.stored.captions.inputs(numbers) if len(numbers) else None
 
-    def caption_texts(self) -> list[str]:
+    def pair_names(self) -> list[str]:
         """This rank's."""
-        return [self.stored.captions.texts[number] for number in self.own_captions]
+        images = self.image_numbers[self.own[: self.counts.own_captioned]]
+        texts = [self.stored.captions.texts[number] for number in self.own_captions]
+        return [self.stored.label_of_I[image] or text for image, text in zip(images, texts, strict=True)]
 
     def wrong_inputs(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Of the captions that are learned from."""

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from data.batches import Batch, PairLoader
+from data.manifest import are_pairs
 from data.order import OrderOptions
 from data.stream import Share, Stream, in_chunks
 from tasks.clip_data.batch import Counts
@@ -41,14 +42,16 @@ class Streams:
         order: Callable[[int], OrderOptions],
         share: Share,
     ) -> None:
-        chosen = {"captioned": [n for n, has in enumerate(labelled) if not has]}
+        pairs = are_pairs(labelled)
+        chosen = {"captioned": [n for n, is_pair in enumerate(pairs) if is_pair]}
         sizes = {"captioned": counts.captioned}
         if counts.labelled:
-            chosen["labelled"] = [n for n, has in enumerate(labelled) if has]
+            chosen["labelled"] = [n for n, is_pair in enumerate(pairs) if not is_pair]
             sizes["labelled"] = counts.labelled
         self.streams: dict[str, Stream[Batch]] = {
             name: Stream(loader, order(size), share, chosen[name], name) for name, size in sizes.items()
         }
+        self.are_labelled = {"captioned": all(labelled), "labelled": True}
         self.at_work: dict[str, Iterator[Batch]] = {}
 
     def at(self, step: int) -> dict[str, Batch]:
@@ -114,8 +117,8 @@ class StreamedPairs:
         del rng
         batches = self.streams.at(step)
         captioned, labelled = batches["captioned"], batches.get("labelled")
-        for batch, is_labelled in ((captioned, False), (labelled, True)):
-            if batch is not None and any(bool(label) != is_labelled for label in batch.labels):
+        for name, batch in batches.items():
+            if any(bool(label) != self.streams.are_labelled[name] for label in batch.labels):
                 raise ValueError(
                     "a shard has images with labels and others without: streamed images come from shards of one kind; give "
                     "them to prepare as two sources"
@@ -189,9 +192,10 @@ class SeenStream:
         texts, features = self.captioned.texts[part], self.captioned.features
         return self.pairs.inputs(texts, None if features is None else features[part]) if texts else None
 
-    def caption_texts(self) -> list[str]:
+    def pair_names(self) -> list[str]:
         """This rank's."""
-        return self.captioned.texts
+        labels = (normalised_label(label) for label in self.captioned.labels)
+        return [label or text for label, text in zip(labels, self.captioned.texts, strict=True)]
 
     def wrong_inputs(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Those that the stream has made; what is not there is left out of the loss, whatever the text tower makes of it."""

@@ -168,7 +168,8 @@ export const ClipConfig = z
     hypernyms_batch: count.describe('Hypernyms per step.'),
     labels_weight: weight.describe(
       'Weight of InfoNCE between labelled pictures and the texts of their labels, equal labels being positives of each ' +
-        'other; 0 leaves labelled pictures out.',
+        'other; 0 leaves labelled pictures out. Where every picture has a label there is no such term: all are pairs for ' +
+        'InfoNCE, with the captions of their templates, and those of one label are no negatives of each other.',
     ),
     label_fraction: fraction.describe('Fraction of a batch that are labelled pictures; every label is drawn alike.'),
     caption_shares: CaptionShares.optional().describe(
