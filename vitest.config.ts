@@ -10,7 +10,7 @@ export default defineConfig({
       {
         test: {
           name: 'node',
-          globalSetup: 'test/support/temporary-folder.ts',
+          globalSetup: ['test/support/temporary-folder.ts', 'test/support/compile-cache.ts'],
           include: ['test/**/*.test.ts'],
           exclude: ['test/**/*.workerd.test.ts', '**/node_modules/**'],
           testTimeout: 60_000,
