@@ -18,6 +18,7 @@ read and what was left out, in the end what got better on images that were not l
   --space keep|new       keep (default): the text side alone adapts, vectors of images stay valid. new: the image tower adapts,
                          too, which names things far better; images have to be embedded again
   --name NAME            of the model and of its runs (default: the name of the data)
+  --model-version TEXT   of the model, in its manifest and in the list of what was published (default 1)
   --classes FILE         names and descriptions of the classes: JSON or CSV with id, name and description, or a name a line
   --dev PATH             measure on these images, in the same format, instead of a part of the own ones
   --dev-share FRACTION   part of the images, of every class, that is measured on (default 0.15)
@@ -49,6 +50,7 @@ const OPTIONS = {
   registry: { type: 'string' },
   space: { type: 'string', default: 'keep' },
   name: { type: 'string' },
+  'model-version': { type: 'string' },
   classes: { type: 'string' },
   dev: { type: 'string' },
   'dev-share': { type: 'string' },
@@ -73,6 +75,7 @@ export interface FinetuneOptions {
   registry: string | undefined;
   space: 'keep' | 'new';
   name: string;
+  version: string | undefined;
   classes: string | undefined;
   dev: string | undefined;
   devShare: number | undefined;
@@ -102,12 +105,14 @@ export function parseFinetuneOptions(argv: readonly string[]): FinetuneOptions {
     throw new UserError(
       `--name ${name}: a name starts with a small letter or digit and goes on with those, dots, hyphens and underscores, at most 64`,
     );
+  if (values['model-version'] === '') throw new UserError('--model-version is empty: any text, such as 2');
   return {
     data,
     from: values.from,
     registry: values.registry,
     space,
     name,
+    version: values['model-version'],
     classes: values.classes,
     dev: values.dev,
     devShare: numberOf('--dev-share', values['dev-share'], { from: 0, to: 0.9 }),

@@ -52,6 +52,7 @@ function documentOf(options: FinetuneOptions, { cwd, model, generalImages }: Pla
     adapt: withoutUndefined({
       model,
       name: options.name,
+      version: options.version,
       space: options.space,
       minutes: options.minutes,
       general_images: generalImages,

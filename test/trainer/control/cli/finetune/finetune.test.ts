@@ -73,7 +73,7 @@ async function runWatched(args: readonly string[], onText: (text: string) => voi
 }
 
 it('says with --dry-run how the data are read and writes a recipe that says only what differs', async () => {
-  const { code, stdout } = await run('shop', '--from', 'base', '--steps', '4', '--dry-run');
+  const { code, stdout } = await run('shop', '--from', 'base', '--steps', '4', '--model-version', '2', '--dry-run');
   expect(code).toBe(0);
   expect(stdout).toContain('3 folders are the classes of 19 images');
   expect(stdout).toContain('18 images with 3 classes: 15 to learn from, 3 to measure on');
@@ -86,6 +86,7 @@ it('says with --dry-run how the data are read and writes a recipe that says only
     adapt: {
       model: join(folder, 'base'),
       name: 'shop',
+      version: '2',
       space: 'keep',
       schedule: { steps: 4, warmup_steps: 0 },
       own: { path: 'shop' },
