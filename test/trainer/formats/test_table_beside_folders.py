@@ -68,3 +68,29 @@ def test_a_table_of_the_images_in_the_folders_is_read(tmp_path):
     (tmp_path / "own.csv").write_text("image,caption\nrose/1.png,a red rose\nlily/1,a lily\n")
     found = read_items(tmp_path)
     assert {item.key: item.captions for item in found.items} == {"rose/1.png": ["a red rose"], "lily/1": ["a lily"]}
+
+
+@pytest.mark.parametrize(
+    ("table", "text", "left"),
+    [
+        ("captions.csv", "image,caption\nrose/1.png,a rose\nrose/2.png,two roses\n", "1 of the 3 images"),
+        ("captions.csv", "image,caption\nlily/1,a lily\n", "2 of the 3 images"),
+        ("metadata.jsonl", '{"file_name": "rose/2.png", "text": "two roses"}\n', "2 of the 3 images"),
+        ("rose/metadata.jsonl", '{"file_name": "2.png", "text": "two roses"}\n', "2 of the 3 images"),
+        ("all.csv", "image,caption\nrose/1.png,a\nrose/2.png,b\nlily/1.png,c\n", None),
+    ],
+)
+def test_images_that_no_row_names_are_counted(tmp_path, table, text, left):
+    classes(tmp_path)
+    (tmp_path / table).write_text(text)
+    notes = [note for note in read_items(tmp_path).notes if "in no row" in note]
+    assert len(notes) == (left is not None)
+    assert all(f"{left} in the folder are in no row and are not read, such as " in note for note in notes)
+
+
+def test_pictures_beside_a_table_whose_pictures_are_elsewhere_are_not_counted(tmp_path):
+    (tmp_path / "shop").mkdir()
+    Image.new("RGB", (8, 8)).save(tmp_path / "rose.png")
+    Image.new("RGB", (8, 8)).save(tmp_path / "shop/logo.png")
+    (tmp_path / "shop/rows.csv").write_text("image,caption\n../rose.png,a rose\n")
+    assert not [note for note in read_items(tmp_path / "shop").notes if "in no row" in note]

@@ -1,7 +1,7 @@
 """Folders of images: captions in text files beside them, a table among them, or a folder per class."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,17 +25,17 @@ TABLES = {
 def read_folder(path: Path, columns: Columns) -> Found:
     """The first of these that fits: Hugging Face's metadata, one table, tar shards, .txt beside images, class folders."""
     everything = files_below(path)
+    images = [file for file in everything if file.suffix.lower() in IMAGE_SUFFIXES]
     metadata = [file for file in everything if file.name in METADATA]
     if metadata:
         read = settled([TABLES[file.suffix](file, columns) for file in metadata])
         parts = [placed_below(path, file, part) for file, part in zip(metadata, read, strict=True)]
-        return joined("imagefolder", parts)
+        return with_unlisted(joined("imagefolder", parts), path, images)
     files = [file for file in everything if file.parent == path]
     shards = [file for file in files if file.name.endswith((".tar", ".tar.gz"))]
     tables = [file for file in files if is_table(file)]
     if shards:
         return joined_by_split("tar", shards, [read_tar(file, columns) for file in shards])
-    images = [file for file in everything if file.suffix.lower() in IMAGE_SUFFIXES]
     if tables:
         return read_tables(path, tables, columns, images)
     if not images:
@@ -71,7 +71,7 @@ def read_tables(path: Path, tables: Sequence[Path], columns: Columns, images: Se
         missing = first_missing(found.items)
         if missing is not None and choice(path, images, "it"):
             raise FormatError(f"none of the images that {names} names is there ({missing})")
-        return found
+        return with_unlisted(found, path, images)
     except FormatError as error:
         how = choice(path, images, "it" if len(tables) == 1 else "them")
         if not how:
@@ -80,6 +80,25 @@ def read_tables(path: Path, tables: Sequence[Path], columns: Columns, images: Se
             f"{error}. {path} holds folders of images, too, and a table goes before them: name {path / tables[0].name} instead "
             f"of the folder if it says what the images show{how}"
         ) from error
+
+
+def with_unlisted(found: Found, path: Path, images: Sequence[Path]) -> Found:
+    """Says how many images lie beside a table that no row of it names; nothing where its images are elsewhere."""
+    named = {item.key for item in found.items}
+    left = [file for file in images if named.isdisjoint(ends_of(file.relative_to(path)))]
+    if len(left) in {0, len(images)}:
+        return found
+    note = (
+        f"{len(left)} of the {len(images)} images in the folder are in no row and are not read, such as {left[0].name}"
+    )
+    return replace(found, notes=[*found.notes, note])
+
+
+def ends_of(file: Path) -> Iterator[str]:
+    """What a row may call a file: `a/b.png`, `b.png`, and each without the ending."""
+    for start in range(len(file.parts)):
+        end = Path(*file.parts[start:])
+        yield from (key_of(str(end)), key_of(str(end.with_suffix(""))))
 
 
 def choice(path: Path, images: Sequence[Path], tables: str) -> str:
