@@ -10,6 +10,7 @@ import type { Dependencies, RequestRecord } from './dependencies.ts';
 import { handlerOf } from './handlers.ts';
 import { renderError } from './http/errors.ts';
 import { checkParameters, createPaths } from './http/paths.ts';
+import { readPrefer } from './http/prefer.ts';
 import { toResponse } from './http/reply.ts';
 import { discardRest } from './http/stream.ts';
 import { startTrace } from './http/trace.ts';
@@ -70,7 +71,9 @@ export function createApp(deps: Dependencies) {
     const record = Object.assign(c.get('record'), { operation: id, door });
     const grant = await deps.access(c.req.raw, row, record);
     checkParameters(c.req.raw, row);
-    if (computes) deps.admission.checkRoom();
+    // Who asks for a job waits for no turn; a request that becomes none is refused when it wants one.
+    const isJob = deps.jobs !== undefined && readPrefer(c.req.raw.headers).job === 'asked';
+    if (computes && !isJob) deps.admission.checkRoom();
     const { checkQuota, left, terms: keyTerms } = grant ?? {};
     const call = { request: c.req.raw, params, deps, record, checkQuota, left, keyTerms };
     const handle = await handlerOf(id);

@@ -2,6 +2,7 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import { createLimits } from '../../../../api/worker/access/limits.ts';
 import { createImageRouter } from '../../../../api/worker/images/router.ts';
+import { createAdmission } from '../../../../api/worker/middleware/admission.ts';
 import { ErrorBody } from '../../../../contracts/src/api/error.ts';
 import { LIMITS } from '../../../../contracts/src/api/limits.ts';
 import { EmbedJob, type JobReport, JobRequest } from '../../../../contracts/src/api/tasks/jobs.ts';
@@ -134,6 +135,16 @@ describe('a request becomes a job', () => {
       { items: [{ custom_id: '0', uri: `s3://bucket/${digest}` }, fused] },
       { items: [{ custom_id: '0', ...IMAGE }, fused] },
     ]);
+  });
+
+  test('while there is too much to compute for an answer, where that is preferred', async () => {
+    const admission = createAdmission({ waitMs: 0, patience: 0 });
+    void admission(new AbortController().signal)({ kind: 'student', size: 1000 }, () => new Promise(() => {}));
+    const prefer = { prefer: 'respond-async' };
+    expect((await service({ jobs, admission })('/embed', { input: 'a dog' }, prefer)).status).toBe(202);
+    // Where it could be answered at once only, and where there are no jobs.
+    expect((await service({ jobs, admission })('/embed', { input: 'a dog' })).status).toBe(429);
+    expect((await service({ admission })('/embed', { input: 'a dog' }, prefer)).status).toBe(429);
   });
 
   test('where no encoder answers, and its caller would rather have one than wait', async () => {
