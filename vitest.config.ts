@@ -1,6 +1,13 @@
-// TypeScript tests: `node` runs in Node, `workerd` inside the real Workers runtime.
+// TypeScript tests: `node` and `infra` run in Node, `workerd` inside the real Workers runtime.
 import { cloudflareTest } from '@cloudflare/vitest-plugin';
-import { defineConfig } from 'vitest/config';
+import { defineConfig, type TestProjectInlineConfiguration } from 'vitest/config';
+
+const IN_NODE: TestProjectInlineConfiguration['test'] = {
+  globalSetup: ['test/support/temporary-folder.ts', 'test/support/compile-cache.ts'],
+  testTimeout: 60_000,
+  hookTimeout: 120_000,
+  expect: { poll: { timeout: 20_000 } },
+};
 
 export default defineConfig({
   test: {
@@ -9,15 +16,14 @@ export default defineConfig({
     projects: [
       {
         test: {
+          ...IN_NODE,
           name: 'node',
-          globalSetup: ['test/support/temporary-folder.ts', 'test/support/compile-cache.ts'],
           include: ['test/**/*.test.ts'],
-          exclude: ['test/**/*.workerd.test.ts', '**/node_modules/**'],
-          testTimeout: 60_000,
-          hookTimeout: 120_000,
-          expect: { poll: { timeout: 20_000 } },
+          exclude: ['test/infra/**', 'test/**/*.workerd.test.ts', '**/node_modules/**'],
         },
       },
+      // They share the modules of a worker: half of their time was reading aws-cdk-lib anew for each file.
+      { test: { ...IN_NODE, name: 'infra', include: ['test/infra/**/*.test.ts'], isolate: false } },
       {
         plugins: [cloudflareTest({ wrangler: { configPath: './wrangler.toml' } })],
         test: {

@@ -129,11 +129,9 @@ function pytest(run: Run, python: string, report: string): Step {
 
 function vitestFilters({ selection: { typescript }, name, isAll }: Run): string[] {
   // The Workers runtime starts only for tests that run in it.
-  const projects = ['workerd', 'node'].filter(
-    (project) => isAll || typescript.some((file) => file.endsWith('.workerd.test.ts') === (project === 'workerd')),
-  );
+  const needsWorkers = isAll || typescript.some((file) => file.endsWith('.workerd.test.ts'));
   const named = name === undefined ? [] : ['-t', escapeRegExp(name), '--passWithNoTests'];
-  return [...projects.flatMap((project) => ['--project', project]), ...named, ...typescript];
+  return [...(needsWorkers ? [] : ['--project', '!workerd']), ...named, ...typescript];
 }
 
 /**
