@@ -57,7 +57,8 @@ def are_pairs(labelled: Sequence[bool]) -> list[bool]:
 
     Where every one has labels: all of them, with the captions that are made of these.
     """
-    return [not has or all(labelled) for has in labelled]
+    every = all(labelled)
+    return [every or not has for has in labelled]
 
 
 def is_large(folder: Path) -> bool:
