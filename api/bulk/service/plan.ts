@@ -197,7 +197,9 @@ async function* linesIn(job: Wanted, options: Opening, counts: Skipped): AsyncGe
 
 async function filesBelow(prefix: string, { open, reads }: Opening): Promise<string[]> {
   const { files: most = Infinity } = reads ?? {};
-  const found = await open(prefix).list('', most === Infinity ? {} : { most: most + 1 });
+  // What has the name of an image and cannot be opened is an error of its item, and not left out without a word.
+  const page = { unreadable: true, ...(most === Infinity ? {} : { most: most + 1 }) } as const;
+  const found = await open(prefix).list('', page);
   if (found.length <= most) return found.map(({ key }) => key);
   const message = `${prefix} holds more than ${most.toLocaleString('en-US')} files, which is more than is listed here`;
   throw new UserError(`${message}: ask for several jobs, of longer prefixes or of files of lines`);

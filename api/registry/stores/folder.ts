@@ -60,17 +60,17 @@ export function openFolderStore(folder: string, uri: string): ObjectStore {
         await rm(temporary, { force: true });
       }
     },
-    async list(prefix, { after = '', most } = {}) {
+    async list(prefix, { after = '', most, unreadable } = {}) {
       const below = join(folder, prefix);
       // A prefix need not end at a folder's name, but every key begins in the folder that it names last.
       const start = prefix === '' || prefix.endsWith('/') ? below : dirname(below);
-      const files = (await filesBelow(start))
-        .map((file) => ({ file, key: relative(folder, file).split(sep).join('/') }))
+      const files = (await filesBelow(start, unreadable))
+        .map(({ file, isReadable }) => ({ file, isReadable, key: relative(folder, file).split(sep).join('/') }))
         .filter(({ key }) => key.startsWith(prefix) && key > after && !/\.(tmp|lock)$/.test(key))
         .sort((a, b) => (a.key < b.key ? -1 : 1))
         .slice(0, most);
       const objects = await Promise.all(
-        files.map(async ({ file, key }) => ({ key, size: (await statOf(file))?.size })),
+        files.map(async ({ file, isReadable, key }) => ({ key, size: isReadable ? (await statOf(file))?.size : 0 })),
       );
       return objects.flatMap(({ key, size }) => (size === undefined ? [] : [{ key, size }]));
     },
@@ -107,16 +107,33 @@ async function locked<T>(file: string, work: () => Promise<T>): Promise<T> {
   }
 }
 
-async function filesBelow(folder: string): Promise<string[]> {
+interface Found {
+  file: string;
+  /** False: something has that name, and no file can be opened by it. */
+  isReadable: boolean;
+}
+
+async function filesBelow(folder: string, unreadable?: true): Promise<Found[]> {
   if (!(await statOf(folder))?.isDirectory()) return [];
   const entries = await readdir(folder, { recursive: true, withFileTypes: true });
-  const files: string[] = [];
+  const files: Found[] = [];
   for (const entry of entries) {
     const file = join(entry.parentPath, entry.name);
+    const isLink = entry.isSymbolicLink();
     // A link to a file is that file, as `get` has it; what lies below a linked folder is listed where it is.
-    if (entry.isFile() || (entry.isSymbolicLink() && (await statOf(file))?.isFile())) files.push(file);
+    const isReadable = isLink
+      ? (await statOf(file))?.isFile() === true
+      : !file.includes(NO_UTF8) || (await isThere(file));
+    if ((isLink || entry.isFile()) && (isReadable || unreadable)) files.push({ file, isReadable });
   }
   return files;
+}
+
+/** What Node writes for bytes of a name that are not UTF-8. A file may have it in its name, too. */
+const NO_UTF8 = '\ufffd';
+
+async function isThere(path: string): Promise<boolean> {
+  return (await statOf(path)) !== undefined;
 }
 
 async function statOf(path: string): Promise<Stats | undefined> {

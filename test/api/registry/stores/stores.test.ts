@@ -63,6 +63,11 @@ it('lists a link to a file as that file, and none that leads nowhere or to a fol
     { key: 'real/cat.jpg', size: 3 },
   ]);
   expect(await store.get('round')).toBeUndefined();
+  expect((await store.list('', { unreadable: true })).filter(({ size }) => size === 0)).toEqual([
+    { key: 'gone', size: 0 },
+    { key: 'linked', size: 0 },
+    { key: 'round', size: 0 },
+  ]);
 });
 
 const bytes = (text: string) => new TextEncoder().encode(text);
