@@ -130,8 +130,14 @@ async function* itemsOfTar(
     const member = next.value;
     const named = { custom_id: `${custom_id}/${member.name}` };
     if ('bytes' in member) yield { ...named, content: { image: member.bytes }, bytes: member.bytes.length };
+    else if ('linkTo' in member) yield { ...named, content: isLink(member.linkTo), bytes: 0 };
     else yield { ...named, content: { video: inTar(member.video, tar) }, bytes: 0 };
   }
+}
+
+function isLink(to: string): CoreError {
+  const message = `it is a link to ${to}, and has no content in the tar: pack with --dereference and --hard-dereference.`;
+  return new CoreError('not_found', message);
 }
 
 /** Damage of the tar that shows while a video is read is the video's, too. */
@@ -150,6 +156,6 @@ function inTar({ size, stream }: ObjectBody, tar: string): VideoFile['video'] {
 function damaged(tar: string, error: unknown): CoreError {
   // Of the file system or the network, and not of the archive: a rerun may succeed, unless it is not allowed.
   if (/^E[A-Z]+$/.test(codeOf(error) ?? '')) return ofItem(error);
-  const reason = reasonOf(error);
+  const reason = reasonOf(error).replace(/\.$/, '');
   return new CoreError('broken_image', `${tar} is cut off or damaged from here on: ${reason}.`);
 }
