@@ -9,7 +9,7 @@ import type { ImagePart, Part, TextPart } from '../../core/items/items.ts';
 import type { ObjectBody, StoredObject } from '../../registry/store.ts';
 import { whyKeptBack } from '../../registry/stores/aws-errors.ts';
 import type { Sources } from '../places.ts';
-import { LINE_BYTES, linesOf, nameOf, readLine } from '../service/lines.ts';
+import { isBlank, LINE_BYTES, linesOf, nameOf, readLine, type UnreadLine } from '../service/lines.ts';
 import { membersOfTar } from './tar.ts';
 
 /** Of which nothing is read yet; one in a tar is read before the next item is asked for. */
@@ -40,7 +40,7 @@ export interface ItemSources {
 export async function* itemsOf(lines: AsyncIterable<Uint8Array>, from: ItemSources): AsyncGenerator<BulkItem> {
   const waiting: Promise<BulkItem | BulkItem[]>[] = [];
   for await (const text of linesOf(lines, LINE_BYTES)) {
-    if (text?.trim() === '') continue;
+    if (isBlank(text)) continue;
     const line = readLine(text);
     if (!(line instanceof CoreError) && 'tar' in line) {
       for (const each of waiting.splice(0)) yield* flat(await each);
@@ -61,7 +61,7 @@ function* flat(items: BulkItem | BulkItem[]): Generator<BulkItem> {
 
 interface WrongLine {
   wrong: CoreError;
-  text: string | undefined;
+  text: string | UnreadLine;
 }
 
 async function fetchItem(line: Exclude<BulkLine, { tar: string }> | WrongLine, sources: Sources): Promise<BulkItem> {

@@ -57,7 +57,7 @@ describe('a plan', () => {
       const names: string[] = [];
       const job = { input: { tars }, output: { formats: [], type: 'float32' as const, dimensions: 8 }, video: null };
       await cutJob(job, { open: openPlace, machines: { cpu: ownMachine(1) } }, async (_shard, lines) => {
-        for (const line of lines) names.push(JSON.parse(line).custom_id);
+        for (const line of lines) names.push(JSON.parse(Buffer.from(line).toString()).custom_id);
       });
       return names;
     };
