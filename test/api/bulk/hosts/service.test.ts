@@ -1,6 +1,6 @@
 // The service of bulk jobs by itself: jobs of its own processes, keys that name a job, owners, places, and restarts.
 import { type ChildProcess, spawn } from 'node:child_process';
-import { readdirSync } from 'node:fs';
+import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { text as textOf } from 'node:stream/consumers';
@@ -93,6 +93,22 @@ describe('the service of bulk jobs', () => {
     const other = await start(quiet, words);
     const alone = await other.untilEnded((await other.create(body)).id);
     expect(report.files).toEqual(alone.files);
+  });
+
+  test('starts beside a job that cannot be read, and goes on with the others', async () => {
+    const store = newFolder('jobs');
+    const first = await start(store);
+    const { id } = await first.create(inline);
+    await first.untilEnded(id);
+    first.child.kill('SIGKILL');
+    await ended(first.child);
+    const damaged = join(store, 'jobs', `job_${'0'.repeat(24)}`);
+    mkdirSync(damaged);
+    writeFileSync(join(damaged, 'job.json'), '{"schema_version": 0}');
+    const again = await start(store);
+    expect((await again.report(id)).status).toBe('completed');
+    const next = await again.create(inline);
+    expect((await again.untilEnded(next.id)).status).toBe('completed');
   });
 
   test('an idempotency key names a job: the same request answers it, another one is refused', async () => {
