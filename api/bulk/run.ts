@@ -65,6 +65,16 @@ export class ProcessDied extends Error {
   }
 }
 
+/** A host whose processes died says what they said last: where it was itself when it heard of that helps nobody. */
+export function inWords<Line>(main: (line: Line) => Promise<number>): (line: Line) => Promise<number> {
+  return (line) =>
+    main(line).catch((error: unknown) => {
+      if (!(error instanceof ProcessDied)) throw error;
+      console.error(error.message);
+      return EXIT.failed;
+    });
+}
+
 /** Each lane in a process of its own. False where one was stopped before its shards were finished; where one cannot go on, the others are stopped. */
 export async function runLanes(lanes: Lane[], options: LaneOptions): Promise<boolean> {
   const stop = new AbortController();
