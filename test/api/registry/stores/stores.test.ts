@@ -174,6 +174,20 @@ describe.each(KINDS)('a store in %s', (_, open) => {
     expect(await keysOf({ after: 'page/4' })).toEqual(['page/5']);
     expect(await keysOf({ after: 'page/5', most: 2 })).toEqual([]);
   });
+
+  it('lists folders in the order of their keys, behind every key and for every beginning', async () => {
+    // A slash is sorted between what may stand before and behind it in a name.
+    const keys = ['a!/x', 'a-b/c', 'a.b/c', 'a/b/c', 'a/b.d', 'a/b0', 'a0/x', 'aa'].sort();
+    for (const key of keys) await store.put(key, bytes('x'));
+    const listed = async (prefix: string, after?: string, most?: number) =>
+      (await store.list(prefix, { after, most })).map(({ key }) => key);
+    for (const prefix of ['', 'a', 'a/', 'a/b', 'a/b/', 'a.', 'c'])
+      for (const after of [undefined, 'a', 'a/', 'a/b', 'a/b/c', 'a0']) {
+        const wanted = keys.filter((key) => key.startsWith(prefix) && key > (after ?? ''));
+        expect(await listed(prefix, after)).toEqual(wanted);
+        expect(await listed(prefix, after, 2)).toEqual(wanted.slice(0, 2));
+      }
+  });
 });
 
 it('bytes that are not those of a descriptor are named when they end', async () => {
