@@ -33,7 +33,7 @@ import { COMMAND, idOf, jobOf } from '../service/ask.ts';
 import { type JobFolder, totalsOf } from '../service/folder.ts';
 import { planJob, requireWork } from '../service/plan.ts';
 import { hasPrograms, MISSING } from '../video/program.ts';
-import { currentModel, openFolder, openUri, shardHost, toUri, videoPrograms } from './open.ts';
+import { currentModel, enterUsersFolder, openFolder, openUri, shardHost, toUri, videoPrograms } from './open.ts';
 import { lineOfProgress, timeOf } from './progress.ts';
 import { VIDEO_HELP, VIDEO_OPTIONS, videoOf } from './video-options.ts';
 
@@ -247,4 +247,5 @@ function printForPeople() {
   };
 }
 
+enterUsersFolder();
 await runCommand({ help: HELP, options: OPTIONS, words: MOST_WORDS }, inWords(main));

@@ -1,6 +1,6 @@
 // `npm run encode` as a user runs it: to its end, killed and started again, stopped, and refused with a sentence.
 import { spawn, spawnSync } from 'node:child_process';
-import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { beforeAll, describe, expect, test } from 'vitest';
@@ -10,7 +10,9 @@ import { ModelManifest } from '../../../../contracts/src/model/manifest.ts';
 import { shardProcesses } from '../../../support/shard-processes.ts';
 import { newFolder, resultsIn, writeImages, writeTinyModel } from '../jobs.ts';
 
-const ENCODE = join(import.meta.dirname, '../../../../api/bulk/hosts/encode.ts');
+const ROOT = join(import.meta.dirname, '../../../..');
+const ENCODE = join(ROOT, 'api/bulk/hosts/encode.ts');
+const LOAD = join(ROOT, 'api/bulk/hosts/load.ts');
 const COUNT = 240;
 let [model, input] = ['', ''];
 beforeAll(async () => {
@@ -139,6 +141,19 @@ describe.runIf(process.platform === 'linux')('npm run encode', () => {
     expect(readdirSync(output).filter((name) => name.startsWith('part-'))).toEqual([]);
     expect(await run([few, output])).toMatchObject({ code: 0, errors: '' });
     expect(resultsIn(output)).toHaveLength(40);
+  });
+
+  test('called by npm, it and `npm run load` take paths from the folder that npm was called in', async () => {
+    const folder = newFolder('user');
+    mkdirSync(join(folder, 'photos'));
+    await writeImages(join(folder, 'photos'), 2);
+    const options = { cwd: ROOT, env: { ...process.env, INIT_CWD: folder }, encoding: 'utf8' } as const;
+    const words = [ENCODE, 'photos', 'vectors', '--model', model];
+    expect(spawnSync(process.execPath, words, options)).toMatchObject({ status: 0, stderr: '' });
+    expect(resultsIn(join(folder, 'vectors'))).toHaveLength(2);
+    const loaded = spawnSync(process.execPath, [LOAD, 'vectors', 'faiss:photos.faiss'], options);
+    expect(loaded).toMatchObject({ status: 0, stderr: '' });
+    expect(existsSync(join(folder, 'photos.faiss'))).toBe(true);
   });
 
   test('refuses another job in the same folder, and what it cannot do, with a sentence', async () => {
