@@ -11,7 +11,7 @@ import { parseRequest } from '../core/validation.ts';
 import { encodeEmbedding } from '../core/vectors/vectors.ts';
 import type { BulkEncoder } from './model.ts';
 import { serialOf } from './service/ask.ts';
-import { LINE_BYTES, linesOf, nameIn, tooLong } from './service/lines.ts';
+import { isBlank, LINE_BYTES, linesOf, nameIn, type UnreadLine } from './service/lines.ts';
 
 /** A line of OpenAI's files of answers and of errors. */
 export interface BatchAnswer {
@@ -34,15 +34,16 @@ export async function* answersOf(
 ): AsyncGenerator<BatchAnswer> {
   let item = 0;
   for await (const text of linesOf(lines, LINE_BYTES)) {
-    if (text?.trim() === '') continue;
+    if (isBlank(text)) continue;
     yield await answerLine(text, { id: `batch_req_${serialOf(job.id)}_${shard}_${item}`, encoder });
     item += 1;
   }
 }
 
-async function answerLine(text: string | undefined, { id, encoder }: Place): Promise<BatchAnswer> {
+async function answerLine(text: string | UnreadLine, { id, encoder }: Place): Promise<BatchAnswer> {
   let custom_id: string | null = null;
   try {
+    if (typeof text !== 'string') throw text.error;
     const document = readDocument(text);
     custom_id = nameIn(document);
     const { body } = parseRequest(BatchLine, document);
@@ -63,8 +64,7 @@ async function answerLine(text: string | undefined, { id, encoder }: Place): Pro
   }
 }
 
-function readDocument(text: string | undefined): unknown {
-  if (text === undefined) throw tooLong();
+function readDocument(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {

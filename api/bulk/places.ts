@@ -56,8 +56,16 @@ export function openSources({ input, sources }: Pick<BulkJob, 'input' | 'sources
       const { place, key } = locate(name);
       // A name that no file system takes is a name of no file.
       const found = /\0/.test(key) || Buffer.byteLength(key) > 1024 ? undefined : await storeOf(place).get(key);
-      if (!found) throw new CoreError('not_found', `There is no ${key} below ${place}.`);
+      if (!found) throw new CoreError('not_found', `There is no ${key} below ${place}${whyNot(key, place)}.`);
       return found;
     },
   };
+}
+
+/** Of a name that a folder may show all the same. */
+function whyNot(key: string, place: string): string {
+  if (!place.startsWith('file://')) return '';
+  return key.includes('\ufffd')
+    ? ', or its name is not UTF-8: rename the file'
+    : ', or it is a folder or a link that leads nowhere';
 }

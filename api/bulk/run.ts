@@ -65,6 +65,16 @@ export class ProcessDied extends Error {
   }
 }
 
+/** A host whose processes died says what they said last: where it was itself when it heard of that helps nobody. */
+export function inWords<Line>(main: (line: Line) => Promise<number>): (line: Line) => Promise<number> {
+  return (line) =>
+    main(line).catch((error: unknown) => {
+      if (!(error instanceof ProcessDied)) throw error;
+      console.error(error.message);
+      return EXIT.failed;
+    });
+}
+
 /** Each lane in a process of its own. False where one was stopped before its shards were finished; where one cannot go on, the others are stopped. */
 export async function runLanes(lanes: Lane[], options: LaneOptions): Promise<boolean> {
   const stop = new AbortController();
@@ -83,12 +93,14 @@ export async function runLanes(lanes: Lane[], options: LaneOptions): Promise<boo
 /** Until its shards are finished, or it is stopped: false. */
 async function runLane(lane: Lane, options: LaneOptions): Promise<boolean> {
   let deaths = 0;
+  // A process tells of every shard of its lane that is done, also of those that one before it has finished.
+  const finished = new Set<number>();
   while (!options.signal.aborted) {
-    let hasFinished = false;
+    const before = finished.size;
     const { code, said } = await runProcess(lane, {
       ...options,
       onEvent(event) {
-        hasFinished ||= event.event === 'done';
+        if (event.event === 'done') finished.add(event.shard);
         options.onEvent(event);
       },
     });
@@ -96,7 +108,7 @@ async function runLane(lane: Lane, options: LaneOptions): Promise<boolean> {
     // Stopped, or nothing of the job is wanted any more.
     if (code === EXIT.refused || options.signal.aborted) return false;
     if (code === EXIT.usage) throw new UserError(said.trim());
-    deaths = hasFinished ? 1 : deaths + 1;
+    deaths = finished.size > before ? 1 : deaths + 1;
     if (deaths > DEATHS) throw new ProcessDied(code, said);
     options.onDeath?.(lane, code, said);
   }

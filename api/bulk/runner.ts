@@ -8,7 +8,7 @@ import { type RunOptions, runShards } from './run.ts';
 import type { JobFolder } from './service/folder.ts';
 import { type PlanOptions, planJob } from './service/plan.ts';
 import { jobsIn, type Runner, readState, stopOf } from './service/states.ts';
-import { isFinal, statusOf } from './service/status.ts';
+import { isFinal, type JobState, statusOf } from './service/status.ts';
 import { type Send, tellOfEnd } from './service/webhook.ts';
 
 export interface LocalRunner extends Runner {
@@ -87,7 +87,13 @@ export function createRunner(options: RunnerOptions): LocalRunner {
     cancel: (id) => stops.get(id)?.abort(),
     async resume() {
       const ids = await jobsIn(options.store);
-      const states = await Promise.all(ids.map((id) => readState(options.open(id))));
+      // A job that cannot be read, such as one of another version, must not keep the others from going on.
+      const readOrTell = (id: string): Promise<JobState | undefined> =>
+        readState(options.open(id)).catch((error: unknown) => {
+          options.onProblem(`${id} is passed over: ${reasonOf(error)}`);
+          return undefined;
+        });
+      const states = await Promise.all(ids.map(readOrTell));
       // Jobs that ended while no process was here to tell of it, or while it was told.
       for (const state of states) if (state && isFinal(statusOf(state, Date.now()))) tell(state.job.id);
       const open = states.flatMap((state) => (state && !isFinal(statusOf(state, Date.now())) ? [state.job] : []));

@@ -1,7 +1,9 @@
 // API keys in a file of this machine that only its owner may read; one writer at a time.
 
 import { randomUUID } from 'node:crypto';
-import { readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { readFile, realpath, rename, rm, writeFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type ApiKey, ApiKeyFile } from '../../contracts/src/api/api-key.ts';
 import { jsonIn } from '../../contracts/src/json.ts';
@@ -22,18 +24,27 @@ export function openKeyFile(file: string): KeyStore {
     name: file,
     list,
     async put(key) {
-      const lock = await waitForLock(`${file}.lock`, LOCK);
+      // Behind a link, so that a server that reads the file by another name learns of it, too.
+      const place = await placeOf(file);
+      const lock = await waitForLock(`${place}.lock`, LOCK);
       try {
         const before = await list();
         // A changed key keeps its place: keys that were made in one millisecond have no other order.
         const known = before.some(({ digest }) => digest === key.digest);
         const keys = known ? before.map((each) => (each.digest === key.digest ? key : each)) : [...before, key];
-        await replace(file, { schema_version: SCHEMA_VERSION, keys: inOrder(keys) });
+        await replace(place, { schema_version: SCHEMA_VERSION, keys: inOrder(keys) });
       } finally {
         lock.release();
       }
     },
   };
+}
+
+/** Where the file is that a link leads to. */
+async function placeOf(file: string): Promise<string> {
+  const place = await realpath(file).catch(() => file);
+  if (existsSync(dirname(place))) return place;
+  throw new UserError(`there is no folder ${dirname(place)}: make it first, or name another file`);
 }
 
 /** The keys of a file; undefined: there is none. */

@@ -93,7 +93,9 @@ async function create(
   { print, note }: { print: Print; note: (text: string) => void },
 ): Promise<void> {
   const name = values.name?.trim() ?? '';
-  if (name === '' || name.length > 200) throw new UserError('--name says whose key it is, in 1 to 200 characters');
+  // A line end would make a second line of the list, which could look like any key.
+  if (name === '' || name.length > 200 || /\p{Cc}/u.test(name))
+    throw new UserError('--name says whose key it is, in 1 to 200 characters of one line');
   const now = new Date();
   const limit = (option: 'requests-per-minute' | 'tokens-per-month' | 'images-per-month', range: Range) =>
     wholeNumberOf(`--${option}`, values[option], range);
@@ -126,7 +128,8 @@ async function list(store: KeyStore, print: Print): Promise<void> {
   print({ keys: rows }, `${lines.join('\n')}\n`);
 }
 
-async function revoke(store: KeyStore, prefix: string, print: Print): Promise<void> {
+async function revoke(store: KeyStore, shown: string, print: Print): Promise<void> {
+  const prefix = shown.replace(/…$/, '');
   if (/^ec_[0-9A-Za-z]{9,}$/.test(prefix)) {
     throw new UserError('revoke takes the first characters of a key, as list shows them: the whole key stays secret');
   }
@@ -203,7 +206,10 @@ function expiryOf(text: string | undefined, now: Date): string | null {
   const days = /^(\d{1,5})d$/.exec(text)?.[1];
   // A day alone is one of UTC, a time needs its offset.
   const isTime = /^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d))?$/.test(text);
-  let at = isTime ? Date.parse(text) : Number.NaN;
+  const [day = ''] = text.split('T');
+  // A day that its month does not have would be one of the next month.
+  const isDay = isTime && new Date(day).toJSON()?.startsWith(day);
+  let at = isDay ? Date.parse(text) : Number.NaN;
   if (days !== undefined) at = now.getTime() + Number(days) * DAY_MS;
   if (Number.isNaN(at)) throw new UserError(`--expires ${text}: a day (2027-06-30), a time (…T12:00Z), or days (90d)`);
   if (at <= now.getTime()) throw new UserError(`--expires ${text} is past`);

@@ -68,6 +68,11 @@ export interface Page {
   after?: string | undefined;
   /** Not more than so many. */
   most?: number | undefined;
+  /**
+   * Also names that `get` finds nothing under, with a size of 0: in a folder, links that lead nowhere or to a folder, and names that are
+   * not UTF-8. Absent: they are passed over.
+   */
+  unreadable?: true;
 }
 
 /** A document as every object of ours holds it. */

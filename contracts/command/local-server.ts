@@ -1,6 +1,6 @@
 // Servers of this machine: where they listen, what their failures become, how a body is read, and how a child's server begins and ends.
 import { once } from 'node:events';
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer, type IncomingMessage, type Server, type ServerOptions, type ServerResponse } from 'node:http';
 import { type AddressInfo, createServer as createSocket, type Server as SocketServer } from 'node:net';
 import type { ListeningLine } from '../src/events.ts';
 import { codeOf, reasonOf, UserError } from '../src/user-error.ts';
@@ -34,12 +34,12 @@ type Refuse = (response: ServerResponse, error: unknown, request: IncomingMessag
 
 /**
  * A server whose failures are answers and never the end of its process: `refuse` writes one where the answer has not
- * begun, and the connection ends where it has.
+ * begun, and the connection ends where it has, or where the caller is gone.
  */
-export function answering(answer: Answer, refuse: Refuse = refusePlainly): Server {
-  return createServer((request, response) => {
+export function answering(answer: Answer, refuse: Refuse = refusePlainly, options: ServerOptions = {}): Server {
+  return createServer(options, (request, response) => {
     answer(request, response).catch((error: unknown) => {
-      if (response.headersSent) response.destroy();
+      if (response.headersSent || isGone(request)) response.destroy();
       else refuse(response, error, request);
     });
   });
@@ -63,6 +63,11 @@ export async function readBody(
     chunks.push(chunk);
   }
   return Buffer.concat(chunks);
+}
+
+/** Whether the caller went away, or took too long, before all of its body was here: nobody reads an answer. */
+export function isGone({ destroyed, complete }: IncomingMessage): boolean {
+  return destroyed && !complete;
 }
 
 /** A header that the Worker sets on its calls; undefined where there is none, or an empty one. */

@@ -1,5 +1,7 @@
 // A file that appears under its name when it is whole, written a piece at a time.
-import { type FileHandle, open, rename, rm } from 'node:fs/promises';
+import { type FileHandle, open, rename, rm, stat } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { codeOf, UserError } from '../../../contracts/src/user-error.ts';
 
 export interface NewFile {
   /** Appends, or writes over what is at `position`. */
@@ -10,13 +12,25 @@ export interface NewFile {
   close(): Promise<void>;
 }
 
+/** Throws a UserError where no file of that name can be made. */
 export async function openNewFile(path: string): Promise<NewFile> {
   const partial = `${path}.partial`;
-  let file: FileHandle | undefined = await open(partial, 'w');
+  const there = await stat(path).catch(() => undefined);
+  if (there?.isDirectory()) throw new UserError(`${path} is a folder: name a file`);
+  let file: FileHandle | undefined = await open(partial, 'w').catch((error: unknown) => {
+    if (codeOf(error) !== 'ENOENT') throw error;
+    throw new UserError(`there is no folder ${dirname(path)}: make it first, or name another one`);
+  });
   return {
     async write(bytes, position) {
-      const content = typeof bytes === 'string' ? Buffer.from(bytes) : bytes;
-      await file?.write(content, 0, content.length, position ?? null);
+      let rest = typeof bytes === 'string' ? Buffer.from(bytes) : bytes;
+      let at = position ?? null;
+      // A disk that is nearly full takes as much as it can and says how much: the error comes with the rest.
+      while (file !== undefined && rest.length > 0) {
+        const { bytesWritten } = await file.write(rest, 0, rest.length, at);
+        rest = rest.subarray(bytesWritten);
+        if (at !== null) at += bytesWritten;
+      }
     },
     async finish() {
       await file?.sync();

@@ -1,9 +1,12 @@
 // SQLite with the extension sqlite-vec: one virtual table in a file.
 import { DatabaseSync } from 'node:sqlite';
 import { getLoadablePath } from 'sqlite-vec';
-import { UserError } from '../../../contracts/src/user-error.ts';
+import { codeOf, reasonOf, UserError } from '../../../contracts/src/user-error.ts';
 import { type Database, otherSpace, refusePartialBytes } from './database.ts';
 import type { Kind } from './vectors.ts';
+
+/** For another program to end its transaction. */
+const BUSY_MS = 10_000;
 
 /** By type: the column, and the function that reads its bytes. Bits have the Hamming distance and no other. */
 const COLUMNS = {
@@ -21,10 +24,10 @@ export const sqliteVec: Database = {
   types: ['float32', 'int8', 'binary'],
   async open({ place, table }, kind) {
     refusePartialBytes(kind);
-    const db = new DatabaseSync(place, { allowExtension: true });
+    const db = inWords(place, () => new DatabaseSync(place, { allowExtension: true, timeout: BUSY_MS }));
     try {
       db.loadExtension(getLoadablePath());
-      prepare(db, table, kind);
+      inWords(place, () => prepare(db, table, kind));
     } catch (error) {
       db.close();
       throw error;
@@ -34,17 +37,20 @@ export const sqliteVec: Database = {
     const insert = db.prepare(`INSERT INTO "${table}" VALUES (?, ${COLUMNS[kind.type].read}, ?, ?)`);
     return {
       async write(vectors) {
-        db.exec('BEGIN');
-        try {
-          for (const { custom_id, modality, bytes } of vectors) {
-            remove.run(custom_id);
-            insert.run(custom_id, bytes, modality, kind.space_id);
+        inWords(place, () => {
+          db.exec('BEGIN IMMEDIATE');
+          try {
+            for (const { custom_id, modality, bytes } of vectors) {
+              remove.run(custom_id);
+              insert.run(custom_id, bytes, modality, kind.space_id);
+            }
+            db.exec('COMMIT');
+          } catch (error) {
+            // A full disk has rolled it back already.
+            if (db.isTransaction) db.exec('ROLLBACK');
+            throw error;
           }
-          db.exec('COMMIT');
-        } catch (error) {
-          db.exec('ROLLBACK');
-          throw error;
-        }
+        });
       },
       async finish() {},
       async close() {
@@ -55,6 +61,16 @@ export const sqliteVec: Database = {
   query: ({ table }, { type }) =>
     `SELECT custom_id, distance FROM "${table}" WHERE embedding MATCH ${COLUMNS[type].read} ORDER BY distance LIMIT 10`,
 };
+
+/** What SQLite says of the file, its lock or the disk is for the user to act on. */
+function inWords<T>(place: string, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    if (codeOf(error) !== 'ERR_SQLITE_ERROR') throw error;
+    throw new UserError(`SQLite cannot use ${place}: ${reasonOf(error)}; the same command loads all vectors again`);
+  }
+}
 
 function prepare(db: DatabaseSync, table: string, kind: Kind): void {
   const wanted = createTable(table, kind);

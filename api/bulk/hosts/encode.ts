@@ -28,12 +28,12 @@ import { UserError } from '../../../contracts/src/user-error.ts';
 import { CoreError } from '../../core/errors.ts';
 import { tierOfId } from '../../core/model.ts';
 import { fromFileUri } from '../../registry/stores/file-uri.ts';
-import { runShards } from '../run.ts';
+import { inWords, runShards } from '../run.ts';
 import { COMMAND, idOf, jobOf } from '../service/ask.ts';
 import { type JobFolder, totalsOf } from '../service/folder.ts';
 import { planJob, requireWork } from '../service/plan.ts';
 import { hasPrograms, MISSING } from '../video/program.ts';
-import { currentModel, openFolder, openUri, shardHost, toUri, videoPrograms } from './open.ts';
+import { currentModel, enterUsersFolder, openFolder, openUri, shardHost, toUri, videoPrograms } from './open.ts';
 import { lineOfProgress, timeOf } from './progress.ts';
 import { VIDEO_HELP, VIDEO_OPTIONS, videoOf } from './video-options.ts';
 
@@ -104,10 +104,15 @@ function oneOf<T extends string>(name: string, value: string, choices: readonly 
 
 /** The job that is there already where it is the same. A new one with nothing to do would keep the folder from every other. */
 async function begin(folder: JobFolder, job: BulkJob): Promise<BulkJob> {
-  if (!(await folder.job())) await requireWork(job, { open: openUri });
+  if (!(await folder.job())) {
+    await requireWork(job, { open: openUri });
+    // Its marks would be taken for those of this job.
+    if ((await folder.countDone()) > 0)
+      throw new UserError(`${folder.uri} holds what another job left, without its job.json: choose another folder`);
+  }
   if (await folder.begin(job)) return job;
   const before = await folder.job();
-  if (before?.id === job.id) return before;
+  if (before !== undefined && [job.id, await idOf(job)].includes(before.id)) return before;
   throw new UserError(
     `${folder.uri} holds another job (${before?.id}): its input, options or model differ. Choose another folder`,
   );
@@ -124,8 +129,9 @@ async function ask({ values }: Line, words: string[]): Promise<BulkJob> {
       model: values.id,
       video: videoOf(values),
     };
-    const job = jobOf(asked, await currentModel(values), { ...COMMAND, id: '', created_at: new Date().toISOString() });
-    return { ...job, id: await idOf(job) };
+    const current = await currentModel(values);
+    const job = jobOf(asked, current, { ...COMMAND, id: '', created_at: new Date().toISOString() });
+    return { ...job, id: await idOf(job, current.digest === null ? current.manifest : undefined) };
   } catch (error) {
     throw error instanceof CoreError ? new UserError(error.message) : error;
   }
@@ -241,4 +247,5 @@ function printForPeople() {
   };
 }
 
-await runCommand({ help: HELP, options: OPTIONS, words: MOST_WORDS }, main);
+enterUsersFolder();
+await runCommand({ help: HELP, options: OPTIONS, words: MOST_WORDS }, inWords(main));

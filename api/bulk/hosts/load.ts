@@ -5,7 +5,7 @@ import { UserError } from '../../../contracts/src/user-error.ts';
 import { createNames } from '../databases/names.ts';
 import { refuseType, targetOf } from '../databases/table.ts';
 import { readJobVectors } from '../databases/vectors.ts';
-import { openFolder, qdrantKey } from './open.ts';
+import { enterUsersFolder, openFolder, qdrantKey } from './open.ts';
 import { lineOfProgress, timeOf } from './progress.ts';
 
 const HELP = `Usage: npm run load -- VECTORS PLACE [--table NAME] [--json]
@@ -87,4 +87,5 @@ function noteOf({ repeated, doubled }: { repeated: number; doubled: number }): s
   return notes.length === 0 ? '' : ` (${notes.join('; ')}: give each item a custom_id of its own)`;
 }
 
+enterUsersFolder();
 await runCommand({ help: HELP, options: OPTIONS, words: 2 }, main);

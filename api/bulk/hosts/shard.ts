@@ -11,7 +11,7 @@ import { EXIT } from '../../../contracts/src/exit-codes.ts';
 import { reasonOf, UserError } from '../../../contracts/src/user-error.ts';
 import { isTransient } from '../../registry/stores/aws-errors.ts';
 import { openSources } from '../places.ts';
-import { type Lane, lanesOf, ProcessDied, runLanes } from '../run.ts';
+import { inWords, type Lane, lanesOf, ProcessDied, runLanes } from '../run.ts';
 import type { JobFolder } from '../service/folder.ts';
 import { tellOfEnd } from '../service/webhook.ts';
 import { encodeShard } from '../shard.ts';
@@ -195,4 +195,4 @@ function print(event: BulkEvent): void {
   console.log(JSON.stringify(event));
 }
 
-await runCommand({ help: HELP, options: OPTIONS, words: 1 }, mainOrAgain);
+await runCommand({ help: HELP, options: OPTIONS, words: 1 }, inWords(mainOrAgain));

@@ -9,7 +9,7 @@ import type { ImagePart, Part, TextPart } from '../../core/items/items.ts';
 import type { ObjectBody, StoredObject } from '../../registry/store.ts';
 import { whyKeptBack } from '../../registry/stores/aws-errors.ts';
 import type { Sources } from '../places.ts';
-import { LINE_BYTES, linesOf, nameOf, readLine } from '../service/lines.ts';
+import { isBlank, LINE_BYTES, linesOf, nameOf, readLine, type UnreadLine } from '../service/lines.ts';
 import { membersOfTar } from './tar.ts';
 
 /** Of which nothing is read yet; one in a tar is read before the next item is asked for. */
@@ -40,7 +40,7 @@ export interface ItemSources {
 export async function* itemsOf(lines: AsyncIterable<Uint8Array>, from: ItemSources): AsyncGenerator<BulkItem> {
   const waiting: Promise<BulkItem | BulkItem[]>[] = [];
   for await (const text of linesOf(lines, LINE_BYTES)) {
-    if (text?.trim() === '') continue;
+    if (isBlank(text)) continue;
     const line = readLine(text);
     if (!(line instanceof CoreError) && 'tar' in line) {
       for (const each of waiting.splice(0)) yield* flat(await each);
@@ -61,7 +61,7 @@ function* flat(items: BulkItem | BulkItem[]): Generator<BulkItem> {
 
 interface WrongLine {
   wrong: CoreError;
-  text: string | undefined;
+  text: string | UnreadLine;
 }
 
 async function fetchItem(line: Exclude<BulkLine, { tar: string }> | WrongLine, sources: Sources): Promise<BulkItem> {
@@ -130,8 +130,14 @@ async function* itemsOfTar(
     const member = next.value;
     const named = { custom_id: `${custom_id}/${member.name}` };
     if ('bytes' in member) yield { ...named, content: { image: member.bytes }, bytes: member.bytes.length };
+    else if ('linkTo' in member) yield { ...named, content: isLink(member.linkTo), bytes: 0 };
     else yield { ...named, content: { video: inTar(member.video, tar) }, bytes: 0 };
   }
+}
+
+function isLink(to: string): CoreError {
+  const message = `it is a link to ${to}, and has no content in the tar: pack with --dereference and --hard-dereference.`;
+  return new CoreError('not_found', message);
 }
 
 /** Damage of the tar that shows while a video is read is the video's, too. */
@@ -150,6 +156,6 @@ function inTar({ size, stream }: ObjectBody, tar: string): VideoFile['video'] {
 function damaged(tar: string, error: unknown): CoreError {
   // Of the file system or the network, and not of the archive: a rerun may succeed, unless it is not allowed.
   if (/^E[A-Z]+$/.test(codeOf(error) ?? '')) return ofItem(error);
-  const reason = reasonOf(error);
+  const reason = reasonOf(error).replace(/\.$/, '');
   return new CoreError('broken_image', `${tar} is cut off or damaged from here on: ${reason}.`);
 }

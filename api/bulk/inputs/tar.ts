@@ -14,7 +14,14 @@ export type TarMember = { name: string } & (
       /** Read, if at all, before the next member is asked for. */
       video: ObjectBody;
     }
+  | {
+      /** Of a link, which has the name of an image or a video and no content: the member or file that it stands for. */
+      linkTo: string;
+    }
 );
+
+/** A file that has several names is stored once, and as a hard link under the others. */
+const LINKS: readonly string[] = ['link', 'symlink'];
 
 export interface TarReading {
   /** Bytes of an image. */
@@ -33,10 +40,12 @@ export async function* membersOfTar(
   for await (const { header, body } of bytes.pipeThrough(decoder)) {
     const { name, size } = header;
     const content = body as unknown as ReadableStream<Uint8Array>;
-    const isFile = (header.type ?? 'file') === 'file';
-    if (isFile && isImageName(name)) yield { name, bytes: await readUpTo(content, most) };
+    const { type = 'file' } = header;
+    const isVideo = hasVideos && isVideoName(name);
+    if (type === 'file' && isImageName(name)) yield { name, bytes: await readUpTo(content, most) };
     else {
-      if (isFile && hasVideos && isVideoName(name)) yield { name, video: { size, stream: () => content } };
+      if (type === 'file' && isVideo) yield { name, video: { size, stream: () => content } };
+      if (LINKS.includes(type) && (isVideo || isImageName(name))) yield { name, linkTo: header.linkname ?? '' };
       // Read and dropped: a member that is cancelled in the middle of a chunk may end the decoder without a word.
       await readUpTo(content, 0);
     }

@@ -85,9 +85,12 @@ export function modelOf({ manifest, digest }: CurrentModel, id: string): BulkJob
 
 type Work = Pick<BulkJob, 'input' | 'sources' | 'video' | 'output' | 'model'>;
 
-/** The same work has the same id: asking again goes on. */
-export async function idOf({ input, sources, video, output, model }: Work): Promise<string> {
-  return `bulk_${hexOf(await digestOf({ input, sources, video, output, model })).slice(0, 32)}`;
+/**
+ * The same work has the same id: asking again goes on. `manifest`: of a model that is in no registry, whose texts may be encoded by other
+ * files under the same version and in the same space. Without it, the id that jobs of earlier versions have.
+ */
+export async function idOf({ input, sources, video, output, model }: Work, manifest?: ModelManifest): Promise<string> {
+  return `bulk_${hexOf(await digestOf({ input, sources, video, output, model, manifest })).slice(0, 32)}`;
 }
 
 /** Of a value as JSON. */

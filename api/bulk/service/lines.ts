@@ -1,6 +1,6 @@
 // Lines of a stream of bytes, each of bounded length: a file without line ends must not fill the memory. And what a line may say.
 import { LIMITS } from '../../../contracts/src/api/limits.ts';
-import { BulkLine } from '../../../contracts/src/bulk/lines.ts';
+import { BulkLine, isName } from '../../../contracts/src/bulk/lines.ts';
 import { fieldOf, jsonIn } from '../../../contracts/src/json.ts';
 import { CoreError } from '../../core/errors.ts';
 
@@ -11,9 +11,17 @@ export const LINE_BYTES = Math.ceil((LIMITS.image_bytes * 4) / 3) + 64 * 1024;
 const MOST_NAME = 512;
 const FORMS = 'a line is {"custom_id"} with one of "text", "image", "content", "path", "uri", "tar" and "video"';
 
-/** A line without its end; undefined in place of one that is longer than `most` bytes. */
-export async function* linesOf(stream: AsyncIterable<Uint8Array>, most: number): AsyncGenerator<string | undefined> {
-  const decoder = new TextDecoder();
+/** A line that is no text: longer than is allowed, or not UTF-8. */
+export interface UnreadLine {
+  error: CoreError;
+  /** As far as it can be read, to find the name in it. */
+  text: string;
+  /** A line that makes the same error where it is read again. */
+  bytes(): Uint8Array;
+}
+
+/** A line without its end, of `most` bytes at most. */
+export async function* linesOf(stream: AsyncIterable<Uint8Array>, most: number): AsyncGenerator<string | UnreadLine> {
   let parts: Uint8Array[] = [];
   let size = 0;
   let isTooLong = false;
@@ -23,8 +31,8 @@ export async function* linesOf(stream: AsyncIterable<Uint8Array>, most: number):
     if (isTooLong) parts = [];
     else parts.push(part);
   };
-  const take = (): string | undefined => {
-    const line = isTooLong ? undefined : decoder.decode(wholeOf(parts, size)).replace(/\r$/, '');
+  const take = (): string | UnreadLine => {
+    const line = isTooLong ? longLine(most) : textOf(wholeOf(parts, size));
     [parts, size, isTooLong] = [[], 0, false];
     return line;
   };
@@ -39,6 +47,25 @@ export async function* linesOf(stream: AsyncIterable<Uint8Array>, most: number):
   }
   if (size > 0) yield take();
 }
+
+function textOf(bytes: Uint8Array): string | UnreadLine {
+  try {
+    return strict.decode(bytes).replace(/\r$/, '');
+  } catch {
+    // What stands for its other bytes would be embedded, or be a part of a name, in their place.
+    const error = new CoreError('malformed_json', 'the line is not UTF-8: write the file in that encoding.');
+    return { error, text: lenient.decode(bytes), bytes: () => bytes };
+  }
+}
+
+const strict = new TextDecoder('utf-8', { fatal: true, ignoreBOM: false });
+const lenient = new TextDecoder();
+
+function longLine(most: number): UnreadLine {
+  return { error: tooLong(), text: '', bytes: () => new Uint8Array(most + 1).fill(LETTER) };
+}
+
+const LETTER = 'x'.charCodeAt(0);
 
 function wholeOf(parts: Uint8Array[], size: number): Uint8Array {
   const [only] = parts;
@@ -55,12 +82,14 @@ function joined(parts: Uint8Array[], size: number): Uint8Array<ArrayBuffer> {
   return bytes;
 }
 
-export function tooLong(): CoreError {
+function tooLong(): CoreError {
   return new CoreError('body_too_large', `the line has more than ${LINE_BYTES.toLocaleString('en-US')} bytes.`);
 }
 
-export function readLine(text: string | undefined): BulkLine | CoreError {
-  if (text === undefined) return tooLong();
+export const isBlank = (line: string | UnreadLine): boolean => typeof line === 'string' && line.trim() === '';
+
+export function readLine(text: string | UnreadLine): BulkLine | CoreError {
+  if (typeof text !== 'string') return text.error;
   let document: unknown;
   try {
     document = JSON.parse(text);
@@ -72,7 +101,8 @@ export function readLine(text: string | undefined): BulkLine | CoreError {
 }
 
 /** What a line is called that is no line of a job, as far as it has a name; null else. */
-export const nameOf = (text = ''): string | null => nameIn(jsonIn(text));
+export const nameOf = (line: string | UnreadLine): string | null =>
+  nameIn(jsonIn(typeof line === 'string' ? line : line.text));
 
 export function nameIn(document: unknown): string | null {
   const name = fieldOf(document, 'custom_id');
@@ -84,6 +114,8 @@ function wrongIn(document: unknown): string {
   const { custom_id, ...others } = document as Record<string, unknown>;
   if (typeof custom_id !== 'string' || custom_id === '') return `${FORMS}; "custom_id" is not a text here.`;
   if (custom_id.length > MOST_NAME) return `"custom_id" has ${custom_id.length} characters, of at most ${MOST_NAME}.`;
+  if (!isName(custom_id))
+    return '"custom_id" has a NUL, or half of a surrogate pair, which no file of vectors can hold.';
   const keys = Object.keys(others).map((key) => `"${key}"`);
   const [key] = keys;
   if (key !== undefined && keys.length === 1 && FORMS.includes(key))

@@ -19,7 +19,7 @@ import { tierOfId } from '../../core/model.ts';
 import { encodeDocument, type ObjectStore } from '../../registry/store.ts';
 import type { JobFolder } from './folder.ts';
 import { isImageName, isVideoName, linesOfTars } from './inputs.ts';
-import { LINE_BYTES, linesOf, readLine } from './lines.ts';
+import { isBlank, joinLines, LINE_BYTES, linesOf, readLine } from './lines.ts';
 import { budgetOf, excessOf, noteCharge, refusalOf } from './quota.ts';
 
 export interface PlanOptions {
@@ -40,7 +40,8 @@ type Opening = Pick<PlanOptions, 'open' | 'reads'>;
 type Wanted = Pick<BulkJob, 'input' | 'output' | 'video'>;
 
 interface Line {
-  text: string;
+  /** As its shard reads it, without its end. */
+  bytes: Uint8Array;
   work: BulkWork;
   /** Whether it is a tar or a video, of which every image or segment is an item: how many there are is not known before it is read. */
   isOpen?: boolean;
@@ -83,7 +84,7 @@ export async function requireWork(job: Wanted, { open }: Pick<PlanOptions, 'open
 export async function cutJob(
   job: Wanted,
   options: PlanOptions,
-  write?: (shard: number, lines: string[], cut: Cut) => Promise<void>,
+  write?: (shard: number, lines: Uint8Array[], cut: Cut) => Promise<void>,
 ): Promise<Cut> {
   const { shardItems: most = BULK_LIMITS.shard_items, shardBytes = BULK_LIMITS.shard_bytes } = options;
   const cut = noCut();
@@ -96,8 +97,11 @@ export async function cutJob(
     addWork(cut.work, work);
     cut.items += lines.length;
     cut.isOpen ||= lines.some((line) => line.isOpen);
-    const texts = lines.map(({ text }) => text);
-    await write?.(shard, texts, cut);
+    await write?.(
+      shard,
+      lines.map(({ bytes }) => bytes),
+      cut,
+    );
     options.onShard?.(shard + 1);
   }
   if (cut.shards.length > 0) return cut;
@@ -123,6 +127,9 @@ export function forecast(
   };
 }
 
+const encoder = new TextEncoder();
+const LINE_END = encoder.encode('\n');
+
 /** Throws a CoreError where a job asks for what its shards cannot be encoded on here. */
 export function checkMachine(asked: BulkJob['machine'], machines: BulkMachines): void {
   if (asked === null || machines[asked] !== undefined) return;
@@ -139,7 +146,7 @@ export async function planJob(folder: JobFolder, job: BulkJob, options: PlanOpti
   const cut = await cutJob(job, options, async (shard, lines, { work }) => {
     // Beyond the budget the rest is counted, so that the refusal says how much it is.
     if (budget && excessOf(budget, work)) return;
-    await folder.put(bulkFiles(shard).lines, new TextEncoder().encode(`${lines.join('\n')}\n`));
+    await folder.put(bulkFiles(shard).lines, joinLines(lines.flatMap((line) => [line, LINE_END])));
   });
   const refusal = budget && refusalOf(budget, cut);
   if (refusal) throw refusal;
@@ -178,8 +185,7 @@ async function* linesIn(job: Wanted, options: Opening, counts: Skipped): AsyncGe
   const { input } = job;
   if ('prefix' in input) {
     for (const key of await filesBelow(input.prefix, options)) {
-      if (isImageName(key))
-        yield { text: JSON.stringify({ custom_id: key, path: key }), work: { images: 1, tokens: 0 } };
+      if (isImageName(key)) yield { bytes: bytesOf({ custom_id: key, path: key }), work: { images: 1, tokens: 0 } };
       else if (job.video && isVideoName(key)) yield toLine({ custom_id: key, video: key }, job);
       else {
         counts.skipped += 1;
@@ -190,25 +196,29 @@ async function* linesIn(job: Wanted, options: Opening, counts: Skipped): AsyncGe
     for (const line of linesOfTars(input.tars)) yield toLine(line, job);
   } else {
     // A line of a batch is read in full where it is answered.
-    const read = 'endpoint' in job.output ? (text = '') => jsonIn(text) : readLine;
+    const read = 'endpoint' in job.output ? jsonIn : readLine;
     yield* linesOfFiles('parts' in input ? input.parts : [input.jsonl], { ...options, read, job });
   }
 }
 
 async function filesBelow(prefix: string, { open, reads }: Opening): Promise<string[]> {
   const { files: most = Infinity } = reads ?? {};
-  const found = await open(prefix).list('', most === Infinity ? {} : { most: most + 1 });
+  // What has the name of an image and cannot be opened is an error of its item, and not left out without a word.
+  const page = { unreadable: true, ...(most === Infinity ? {} : { most: most + 1 }) } as const;
+  const found = await open(prefix).list('', page);
   if (found.length <= most) return found.map(({ key }) => key);
   const message = `${prefix} holds more than ${most.toLocaleString('en-US')} files, which is more than is listed here`;
   throw new UserError(`${message}: ask for several jobs, of longer prefixes or of files of lines`);
 }
 
 function toLine(line: { custom_id: string } & ({ tar: string } | { video: string }), job: Wanted): Line {
-  return { text: JSON.stringify(line), ...sizeOf(line, job) };
+  return { bytes: bytesOf(line), ...sizeOf(line, job) };
 }
 
+const bytesOf = (line: object): Uint8Array => encoder.encode(JSON.stringify(line));
+
 /** A tar is a shard by itself; a video fills one by the frames that it may have, a request of a batch by its inputs. */
-function sizeOf(line: unknown, { output, video }: Wanted): Omit<Line, 'text'> {
+function sizeOf(line: unknown, { output, video }: Wanted): Omit<Line, 'bytes'> {
   if ('endpoint' in output) return { work: workIn(line), fills: inputsIn(line) };
   const names = typeof line === 'object' && line !== null ? Object.keys(line) : [];
   if (names.includes('tar')) return { work: noWork(), isOpen: true, fills: BULK_LIMITS.shard_items };
@@ -242,18 +252,22 @@ async function* bytesOfFiles(uris: string[], { open, reads }: Opening): AsyncGen
 }
 
 interface Reading extends Opening {
-  read(text: string | undefined): unknown;
+  read(text: string): unknown;
   job: Wanted;
 }
 
 async function* linesOfFiles(uris: string[], { read, job, ...options }: Reading): AsyncGenerator<Line> {
   for await (const text of linesOf(bytesOfFiles(uris, options), LINE_BYTES)) {
-    if (text?.trim() === '') continue;
+    if (isBlank(text)) continue;
+    // What cannot be read is refused by the shard.
+    if (typeof text !== 'string') {
+      yield { bytes: text.bytes(), work: noWork() };
+      continue;
+    }
     const line = read(text);
-    // What cannot be read is refused by the shard. Of a line that is too long, as much goes there as makes the same error.
-    if (text === undefined) yield { text: 'x'.repeat(LINE_BYTES + 1), work: noWork() };
-    else if (line instanceof CoreError) yield { text, work: noWork() };
-    else yield { text, ...sizeOf(line, job) };
+    const bytes = encoder.encode(text);
+    if (line instanceof CoreError) yield { bytes, work: noWork() };
+    else yield { bytes, ...sizeOf(line, job) };
   }
 }
 
@@ -265,14 +279,14 @@ async function* shardsOf(
   let [filled, bytes] = [0, 0];
   for await (const line of lines) {
     const fills = Math.min(line.fills ?? 1, most);
-    const isFull = filled + fills > most || bytes + line.text.length > shardBytes;
+    const isFull = filled + fills > most || bytes + line.bytes.length > shardBytes;
     if (shard.length > 0 && isFull) {
       yield shard;
       [shard, filled, bytes] = [[], 0, 0];
     }
     shard.push(line);
     filled += fills;
-    bytes += line.text.length;
+    bytes += line.bytes.length;
   }
   if (shard.length > 0) yield shard;
 }

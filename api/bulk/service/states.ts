@@ -219,6 +219,8 @@ export interface PageOptions<T> {
   asked: PageQuery;
   /** Undefined where there is none of that id any more. */
   read(id: string): Promise<T | undefined>;
+  /** Of what was listed before, to go on behind it (default `read`): who deletes what a page names asks for the next one. */
+  readBefore?(id: string): Promise<T | undefined>;
   /** Where it is listed. */
   keyOf(value: T): string;
 }
@@ -227,7 +229,7 @@ export interface PageOptions<T> {
 export async function pageOf<T>(
   store: Pick<ObjectStore, 'list'>,
   prefix: string,
-  { asked: { after, limit = PAGE_ITEMS.normal }, read, keyOf }: PageOptions<T>,
+  { asked: { after, limit = PAGE_ITEMS.normal }, read, readBefore = read, keyOf }: PageOptions<T>,
 ): Promise<Paged<T>> {
   const most = Math.min(limit, PAGE_ITEMS.most);
   const found: T[] = [];
@@ -248,7 +250,7 @@ export async function pageOf<T>(
   return { data: found.slice(0, most), hasMore: found.length > most };
 
   async function placeOf(id: string): Promise<string> {
-    const value = await read(id);
+    const value = await readBefore(id);
     const key = value === undefined ? '' : keyOf(value);
     if (key.startsWith(prefix)) return key;
     throw new CoreError('not_found', `There is nothing of the id ${JSON.stringify(id)} in this list.`, {

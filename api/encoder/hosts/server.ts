@@ -1,7 +1,14 @@
 // The image encoder as a local HTTP server: `npm start` runs it as a child process. POST /encode, GET /health.
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type CommandLine, runCommand } from '../../../contracts/command/command-line.ts';
-import { announce, answering, readBody, requestIdOf, stopWithParent } from '../../../contracts/command/local-server.ts';
+import {
+  announce,
+  answering,
+  isGone,
+  readBody,
+  requestIdOf,
+  stopWithParent,
+} from '../../../contracts/command/local-server.ts';
 import { PORTS, wholeNumberOf } from '../../../contracts/command/numbers.ts';
 import { ENVARS } from '../../../contracts/src/envars.ts';
 import {
@@ -38,16 +45,28 @@ const TIMEOUT_MS = 30_000;
 /** Longer than clients keep idle connections, so that none is closed under a request that is just being sent. */
 const KEEP_ALIVE_MS = 75_000;
 
-export function createHttpServer(service: Service) {
-  const server = answering(async (request, response) => {
-    const requestId = requestIdOf(request);
-    const reply = await receive(service, request, requestId).catch((error: unknown) => errorResponse(error, requestId));
-    // No further request on this connection: the rest of a body is still on its way, or the server is stopping.
-    if (!request.complete || !server.listening) response.setHeader('connection', 'close');
-    send(response, reply);
-  });
-  server.requestTimeout = TIMEOUT_MS;
-  server.keepAliveTimeout = KEEP_ALIVE_MS;
+/** `requestMs`: for a client to send its body. */
+export function createHttpServer(service: Service, { requestMs = TIMEOUT_MS } = {}) {
+  const server = answering(
+    async (request, response) => {
+      const requestId = requestIdOf(request);
+      const reply = await receive(service, request, requestId).catch((error: unknown) =>
+        isGone(request) ? undefined : errorResponse(error, requestId),
+      );
+      if (!reply) return;
+      // No further request on this connection: the rest of a body is still on its way, or the server is stopping.
+      if (!request.complete || !server.listening) response.setHeader('connection', 'close');
+      send(response, reply);
+    },
+    undefined,
+    {
+      requestTimeout: requestMs,
+      // Where it is the longer of the two, as Node's own is, no request is ever too late.
+      headersTimeout: requestMs,
+      connectionsCheckingInterval: requestMs / 6,
+      keepAliveTimeout: KEEP_ALIVE_MS,
+    },
+  );
   return server;
 }
 

@@ -1,12 +1,12 @@
 // A folder of this machine as an object store. Writers in several processes keep each other's conditions.
 import { randomUUID } from 'node:crypto';
-import { createReadStream, createWriteStream, type Stats } from 'node:fs';
+import { createReadStream, createWriteStream, type Dirent, type Stats } from 'node:fs';
 import { link, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
-import { dirname, join, relative, sep } from 'node:path';
+import { dirname, join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { codeOf } from '../../../contracts/src/user-error.ts';
-import { type ObjectBody, type ObjectStore, type StoredObject, storedObject } from '../store.ts';
+import { type Listed, type ObjectBody, type ObjectStore, type StoredObject, storedObject } from '../store.ts';
 import { digestOfStream } from './hash.ts';
 import { waitForLock } from './process-lock.ts';
 
@@ -15,6 +15,8 @@ const NO_FILE = new Set(['ENOENT', 'ENOTDIR', 'ENAMETOOLONG', 'ELOOP']);
 /** A command of another machine holds the lock for less than this. */
 const STALE_LOCK_MS = 10_000;
 const LOCK_POLL_MS = 20;
+/** Files that are asked for their size at a time. */
+const AT_A_TIME = 64;
 
 /** `uri`: how messages name the folder. It need not exist before something is written. */
 export function openFolderStore(folder: string, uri: string): ObjectStore {
@@ -60,19 +62,27 @@ export function openFolderStore(folder: string, uri: string): ObjectStore {
         await rm(temporary, { force: true });
       }
     },
-    async list(prefix, { after = '', most } = {}) {
-      const below = join(folder, prefix);
-      // A prefix need not end at a folder's name, but every key begins in the folder that it names last.
-      const start = prefix === '' || prefix.endsWith('/') ? below : dirname(below);
-      const files = (await filesBelow(start))
-        .map((file) => ({ file, key: relative(folder, file).split(sep).join('/') }))
-        .filter(({ key }) => key.startsWith(prefix) && key > after && !/\.(tmp|lock)$/.test(key))
-        .sort((a, b) => (a.key < b.key ? -1 : 1))
-        .slice(0, most);
-      const objects = await Promise.all(
-        files.map(async ({ file, key }) => ({ key, size: (await statOf(file))?.size })),
-      );
-      return objects.flatMap(({ key, size }) => (size === undefined ? [] : [{ key, size }]));
+    async list(prefix, { after = '', most = Infinity, unreadable } = {}) {
+      const found: Listed[] = [];
+      let some: Found[] = [];
+      // A folder may hold millions of files: what is not asked for is not opened, and few are asked for their size at a time.
+      const take = async (): Promise<void> => {
+        const sizes = await Promise.all(
+          some.map(({ key, isReadable }) => (isReadable ? sizeOf(join(folder, key)) : 0)),
+        );
+        for (const [at, { key }] of some.entries()) {
+          const { [at]: size } = sizes;
+          if (size !== undefined && found.length < most) found.push({ key, size });
+        }
+        some = [];
+      };
+      for await (const each of filesBelow(folder, prefix.slice(0, prefix.lastIndexOf('/') + 1), { prefix, after })) {
+        if ((each.isReadable || unreadable) && !/\.(tmp|lock)$/.test(each.key)) some.push(each);
+        if (some.length >= Math.min(AT_A_TIME, most - found.length)) await take();
+        if (found.length >= most) break;
+      }
+      await take();
+      return found;
     },
   };
 }
@@ -107,16 +117,59 @@ async function locked<T>(file: string, work: () => Promise<T>): Promise<T> {
   }
 }
 
-async function filesBelow(folder: string): Promise<string[]> {
-  if (!(await statOf(folder))?.isDirectory()) return [];
-  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
-  const files: string[] = [];
-  for (const entry of entries) {
-    const file = join(entry.parentPath, entry.name);
-    // A link to a file is that file, as `get` has it; what lies below a linked folder is listed where it is.
-    if (entry.isFile() || (entry.isSymbolicLink() && (await statOf(file))?.isFile())) files.push(file);
+interface Found {
+  key: string;
+  /** False: something has that name, and no file can be opened by it. */
+  isReadable: boolean;
+}
+
+/** Which keys are wanted: those with a prefix, behind another key. */
+interface Wanted {
+  prefix: string;
+  after: string;
+}
+
+/** Of the folder with that key, which ends with a slash or is empty, and of those in it: sorted by key. */
+async function* filesBelow(root: string, within: string, wanted: Wanted): AsyncGenerator<Found> {
+  const entries = (await entriesOf(join(root, within))).map((entry) => {
+    // With its slash a folder's name is sorted as the keys in it are.
+    return { entry, key: within + entry.name + (entry.isDirectory() ? '/' : '') };
+  });
+  for (const { entry, key } of entries.sort((a, b) => (a.key < b.key ? -1 : 1))) {
+    if (entry.isDirectory()) {
+      if (mayHold(key, wanted)) yield* filesBelow(root, key, wanted);
+    } else if (key.startsWith(wanted.prefix) && key > wanted.after) {
+      const isLink = entry.isSymbolicLink();
+      const file = join(root, key);
+      // A link to a file is that file, as `get` has it; what lies below a linked folder is listed where it is.
+      if (isLink) yield { key, isReadable: (await statOf(file))?.isFile() === true };
+      else if (entry.isFile()) yield { key, isReadable: !key.includes(NO_UTF8) || (await sizeOf(file)) !== undefined };
+    }
   }
-  return files;
+}
+
+/** All keys in a folder begin with the folder's. */
+function mayHold(key: string, { prefix, after }: Wanted): boolean {
+  const isWanted = key.startsWith(prefix) || prefix.startsWith(key);
+  return isWanted && (key > after || after.startsWith(key));
+}
+
+/** None where there is no such folder, or no more. */
+async function entriesOf(folder: string): Promise<Dirent[]> {
+  try {
+    return await readdir(folder, { withFileTypes: true });
+  } catch (error) {
+    if (NO_FILE.has(codeOf(error) ?? '')) return [];
+    throw error;
+  }
+}
+
+/** What Node writes for bytes of a name that are not UTF-8. A file may have it in its name, too. */
+const NO_UTF8 = '\ufffd';
+
+/** In bytes; undefined where there is nothing, or nothing any more. */
+async function sizeOf(path: string): Promise<number | undefined> {
+  return (await statOf(path))?.size;
 }
 
 async function statOf(path: string): Promise<Stats | undefined> {

@@ -970,7 +970,9 @@ class BulkWebhook(TypedDict):
     """Name of the job, and of its folder."""
 
     url: str
-    """Where the end of the job is told to, by POST: https, or this machine."""
+    """Where the end of the job is told to, by POST: https, or this machine. No name and password: fetch sends
+    none that an address holds.
+    """
 
     secret: str
     """What it is signed with: `whsec_` and the base64 of 24 to 64 random bytes, as Standard Webhooks have it."""
@@ -2109,7 +2111,9 @@ class Webhook(TypedDict):
     """Who is told of the end of a job."""
 
     url: str
-    """Where the end of the job is told to, by POST: https, or this machine."""
+    """Where the end of the job is told to, by POST: https, or this machine. No name and password: fetch sends
+    none that an address holds.
+    """
 
     secret: str
     """What it is signed with: `whsec_` and the base64 of 24 to 64 random bytes, as Standard Webhooks have it."""

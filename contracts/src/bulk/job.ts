@@ -199,10 +199,12 @@ export const Webhook = z
   .strictObject({
     url: z
       .url()
-      .regex(/^(https:\/\/|http:\/\/(localhost|127\.0\.0\.1)(:\d+)?(\/|$))/, {
-        error: 'https://…, or http:// of this machine',
+      .regex(/^(https:\/\/(?![^/?#]*@)|http:\/\/(localhost|127\.0\.0\.1)(:\d+)?(\/|$))/, {
+        error: 'https://… without a name and a password, or http:// of this machine',
       })
-      .describe('Where the end of the job is told to, by POST: https, or this machine.'),
+      .describe(
+        'Where the end of the job is told to, by POST: https, or this machine. No name and password: fetch sends none that an address holds.',
+      ),
     secret: z
       .string()
       .regex(SECRET, { error: 'whsec_ and the base64 of 24 to 64 random bytes' })

@@ -6,7 +6,16 @@ import { ImageItem, TextItem } from '../api/items.ts';
 import { Digest } from '../model/artefact.ts';
 import { VideoSpan } from './video.ts';
 
-const customId = z.string().min(1).max(512).describe('Name of the item in the output; chosen by the user.');
+/** Half of a character that UTF-16 writes as two, and NUL: files of vectors and databases hold another name in their place, or none. */
+const NOT_IN_NAMES = /\0|\p{Surrogate}/u;
+export const isName = (text: string): boolean => !NOT_IN_NAMES.test(text);
+
+const customId = z
+  .string()
+  .min(1)
+  .max(512)
+  .refine(isName, { error: 'no NUL and no half of a surrogate pair' })
+  .describe('Name of the item in the output; chosen by the user.');
 const item = z.int().nonnegative().describe('Number of the item in its shard, from 0.');
 const pixels = z.int().positive();
 

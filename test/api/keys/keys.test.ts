@@ -1,6 +1,15 @@
 // `npm run keys`: a key is shown once, stored as its digest, listed by its prefix and revoked, in a file and in KV.
 import { createHash } from 'node:crypto';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  lstatSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
@@ -83,6 +92,19 @@ describe('a file', () => {
     expect(stdout).not.toContain(secret.trimEnd());
   });
 
+  test('is changed where it is, by whatever link, and its keys are named as they are listed', async () => {
+    symlinkSync('behind.json', join(folder, 'link.json'));
+    await create('behind.json');
+    await create('link.json');
+    const { keys: made } = ApiKeyFile.parse(JSON.parse(contentOf('behind.json')));
+    expect(made).toHaveLength(2);
+    for (const { prefix } of made)
+      expect(await run('revoke', `${prefix}…`, '--file', 'link.json')).toMatchObject({ code: 0 });
+    const revoked = ApiKeyFile.parse(JSON.parse(contentOf('behind.json'))).keys.map(({ revoked_at }) => revoked_at);
+    expect(revoked).toEqual([expect.any(String), expect.any(String)]);
+    expect(lstatSync(join(folder, 'link.json')).isSymbolicLink()).toBe(true);
+  });
+
   test('loses none of twenty keys that are made at the same time', async () => {
     await Promise.all(Array.from({ length: 20 }, () => create('crowd.json')));
     expect(ApiKeyFile.parse(JSON.parse(contentOf('crowd.json'))).keys).toHaveLength(20);
@@ -124,6 +146,10 @@ describe('what cannot be done is refused in a sentence', () => {
     [['create', '--name', 'a', '--scope', 'embed', '--requests-per-minute', '0'], 'a whole number from 1 to 1000000'],
     [['create', '--name', 'a', '--scope', 'embed', '--expires', '2020-01-01'], 'is past'],
     [['create', '--name', 'a', '--scope', 'embed', '--expires', 'tomorrow'], '--expires tomorrow: a day'],
+    [['create', '--name', 'a', '--scope', 'embed', '--expires', '2099-02-30'], '--expires 2099-02-30: a day'],
+    [['create', '--name', 'a', '--scope', 'embed', '--expires', '2099-06-31T10:00Z'], '--expires 2099-06-31T10:00Z: a'],
+    [['create', '--name', 'a\nec_other', '--scope', 'embed'], 'characters of one line'],
+    [['create', '--name', 'a', '--scope', 'embed', '--file', 'gone/keys.json'], 'there is no folder'],
     [['revoke', 'ec_00000000'], 'holds no key ec_00000000'],
     [['revoke', `ec_${'x'.repeat(40)}`], 'the whole key stays secret'],
     [['revoke'], 'revoke which key?'],
@@ -131,7 +157,7 @@ describe('what cannot be done is refused in a sentence', () => {
     [['list', '--local'], '--local goes with --kv'],
     [['list', '--kv', '--file', 'a'], 'two places'],
   ])('%j', async (argv, sentence) => {
-    const file = argv.includes('--kv') ? [] : ['--file', 'refused.json'];
+    const file = argv.includes('--kv') || argv.includes('--file') ? [] : ['--file', 'refused.json'];
     const { code, stdout, stderr } = await run(...argv, ...file);
     expect(stderr).toContain(sentence);
     expect([code, stdout]).toEqual([2, '']);

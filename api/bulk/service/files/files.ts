@@ -61,8 +61,10 @@ export function createFiles(store: ObjectStore): FileService {
     const text = await (await store.get(fileIn(jobInputFolder(id), FILES.file)))?.text();
     return text === undefined ? undefined : BulkFile.parse(JSON.parse(text));
   };
+  /** Also one that was deleted. */
+  const sent = async (id: string): Promise<BulkFile | undefined> => (FILE.test(id) ? read(id) : undefined);
   const unlessDeleted = async (id: string): Promise<BulkFile | undefined> => {
-    const file = FILE.test(id) ? await read(id) : undefined;
+    const file = await sent(id);
     return file?.deleted ? undefined : file;
   };
   const write = (file: BulkFile) => store.put(fileIn(jobInputFolder(file.id), FILES.file), encodeDocument(file));
@@ -92,6 +94,7 @@ export function createFiles(store: ObjectStore): FileService {
       const page = await pageOf(store, ownedPrefix('jobInputs', 'file', owner), {
         asked,
         read: unlessDeleted,
+        readBefore: sent,
         keyOf: (file) => ownedKey('jobInputs', file),
       });
       return listOf(page, written);

@@ -5,7 +5,7 @@ import { createInterface } from 'node:readline';
 import type { BulkType } from '../../../../contracts/src/bulk/job.ts';
 import { newFolder, resultsIn, runJob, writeImages } from '../jobs.ts';
 
-const LOAD = join(import.meta.dirname, '../../../../api/bulk/hosts/load.ts');
+export const LOAD = join(import.meta.dirname, '../../../../api/bulk/hosts/load.ts');
 const COUNT = 30;
 
 /** A finished job, its names in order, and the bytes of its vectors. */

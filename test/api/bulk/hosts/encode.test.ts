@@ -1,15 +1,18 @@
 // `npm run encode` as a user runs it: to its end, killed and started again, stopped, and refused with a sentence.
-import { spawn } from 'node:child_process';
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { spawn, spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { BulkDone } from '../../../../contracts/src/bulk/job.ts';
 import { BulkEvent } from '../../../../contracts/src/events.ts';
+import { ModelManifest } from '../../../../contracts/src/model/manifest.ts';
 import { shardProcesses } from '../../../support/shard-processes.ts';
 import { newFolder, resultsIn, writeImages, writeTinyModel } from '../jobs.ts';
 
-const ENCODE = join(import.meta.dirname, '../../../../api/bulk/hosts/encode.ts');
+const ROOT = join(import.meta.dirname, '../../../..');
+const ENCODE = join(ROOT, 'api/bulk/hosts/encode.ts');
+const LOAD = join(ROOT, 'api/bulk/hosts/load.ts');
 const COUNT = 240;
 let [model, input] = ['', ''];
 beforeAll(async () => {
@@ -100,6 +103,57 @@ describe.runIf(process.platform === 'linux')('npm run encode', () => {
     expect(stopped.code).toBe(75);
     expect(stopped.errors).toContain('the same command goes on');
     expect(shardsOf(output)).toEqual([]);
+  });
+
+  test('goes on with the model that it began with only, also where another has its version and its space', async () => {
+    const [few, output] = [newFolder('few'), newFolder('out')];
+    await writeImages(few, 2);
+    expect((await run([few, output])).code).toBe(0);
+    // Another student of the same space, as distilling again makes it.
+    const manifest = join(model, 'manifest.json');
+    const before = readFileSync(manifest, 'utf8');
+    const { text, ...rest } = ModelManifest.parse(JSON.parse(before));
+    writeFileSync(manifest, JSON.stringify({ ...rest, text: { ...text, context_length: text.context_length + 1 } }));
+    try {
+      const { code, errors } = await run([few, output]);
+      expect([code, errors]).toEqual([2, expect.stringContaining('holds another job')]);
+    } finally {
+      writeFileSync(manifest, before);
+    }
+    expect(await run([few, output])).toMatchObject({ code: 0, errors: '' });
+    // Marks of a job whose own document was removed are not those of the next one.
+    for (const name of ['job.json', 'plan.json']) rmSync(join(output, name));
+    expect(await run([few, output])).toMatchObject({
+      code: 2,
+      errors: expect.stringContaining('holds what another job left, without its job.json'),
+    });
+  });
+
+  test('a disk that is full ends it with what to do, and the same command goes on', async () => {
+    const [few, output] = [newFolder('few'), newFolder('out')];
+    await writeImages(few, 40);
+    // A limit of 4 KiB for a file stands for it: both end a write in its middle.
+    const words = [few, output, '--model', model, '--workers', '1'];
+    const command = ['-c', 'ulimit -f 4; exec "$@"', 'bash', process.execPath, ENCODE, ...words];
+    const full = spawnSync('bash', command, { encoding: 'utf8' });
+    expect(full.status).toBe(1);
+    expect(full.stderr).toMatch(/^a process died 4 times at the same shard, last with 1: .*EFBIG\)\n$/);
+    expect(readdirSync(output).filter((name) => name.startsWith('part-'))).toEqual([]);
+    expect(await run([few, output])).toMatchObject({ code: 0, errors: '' });
+    expect(resultsIn(output)).toHaveLength(40);
+  });
+
+  test('called by npm, it and `npm run load` take paths from the folder that npm was called in', async () => {
+    const folder = newFolder('user');
+    mkdirSync(join(folder, 'photos'));
+    await writeImages(join(folder, 'photos'), 2);
+    const options = { cwd: ROOT, env: { ...process.env, INIT_CWD: folder }, encoding: 'utf8' } as const;
+    const words = [ENCODE, 'photos', 'vectors', '--model', model];
+    expect(spawnSync(process.execPath, words, options)).toMatchObject({ status: 0, stderr: '' });
+    expect(resultsIn(join(folder, 'vectors'))).toHaveLength(2);
+    const loaded = spawnSync(process.execPath, [LOAD, 'vectors', 'faiss:photos.faiss'], options);
+    expect(loaded).toMatchObject({ status: 0, stderr: '' });
+    expect(existsSync(join(folder, 'photos.faiss'))).toBe(true);
   });
 
   test('refuses another job in the same folder, and what it cannot do, with a sentence', async () => {

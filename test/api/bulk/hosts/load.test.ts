@@ -1,6 +1,6 @@
 // `npm run load`: every database that is named finds what a search by the closed form finds, and refuses what it must not hold.
-import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { Client } from 'pg';
@@ -8,7 +8,7 @@ import { getLoadablePath } from 'sqlite-vec';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createNames } from '../../../../api/bulk/databases/names.ts';
 import { trainerPython } from '../../../support/python.ts';
-import { distances, type Encoded, encode, floatsOf, load, QDRANT_KEY, serve } from '../databases/loading.ts';
+import { distances, type Encoded, encode, floatsOf, LOAD, load, QDRANT_KEY, serve } from '../databases/loading.ts';
 import { newFolder, runJob, writeImages, writeLines } from '../jobs.ts';
 
 const TYPES = ['float32', 'int8', 'binary'] as const;
@@ -289,6 +289,39 @@ test.each([
     stderr: expect.stringContaining(message),
   });
 });
+
+test('a place that no file can be made at is told before anything is loaded', async () => {
+  const folder = newFolder('places');
+  writeFileSync(join(folder, 'note.db'), 'no database, and longer than the header of one');
+  const refused = async (place: string) => {
+    const { code, stdout, stderr } = await load(encoded.float32.output, place);
+    expect([code, stdout]).toEqual([2, '']);
+    expect(stderr).not.toContain(' at ');
+    return stderr;
+  };
+  expect(await refused(`sqlite:${folder}/note.db`)).toContain('file is not a database');
+  expect(await refused(`sqlite:${folder}/gone/vectors.db`)).toContain('unable to open database file');
+  for (const scheme of ['faiss', 'vectorize']) {
+    expect(await refused(`${scheme}:${folder}/gone/vectors`)).toContain(`there is no folder ${folder}/gone`);
+    expect(await refused(`${scheme}:${folder}`)).toContain('is a folder: name a file');
+  }
+});
+
+test.each(['faiss', 'vectorize'])(
+  '%s: room for a part of the last bytes leaves no file that looks whole',
+  async (scheme) => {
+    const lines = Array.from({ length: 200 }, (_, at) => ({ custom_id: `${at}`, image: PIXEL }));
+    const { output } = await runJob({ input: { jsonl: writeLines(newFolder('in'), lines) } });
+    const whole = join(newFolder('whole'), 'vectors');
+    expect(await load(output, `${scheme}:${whole}`)).toMatchObject({ code: 0 });
+    const file = join(newFolder('full'), 'vectors');
+    const most = `ulimit -f ${Math.ceil(statSync(whole).size / 1024) - 1}; exec "$@"`;
+    const words = ['-c', most, 'bash', process.execPath, LOAD, output, `${scheme}:${file}`];
+    const { status, stderr } = spawnSync('bash', words, { encoding: 'utf8' });
+    expect([status, stderr]).toEqual([1, expect.stringContaining('EFBIG')]);
+    expect(existsSync(file)).toBe(false);
+  },
+);
 
 test('a folder without a finished job with lines is refused', async () => {
   const file = join(newFolder('faiss'), 'vectors.faiss');

@@ -1,10 +1,11 @@
 // The service of bulk jobs by itself: jobs of its own processes, keys that name a job, owners, places, and restarts.
 import { type ChildProcess, spawn } from 'node:child_process';
-import { readdirSync } from 'node:fs';
+import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { text as textOf } from 'node:stream/consumers';
 import { afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { OpenAiFileList } from '../../../../contracts/src/api/doors/batches.ts';
 import { OpenAiUpload, OpenAiUploadPart } from '../../../../contracts/src/api/doors/uploads.ts';
 import { ErrorBody } from '../../../../contracts/src/api/error.ts';
 import { JobDryRun, JobList, JobReport } from '../../../../contracts/src/api/tasks/jobs.ts';
@@ -93,6 +94,42 @@ describe('the service of bulk jobs', () => {
     const other = await start(quiet, words);
     const alone = await other.untilEnded((await other.create(body)).id);
     expect(report.files).toEqual(alone.files);
+  });
+
+  test('starts beside a job that cannot be read, and goes on with the others', async () => {
+    const store = newFolder('jobs');
+    const first = await start(store);
+    const { id } = await first.create(inline);
+    await first.untilEnded(id);
+    first.child.kill('SIGKILL');
+    await ended(first.child);
+    const damaged = join(store, 'jobs', `job_${'0'.repeat(24)}`);
+    mkdirSync(damaged);
+    writeFileSync(join(damaged, 'job.json'), '{"schema_version": 0}');
+    const again = await start(store);
+    expect((await again.report(id)).status).toBe('completed');
+    const next = await again.create(inline);
+    expect((await again.untilEnded(next.id)).status).toBe('completed');
+  });
+
+  test('a list of files goes on behind one that was deleted, for its owner', async () => {
+    const { send, refused } = await start(newFolder('jobs'));
+    const page = async (query: string) => OpenAiFileList.parse((await send(`files?limit=1${query}`, mine)).json);
+    const mine = { owner: 'ec_somebody' };
+    for (const name of ['1', '2', '3']) await send(`files?purpose=batch&filename=${name}`, { ...mine, body: name });
+    const found: string[] = [];
+    // As the pages of OpenAI's SDK are walked through to delete all of them.
+    for (let [at, after] = [0, '']; at < 4; at++) {
+      const { data, has_more, last_id } = await page(after);
+      found.push(...data.map(({ filename }) => filename));
+      for (const { id } of data) await send(`files/${id}`, { ...mine, method: 'DELETE' });
+      after = `&after=${last_id}`;
+      const other = { owner: 'ec_other000', method: 'GET' };
+      expect(await refused(`files?${after}`, other)).toMatchObject({ status: 404, param: 'after' });
+      if (!has_more) break;
+    }
+    expect(found).toEqual(['3', '2', '1']);
+    expect(await page('')).toMatchObject({ data: [], has_more: false });
   });
 
   test('an idempotency key names a job: the same request answers it, another one is refused', async () => {

@@ -1,6 +1,6 @@
 // Images of a tar that another program wrote: members in order, what is no image left out, damage named.
 import { execFileSync } from 'node:child_process';
-import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, linkSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { packTar } from 'modern-tar';
 import { expect, test } from 'vitest';
@@ -59,6 +59,24 @@ test('members between the images are passed over, wherever a chunk of the file e
   const names: string[] = [];
   for await (const { name } of membersOfTar(chunks(), { most: 1e6, hasVideos: false })) names.push(name);
   expect(names).toEqual(Array.from({ length: 40 }, (_, at) => `${at}.jpg`));
+});
+
+test('a second name of a file, which a tar holds as a link, is an error and not lost', async () => {
+  const folder = newFolder('tar');
+  copyFileSync(join(IMAGES, 'wide.png'), join(folder, 'a.png'));
+  linkSync(join(folder, 'a.png'), join(folder, 'b.png'));
+  symlinkSync('a.png', join(folder, 'c.png'));
+  linkSync(join(folder, 'a.png'), join(folder, 'notes.txt'));
+  execFileSync('tar', ['-cf', 'set.tar', 'a.png', 'b.png', 'c.png', 'notes.txt'], { cwd: folder });
+  execFileSync('tar', ['-chf', 'whole.tar', '--hard-dereference', 'a.png', 'b.png', 'c.png'], { cwd: folder });
+  const tars = ['set', 'whole'].map((name) => `file://${folder}/${name}.tar`);
+  const { output } = await runJob({ input: { tars } });
+  const names = resultsIn(output).map(({ custom_id }) => custom_id);
+  expect(names).toEqual(['set/a.png', 'whole/a.png', 'whole/b.png', 'whole/c.png']);
+  expect(errorsIn(output).map(({ custom_id, code, message }) => [custom_id, code, message])).toEqual([
+    ['set/b.png', 'not_found', expect.stringMatching(/a link to a\.png.*--hard-dereference/)],
+    ['set/c.png', 'not_found', expect.stringContaining('a link to a.png')],
+  ]);
 });
 
 test('a tar that is cut off keeps what came before, and says so', async () => {

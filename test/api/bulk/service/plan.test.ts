@@ -1,5 +1,5 @@
 // A bulk job is cut into shards: by items, tars alone, nothing lost, and refused above the limit.
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { openPlace } from '../../../../api/bulk/places.ts';
@@ -7,7 +7,7 @@ import { cutJob, type PlanOptions, planJob } from '../../../../api/bulk/service/
 import type { BulkJob, BulkPlan } from '../../../../contracts/src/bulk/job.ts';
 import type { VideoSampling } from '../../../../contracts/src/bulk/video.ts';
 import { ownMachine } from '../../../../contracts/src/cloud/bulk-estimate.ts';
-import { newFolder, resultsIn, runJob, writeImages, writeLines } from '../jobs.ts';
+import { errorsIn, newFolder, resultsIn, runJob, writeImages, writeLines } from '../jobs.ts';
 
 /** Plans a job that is not run, and writes nothing. */
 async function planOf(change: Partial<BulkJob>, options: Partial<PlanOptions> = {}): Promise<BulkPlan> {
@@ -57,7 +57,7 @@ describe('a plan', () => {
       const names: string[] = [];
       const job = { input: { tars }, output: { formats: [], type: 'float32' as const, dimensions: 8 }, video: null };
       await cutJob(job, { open: openPlace, machines: { cpu: ownMachine(1) } }, async (_shard, lines) => {
-        for (const line of lines) names.push(JSON.parse(line).custom_id);
+        for (const line of lines) names.push(JSON.parse(Buffer.from(line).toString()).custom_id);
       });
       return names;
     };
@@ -167,5 +167,25 @@ describe('a plan', () => {
     const few = (input: BulkJob['input']) => planOf({ input }, { reads });
     await expect(few({ prefix: `file://${input}` })).rejects.toThrow('holds more than 0 files');
     await expect(few({ jsonl })).rejects.toThrow('beyond 9 bytes');
+  });
+
+  test('has links that lead nowhere and names that are not UTF-8 as items that fail, and counts links to folders', async () => {
+    const [folder, elsewhere] = [newFolder('in'), newFolder('elsewhere')];
+    await writeImages(folder, 1);
+    mkdirSync(join(elsewhere, 'album'));
+    await writeImages(join(elsewhere, 'album'), 1);
+    symlinkSync(join(elsewhere, 'album'), join(folder, 'album'));
+    symlinkSync(join(elsewhere, 'album', '0000.png'), join(folder, 'linked.png'));
+    symlinkSync('nowhere.png', join(folder, 'gone.png'));
+    // "caf\u00e9.png" in ISO 8859-1, as archives of older systems leave it.
+    writeFileSync(Buffer.concat([Buffer.from(`${folder}/caf`), Buffer.from([0xe9]), Buffer.from('.png')]), 'a picture');
+
+    const { output, plan } = await runJob({ input: { prefix: `file://${folder}` } });
+    expect(resultsIn(output).map(({ custom_id }) => custom_id)).toEqual(['0000.png', 'linked.png']);
+    expect(errorsIn(output).map(({ custom_id, code, message }) => [custom_id, code, message])).toEqual([
+      ['caf\ufffd.png', 'not_found', expect.stringContaining('its name is not UTF-8: rename the file')],
+      ['gone.png', 'not_found', expect.stringContaining('a link that leads nowhere')],
+    ]);
+    expect(plan).toMatchObject({ items: 4, skipped: 1 });
   });
 });

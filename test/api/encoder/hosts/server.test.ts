@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { request } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, connect } from 'node:net';
 import { createInterface } from 'node:readline';
 import { text as textOf } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
@@ -202,6 +202,34 @@ test('a request larger than the limits is served when no other waits', () => {
   expect(admission.enter({ images: 1, pixels: 1 })).toBeUndefined();
   leave?.();
   expect(admission.enter({ images: 1, pixels: 1 })).toBeDefined();
+});
+
+test('a body that does not come in time gives its room back, and one that breaks off is no fault of ours', async () => {
+  const logged = vi.spyOn(console, 'error').mockImplementation(() => {});
+  const admission = createAdmission();
+  const encode = () => Promise.reject(new Error('nothing is encoded here'));
+  const server = createHttpServer({ towers: singleTower({ manifest, encode }), admission }, { requestMs: 600 });
+  await new Promise<void>((ready) => server.listen(0, '127.0.0.1', ready));
+  const { port } = server.address() as AddressInfo;
+  const head =
+    'POST /encode HTTP/1.1\r\nhost: encoder\r\ncontent-type: application/json\r\ncontent-length: 1000\r\n\r\n';
+  const open = () => {
+    const socket = connect(port, '127.0.0.1', () => socket.write(`${head}{`));
+    return socket.on('error', () => {});
+  };
+
+  const slow = open();
+  const drip = setInterval(() => slow.write(' '), 50);
+  const answer = await textOf(slow);
+  clearInterval(drip);
+  expect(answer).toMatch(/^HTTP\/1\.1 408 /);
+  const broken = open();
+  await expect.poll(() => admission.pending().bytes).toBe(1000);
+  broken.resetAndDestroy();
+  await expect.poll(() => admission.pending().bytes).toBe(0);
+  expect(logged.mock.calls).toEqual([]);
+  logged.mockRestore();
+  await new Promise((closed) => server.close(closed));
 });
 
 describe('as a process', () => {

@@ -63,6 +63,11 @@ it('lists a link to a file as that file, and none that leads nowhere or to a fol
     { key: 'real/cat.jpg', size: 3 },
   ]);
   expect(await store.get('round')).toBeUndefined();
+  expect((await store.list('', { unreadable: true })).filter(({ size }) => size === 0)).toEqual([
+    { key: 'gone', size: 0 },
+    { key: 'linked', size: 0 },
+    { key: 'round', size: 0 },
+  ]);
 });
 
 const bytes = (text: string) => new TextEncoder().encode(text);
@@ -168,6 +173,20 @@ describe.each(KINDS)('a store in %s', (_, open) => {
     expect(await keysOf({ after: 'page/2', most: 2 })).toEqual(['page/3', 'page/5']);
     expect(await keysOf({ after: 'page/4' })).toEqual(['page/5']);
     expect(await keysOf({ after: 'page/5', most: 2 })).toEqual([]);
+  });
+
+  it('lists folders in the order of their keys, behind every key and for every beginning', async () => {
+    // A slash is sorted between what may stand before and behind it in a name.
+    const keys = ['a!/x', 'a-b/c', 'a.b/c', 'a/b/c', 'a/b.d', 'a/b0', 'a0/x', 'aa'].sort();
+    for (const key of keys) await store.put(key, bytes('x'));
+    const listed = async (prefix: string, after?: string, most?: number) =>
+      (await store.list(prefix, { after, most })).map(({ key }) => key);
+    for (const prefix of ['', 'a', 'a/', 'a/b', 'a/b/', 'a.', 'c'])
+      for (const after of [undefined, 'a', 'a/', 'a/b', 'a/b/c', 'a0']) {
+        const wanted = keys.filter((key) => key.startsWith(prefix) && key > (after ?? ''));
+        expect(await listed(prefix, after)).toEqual(wanted);
+        expect(await listed(prefix, after, 2)).toEqual(wanted.slice(0, 2));
+      }
   });
 });
 
