@@ -4,6 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, watch } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { type CommandLine, runCommand } from '../contracts/command/command-line.ts';
+import { usersFolder } from '../contracts/command/users-folder.ts';
 import { UserError } from '../contracts/src/user-error.ts';
 import { type Language, type Selection, selectTests } from './selection.ts';
 import { trainerPython } from './support/python.ts';
@@ -52,8 +53,7 @@ interface Step {
 
 async function main({ values, words }: CommandLine<typeof OPTIONS>): Promise<number> {
   const only = languageOf(values.only);
-  // npm starts scripts in the repository's root and says where the user stood.
-  const selection = selectTests(words, { cwd: process.env.INIT_CWD ?? ROOT, root: ROOT });
+  const selection = selectTests(words, { cwd: usersFolder(), root: ROOT });
   const isWanted = (language: Language): boolean =>
     (only ?? language) === language && (words.length === 0 || selection[language].length > 0);
   const run = { selection, name: values.name, isAll: words.length === 0 };

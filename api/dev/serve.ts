@@ -8,6 +8,7 @@ import { type CommandLine, runCommand } from '../../contracts/command/command-li
 import { whenNpmEnds } from '../../contracts/command/lifetime.ts';
 import { freePort } from '../../contracts/command/local-server.ts';
 import { PORTS, wholeNumberOf } from '../../contracts/command/numbers.ts';
+import { usersFolder } from '../../contracts/command/users-folder.ts';
 import { ENVARS } from '../../contracts/src/envars.ts';
 import { FILES } from '../../contracts/src/keys.ts';
 import { UserError } from '../../contracts/src/user-error.ts';
@@ -68,7 +69,8 @@ interface Options {
 function readOptions({ values }: CommandLine<typeof OPTIONS>): Options {
   const { [ENVARS.port]: given, [ENVARS.corsOrigins]: origins } = process.env;
   const port = wholeNumberOf('--port', values.port, PORTS) ?? wholeNumberOf(ENVARS.port, given, PORTS) ?? PORT;
-  const model = resolve(values.model ?? EMBEDDED_MODEL);
+  const cwd = usersFolder();
+  const model = resolve(cwd, values.model ?? EMBEDDED_MODEL);
   if (!existsSync(join(model, FILES.manifest))) {
     throw new UserError(`${model} holds no model (manifest.json is missing): npm run train makes one`);
   }
@@ -76,12 +78,12 @@ function readOptions({ values }: CommandLine<typeof OPTIONS>): Options {
     model,
     name: process.env[ENVARS.modelName],
     port,
-    registry: resolve(values.registry ?? REGISTRY),
-    keys: values.keys === undefined ? KEY_FILE : resolve(values.keys),
+    registry: resolve(cwd, values.registry ?? REGISTRY),
+    keys: resolve(cwd, values.keys ?? KEY_FILE),
     requireKeys: values['require-keys'] ?? false,
     variables: origins === undefined ? {} : { [ENVARS.corsOrigins]: origins },
-    jobs: resolve(values.jobs ?? JOBS),
-    jobSources: values['job-source'] ?? [],
+    jobs: resolve(cwd, values.jobs ?? JOBS),
+    jobSources: values['job-source']?.map((place) => (place.includes('://') ? place : resolve(cwd, place))) ?? [],
   };
 }
 

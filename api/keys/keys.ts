@@ -2,6 +2,7 @@
 import { resolve } from 'node:path';
 import { answerCommand, readCommandLine, runMain } from '../../contracts/command/command-line.ts';
 import { type Range, wholeNumberOf } from '../../contracts/command/numbers.ts';
+import { usersFolder } from '../../contracts/command/users-folder.ts';
 import type { ApiKey } from '../../contracts/src/api/api-key.ts';
 import { SCOPES, type Scope } from '../../contracts/src/api/operation.ts';
 import { EXIT } from '../../contracts/src/exit-codes.ts';
@@ -217,8 +218,8 @@ function expiryOf(text: string | undefined, now: Date): string | null {
 }
 
 if (import.meta.main) {
-  const cwd = process.env.INIT_CWD ?? process.cwd();
   const root = resolve(import.meta.dirname, '../..');
+  const cwd = usersFolder();
   const { stdout, stderr } = process;
   await runMain(() => keys(process.argv.slice(2), { root, cwd, stdout, stderr }));
 }

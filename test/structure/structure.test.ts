@@ -58,7 +58,8 @@ it('only entries and the hosts that they start read the environment', () => {
     'api/encoder/session.ts',
     'api/dev/local-process.ts',
     'api/dev/serve.ts',
-    'api/keys/keys.ts',
+    // npm's own variable: the folder in which a command was typed.
+    'contracts/command/users-folder.ts',
     // The key of a language model's provider, by the name of its variable.
     'trainer/augment/__main__.py',
     // It sets what stages in its processes find, and knows where the data folder is.

@@ -4,6 +4,7 @@ import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
 import { type CommandLine, runCommand } from '../../../contracts/command/command-line.ts';
 import { wholeNumberOf } from '../../../contracts/command/numbers.ts';
+import { usersFolder } from '../../../contracts/command/users-folder.ts';
 import {
   type BulkEstimate,
   BulkFormat,
@@ -33,7 +34,7 @@ import { COMMAND, idOf, jobOf } from '../service/ask.ts';
 import { type JobFolder, totalsOf } from '../service/folder.ts';
 import { planJob, requireWork } from '../service/plan.ts';
 import { hasPrograms, MISSING } from '../video/program.ts';
-import { currentModel, enterUsersFolder, openFolder, openUri, shardHost, toUri, videoPrograms } from './open.ts';
+import { currentModel, openFolder, openUri, shardHost, toUri, videoPrograms } from './open.ts';
 import { lineOfProgress, timeOf } from './progress.ts';
 import { VIDEO_HELP, VIDEO_OPTIONS, videoOf } from './video-options.ts';
 
@@ -247,5 +248,5 @@ function printForPeople() {
   };
 }
 
-enterUsersFolder();
+process.chdir(usersFolder());
 await runCommand({ help: HELP, options: OPTIONS, words: MOST_WORDS }, inWords(main));

@@ -1,11 +1,12 @@
 // `npm run load`: puts the vectors of a bulk job into a vector database, or into a file that one reads.
 import { type CommandLine, runCommand } from '../../../contracts/command/command-line.ts';
+import { usersFolder } from '../../../contracts/command/users-folder.ts';
 import { EXIT } from '../../../contracts/src/exit-codes.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
 import { createNames } from '../databases/names.ts';
 import { refuseType, targetOf } from '../databases/table.ts';
 import { readJobVectors } from '../databases/vectors.ts';
-import { enterUsersFolder, openFolder, qdrantKey } from './open.ts';
+import { openFolder, qdrantKey } from './open.ts';
 import { lineOfProgress, timeOf } from './progress.ts';
 
 const HELP = `Usage: npm run load -- VECTORS PLACE [--table NAME] [--json]
@@ -87,5 +88,5 @@ function noteOf({ repeated, doubled }: { repeated: number; doubled: number }): s
   return notes.length === 0 ? '' : ` (${notes.join('; ')}: give each item a custom_id of its own)`;
 }
 
-enterUsersFolder();
+process.chdir(usersFolder());
 await runCommand({ help: HELP, options: OPTIONS, words: 2 }, main);

@@ -23,14 +23,6 @@ const EMBEDDED = fileURLToPath(new URL('../../model', import.meta.url));
 const SHARD_HOST = fileURLToPath(new URL('shard.ts', import.meta.url));
 const TEXT_MODULE = new URL('../../text/wasm/encoder.wasm', import.meta.url);
 
-const ROOT = resolve(import.meta.dirname, '../../..');
-
-/** npm runs a command in the repository's root, and the paths that were typed start from the folder that npm was called in. */
-export function enterUsersFolder(): void {
-  const { INIT_CWD: folder } = process.env;
-  if (folder && process.cwd() === ROOT) process.chdir(folder);
-}
-
 /** Absent: what the environment says. */
 export interface ModelOptions {
   model?: string | undefined;

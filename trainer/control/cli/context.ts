@@ -3,6 +3,7 @@ import { join, resolve } from 'node:path';
 import type { ObjectStore } from '../../../api/registry/store.ts';
 import { toFileUri } from '../../../api/registry/stores/file-uri.ts';
 import { openRegistry } from '../../../api/registry/stores/open.ts';
+import { usersFolder } from '../../../contracts/command/users-folder.ts';
 import { ENVARS } from '../../../contracts/src/envars.ts';
 
 export interface CommandContext {
@@ -15,11 +16,11 @@ export interface CommandContext {
   stderr: { write(text: string): unknown };
 }
 
-/** Of this process, started by npm: in the repository's root, with the folder of the user in INIT_CWD. */
+/** Of this process. */
 export function processContext(env: NodeJS.ProcessEnv): CommandContext {
   const { stdout, stderr } = process;
   const root = resolve(import.meta.dirname, '../../..');
-  return { root, cwd: env.INIT_CWD ?? process.cwd(), env, stdout, stderr };
+  return { root, cwd: usersFolder(), env, stdout, stderr };
 }
 
 type Folders = Pick<CommandContext, 'root' | 'cwd'>;
