@@ -1,5 +1,5 @@
 // The command `npm run evaluate`: measures a model on the dev sets or on published benchmarks, which trainer/evaluation lists.
-import { existsSync, mkdirSync, mkdtempSync, realpathSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, realpathSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { answerCommand, readCommandLine, runMain } from '../../../contracts/command/command-line.ts';
@@ -134,8 +134,8 @@ async function modelOf(word: string, { registry, context, scratch }: Naming): Pr
     return file !== undefined && existsSync(resolve(cwd, file)) ? `${name}@${resolve(cwd, file)}` : word;
   }
   if (word.includes('/') || existsSync(resolve(cwd, word))) return resolve(cwd, word);
-  const folder = join(scratch, word);
-  mkdirSync(folder);
+  // A name may be given twice.
+  const folder = mkdtempSync(join(scratch, 'model-'));
   return await modelFolder(word, { registry: openRegistryOf({ registry }, context), context, scratch: folder });
 }
 

@@ -111,7 +111,7 @@ def digest_of(parts: Iterable[str]) -> str:
     """A name for what vectors were computed from."""
     digest = hashlib.sha256()
     for part in parts:
-        digest.update(part.encode() + b"\0")
+        digest.update(part.encode("utf-8", "surrogatepass") + b"\0")
     return digest.hexdigest()
 
 

@@ -1,5 +1,5 @@
 // `npm run evaluate` from outside: the embedded model on texts that a temporary data folder holds.
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { gzipSync } from 'node:zlib';
@@ -81,6 +81,17 @@ it('measures a benchmark of the user, by a path from where the user is', async (
   expect(suites).toEqual({ cra: { static: { cra: 1, second_to_first: 1, first_to_any: 1, pairs: 2 } } });
   const table = await run('--cache', 'kept', '--suite', 'cra=.', '--tier', 'static');
   expect(table.stdout).toMatch(/^cra cra +100\.0$/m);
+});
+
+it('has a column of the page for each of two models of one title', async () => {
+  cpSync(join(ROOT, 'api/playground/samples/cat.jpg'), join(folder, 'own/cat.jpg'), { recursive: true });
+  writeFileSync(join(folder, 'own/captions.jsonl'), '{"image": "cat.jpg", "caption": "a cat"}\n');
+  const models = ['edge-clip-small', 'edge-clip-small', '--registry', 'data', '--tier', 'static'];
+  const { code, stderr } = await run(...models, '--cache', 'kept', '--suite', 'captions=own', '--html', 'page.html');
+  expect({ code, stderr }).toMatchObject({ code: 0 });
+  const page = readFileSync(join(folder, 'page.html'), 'utf8');
+  expect(page).toContain("<th scope='col'>1: edge-clip-small 0.2.2, static</th>");
+  expect(page).toContain("<th scope='col'>2: edge-clip-small 0.2.2, static</th>");
 });
 
 it.each<[string[], string]>([
