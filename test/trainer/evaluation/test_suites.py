@@ -360,6 +360,11 @@ def test_vectors_are_kept_and_computed_again_only_for_another_picture(tmp_path):
     )
     assert first == second
     assert [model.seen for model in models] == [len(NAMES), 0, 0]
+    # A full disk, or a crash before it was written, leaves a part of a file: it is computed again.
+    for file in (tmp_path / "kept").rglob("*.npy"):
+        file.write_bytes(file.read_bytes()[:-30])
+    again = outcomes_as_figures(finished(measure_model(models[1], given, settings, ["colours"])))
+    assert again == first and models[1].seen == len(NAMES)
     paint(tmp_path / "data/images/test_red.jpg", "green")
     third = outcomes_as_figures(finished(measure_model(models[2], given, settings, ["colours"])))
     assert models[2].seen == len(NAMES)

@@ -116,6 +116,17 @@ it.each<[string[], string]>([
   expect(code).toBe(2);
 });
 
+it('says as JSON, too, what is refused and what the disk forbids', async () => {
+  const refused = await run('--suite', 'cra=.', '--tier', 'huge', '--json');
+  expect(JSON.parse(refused.stdout)).toEqual({ refused: expect.stringContaining('there is no tier huge here') });
+  const folderAsPage = await run('--suite', 'cra=.', '--html', 'data', '--json');
+  expect(JSON.parse(folderAsPage.stdout)).toEqual({ refused: '--html data: that is a folder, name a file in it' });
+  writeFileSync(join(folder, 'a file'), '');
+  const failed = await run('--suite', 'cra=.', '--tier', 'static', '--cache', 'a file', '--json');
+  expect(failed.code).toBe(1);
+  expect(JSON.parse(failed.stdout)).toEqual({ failed: expect.stringContaining('a file is where a folder is needed') });
+});
+
 it('says that nothing could be measured', async () => {
   const { code, stdout } = await run('--only', 'long', '--tier', 'static');
   expect(code).toBe(1);

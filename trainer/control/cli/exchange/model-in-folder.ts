@@ -11,9 +11,10 @@ import type { ObjectStore } from '../../../../api/registry/store.ts';
 import { toFileUri } from '../../../../api/registry/stores/file-uri.ts';
 import { openStore } from '../../../../api/registry/stores/open.ts';
 import { FILES } from '../../../../contracts/src/keys.ts';
-import { ModelManifest } from '../../../../contracts/src/model/manifest.ts';
+import type { ModelManifest } from '../../../../contracts/src/model/manifest.ts';
 import type { GateDecision, Published } from '../../../../contracts/src/training/pipeline.ts';
 import { UserError } from '../../../../contracts/src/user-error.ts';
+import { verifyFolder } from './model-folder.ts';
 
 /** A model's name is that of another one, in whose place it would be put. */
 export class NameTaken extends UserError {
@@ -93,8 +94,8 @@ const towers = ({ space_id, text, tiny, static: table, image }: ModelManifest): 
 });
 
 async function modelIn(folder: string): Promise<Publishable> {
+  const manifest = await verifyFolder(folder);
   const bytes = new Uint8Array(readFileSync(join(folder, FILES.manifest)));
-  const manifest = ModelManifest.parse(JSON.parse(new TextDecoder().decode(bytes)));
   const { metrics } = manifest;
   const run = openStore(toFileUri(folder));
   return { run, base: '', bytes, digest: await sha256(bytes), manifest, evaluated: { metrics }, dev_data: null };

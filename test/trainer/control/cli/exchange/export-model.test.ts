@@ -94,6 +94,47 @@ it('finds the runs of a model where they were moved to, and writes beside no hid
   });
 });
 
+it('opens no folder whose files are others than its manifest names, and says which', async () => {
+  const damaged = join(folder, 'damaged');
+  execFileSync(python, [join(ROOT, 'test/support/tiered_model.py'), damaged]);
+  const context = { root: ROOT, cwd: folder, env: { PATH: process.env.PATH, TRAINER_PYTHON: python } };
+  const commands = [
+    () => run('damaged', '--format', 'onnx', '--json'),
+    () => captured(model, ['publish', 'damaged', '--registry', 'empty', '--force', 'a try', '--json'], context),
+    () => captured(evaluate, ['damaged', '--only', 'stsb', '--json'], context),
+  ];
+  const answers = async () => {
+    const all = await Promise.all(commands.map((each) => each()));
+    return all.map(({ code, stdout }) => `${code} ${JSON.parse(stdout).refused}`);
+  };
+  const table = join(damaged, 'text.table.bin');
+  const bytes = readFileSync(table);
+  writeFileSync(table, bytes.fill(0, 100, 200));
+  const altered = `2 file://${damaged}/text.table.bin is not the file that its descriptor names`;
+  for (const answer of await answers()) expect(answer).toContain(altered);
+  rmSync(table);
+  for (const answer of await answers()) expect(answer).toContain('text.table.bin is missing');
+  const file = join(damaged, 'manifest.json');
+  writeFileSync(file, readFileSync(file).subarray(0, 300));
+  for (const answer of await answers()) expect(answer).toContain(`2 ${file} is not JSON`);
+  expect(existsSync(join(folder, 'damaged.onnx'))).toBe(false);
+});
+
+it('is not held up by a run that is half written beside the one it looks for', async () => {
+  const other = join(folder, 'at-work', 'export-ba9876543210');
+  mkdirSync(other, { recursive: true });
+  for (const name of ['manifest.json', 'job.json']) writeFileSync(join(other, name), '{"name": ');
+  const { stderr } = await run('tiered', '--format', 'onnx', '--runs', 'at-work');
+  expect(stderr).toContain('--runs at-work: no finished run of distill is there that tiered was exported from');
+});
+
+it('says as JSON, too, what the disk forbids', async () => {
+  writeFileSync(join(folder, 'a file'), '');
+  const { code, stdout } = await run('tiered', '--format', 'onnx', '--to', 'a file/out', '--json');
+  expect(JSON.parse(stdout)).toEqual({ failed: expect.stringContaining('a file is where a folder is needed') });
+  expect(code).toBe(1);
+});
+
 it('names the models that there are', async () => {
   const { code, stderr } = await run('tired', '--format', 'onnx').catch((error: Error) => ({
     code: 2,
