@@ -101,7 +101,7 @@ it.each([
 ])('shows no report of an earlier run for one that ends with %s', async (line, code, said) => {
   const python = join(folder, 'python.sh');
   writeFileSync(python, `#!/bin/sh\n${line}\n`, { mode: 0o755 });
-  writeFileSync(join(folder, 'old.jsonl.report.json'), readFileSync(join(folder, 'captions.jsonl.report.json')));
+  writeFileSync(join(folder, 'old.jsonl.report.json'), '{}');
   const ended = await runWith(python, ['classes.json', '--out', 'old.jsonl', '--json']);
   expect(
     ended.stdout

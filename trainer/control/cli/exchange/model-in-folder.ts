@@ -6,7 +6,8 @@ import { packCandidate } from '../../../../api/pack/candidate.ts';
 import type { Publishable } from '../../../../api/registry/candidate.ts';
 import { sha256 } from '../../../../api/registry/digest.ts';
 import { readIncumbent } from '../../../../api/registry/history.ts';
-import { publishModel } from '../../../../api/registry/publish.ts';
+import { publishModel, restoreFiles } from '../../../../api/registry/publish.ts';
+import { readPointer } from '../../../../api/registry/read.ts';
 import type { ObjectStore } from '../../../../api/registry/store.ts';
 import { toFileUri } from '../../../../api/registry/stores/file-uri.ts';
 import { openStore } from '../../../../api/registry/stores/open.ts';
@@ -52,6 +53,21 @@ export interface FolderPublication {
   manifest: ModelManifest;
 }
 
+/** Writes again what a registry has lost of the model that is current in it; undefined where that is nothing, or another model is. */
+export async function restoreCurrent(
+  registry: ObjectStore,
+  candidate: Publishable,
+): Promise<FolderPublication | undefined> {
+  const files = await restoreFiles(registry, candidate);
+  const { manifest, digest } = candidate;
+  const found = files === 0 ? undefined : await readPointer(registry, manifest.name);
+  if (found === undefined) return undefined;
+  const reasons = [`${files} of its files were missing there or altered, and were written again`];
+  const { name, moved_at } = found.pointer;
+  const decision = { decision: 'publish' as const, reasons, checks: [], incumbent: digest };
+  return { decision, published: { name, manifest: digest, moved_at }, manifest };
+}
+
 /**
  * Publishes what `calibrate` wrote of the current model: the same towers with other scores. Anything else has no figures that a gate
  * could judge, and takes a reason (`force`). Throws a UserError that says so.
@@ -62,6 +78,8 @@ export async function publishFolder(
   { check, force }: { check: boolean; force?: string | undefined },
 ): Promise<FolderPublication> {
   const candidate = await packCandidate(await modelIn(folder));
+  const restored = check ? undefined : await restoreCurrent(registry, candidate);
+  if (restored !== undefined) return restored;
   const { manifest } = candidate;
   const incumbent = await readIncumbent(registry, manifest.name);
   if (incumbent?.digest === candidate.digest)
