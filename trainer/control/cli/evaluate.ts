@@ -1,6 +1,5 @@
 // The command `npm run evaluate`: measures a model on the dev sets or on published benchmarks, which trainer/evaluation lists.
-import { existsSync, mkdtempSync, realpathSync, rmSync, statSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, mkdtempSync, statSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { answerCommand, readCommandLine, runMain } from '../../../contracts/command/command-line.ts';
 import { wholeNumberOf } from '../../../contracts/command/numbers.ts';
@@ -17,6 +16,7 @@ import {
   vectorsFolder,
 } from './context.ts';
 import { modelFolder, verifyFolder } from './exchange/model-folder.ts';
+import { withScratch } from './exchange/scratch.ts';
 import { runPython } from './python.ts';
 
 /** Begins a name of open_clip. */
@@ -95,8 +95,7 @@ export async function evaluate(argv: readonly string[], context: CommandContext)
       throw new UserError('--processes shares the work on suites: there is no --suite');
     const launch = processes === 1 ? [] : ['engine.launch', `--processes=${processes}`, '--'];
     // What is fetched from a registry is there while it is measured.
-    const scratch = realpathSync(mkdtempSync(join(tmpdir(), 'evaluate-')));
-    try {
+    return await withScratch('evaluate-', async (scratch) => {
       const models: string[] = [];
       for (const word of words.length === 0 ? [embeddedModel(context)] : words)
         models.push(await modelOf(word, { registry: values.registry, context, scratch }));
@@ -104,9 +103,7 @@ export async function evaluate(argv: readonly string[], context: CommandContext)
         ['-m', ...launch, 'evaluation', ...models, ...options, ...suites, ...page, ...sampled, ...flags],
         context,
       );
-    } finally {
-      rmSync(scratch, { recursive: true, force: true });
-    }
+    });
   });
 }
 

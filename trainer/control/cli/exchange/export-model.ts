@@ -1,6 +1,5 @@
 // `npm run model -- export`: a model in the layout of another library, written by the trainer's `exchange`.
-import { existsSync, globSync, mkdtempSync, readFileSync, realpathSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, globSync, readFileSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import * as z from 'zod';
@@ -12,6 +11,7 @@ import { UserError } from '../../../../contracts/src/user-error.ts';
 import { type CommandContext, runsFolder } from '../context.ts';
 import { runPython } from '../python.ts';
 import { modelFolder } from './model-folder.ts';
+import { withScratch } from './scratch.ts';
 
 export const FORMATS = ['hf', 'onnx', 'open_clip', 'safetensors', 'sentence-transformers'] as const;
 
@@ -32,9 +32,7 @@ export async function exportModel(
   const { format } = options;
   if (!FORMATS.some((known) => known === format))
     throw new UserError(`--format ${format ?? 'is missing'}: there are ${FORMATS.join(', ')}`);
-  // Python runs in another folder: paths are whole.
-  const scratch = realpathSync(mkdtempSync(join(tmpdir(), 'export-')));
-  try {
+  return await withScratch('export-', async (scratch) => {
     const folder = await modelFolder(name, { registry, context, scratch });
     const to = resolve(context.cwd, options.to ?? `${basename(name)}.${format}`);
     const runs = runsFolder(options, context);
@@ -50,9 +48,7 @@ export async function exportModel(
       ['-m', 'exchange', 'export', folder, ...flags, ...(options.json ? ['--json'] : [])],
       context,
     );
-  } finally {
-    rmSync(scratch, { recursive: true, force: true });
-  }
+  });
 }
 
 /** Of a job, whatever else an older or a newer version writes into it. */

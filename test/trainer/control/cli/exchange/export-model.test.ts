@@ -1,5 +1,6 @@
 // `npm run model -- export` on a registry that was published to: the folder that another library opens, and one-call inference.
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import {
   existsSync,
   mkdirSync,
@@ -10,6 +11,8 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { delimiter, join, resolve } from 'node:path';
 import { gzipSync } from 'node:zlib';
@@ -133,6 +136,32 @@ it('says as JSON, too, what the disk forbids', async () => {
   const { code, stdout } = await run('tiered', '--format', 'onnx', '--to', 'a file/out', '--json');
   expect(JSON.parse(stdout)).toEqual({ failed: expect.stringContaining('a file is where a folder is needed') });
   expect(code).toBe(1);
+});
+
+it('leaves nothing where it is interrupted while it waits for a registry', async () => {
+  const scratch = join(folder, 'tmp');
+  mkdirSync(scratch);
+  const silent = createServer(() => {}).listen(0, '127.0.0.1');
+  await once(silent, 'listening');
+  const { port } = silent.address() as AddressInfo;
+  const command = [join(ROOT, 'trainer/control/cli/model.ts'), 'export', 'tiered', '--format', 'onnx'];
+  const child = spawn(process.execPath, [...command, '--registry', 's3://models'], {
+    env: {
+      PATH: process.env.PATH,
+      INIT_CWD: folder,
+      TMPDIR: scratch,
+      MODEL_REGISTRY_ENDPOINT: `http://127.0.0.1:${port}`,
+      AWS_ACCESS_KEY_ID: 'testing',
+      AWS_SECRET_ACCESS_KEY: 'testing',
+    },
+  });
+  await once(silent, 'request');
+  expect(readdirSync(scratch)).toEqual([expect.stringMatching(/^export-/)]);
+  child.kill('SIGINT');
+  expect(await once(child, 'exit')).toEqual([75, null]);
+  expect(readdirSync(scratch)).toEqual([]);
+  silent.closeAllConnections();
+  silent.close();
 });
 
 it('names the models that there are', async () => {
