@@ -117,7 +117,7 @@ def check_place(folder: Path) -> None:
     """Raise now what making the folder would raise when everything is computed."""
     there = next(parent for parent in folder.absolute().parents if parent.exists())
     if not there.is_dir():
-        raise NotADirectoryError(errno.ENOTDIR, "not a folder", str(there))
+        raise FileExistsError(errno.EEXIST, "not a folder", str(there))
     if not os.access(there, os.W_OK | os.X_OK):
         raise PermissionError(errno.EACCES, "not writable", str(there))
 
