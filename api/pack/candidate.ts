@@ -26,12 +26,22 @@ export async function candidateOf({ exported, evaluated, dev_data }: ModelRuns):
  * bytes. Throws a RegistryError where a golden vector is not reproduced.
  */
 export async function packCandidate<T extends Publishable>(candidate: T): Promise<T> {
-  const read: ModelSource['read'] = async (artefact) =>
-    Uint8Array.from(await (await openArtefact(candidate, artefact)).bytes()).buffer;
+  let refused: unknown;
+  const read: ModelSource['read'] = async (artefact) => {
+    try {
+      return Uint8Array.from(await (await openArtefact(candidate, artefact)).bytes()).buffer;
+    } catch (error) {
+      refused ??= error;
+      throw error;
+    }
+  };
   const { towers, files } = await packModel(candidate.manifest, read);
   const manifest = withPacked(candidate.manifest, towers);
   await provePacked(manifest, {
     read: async (artefact) => files.get(artefact.path)?.slice().buffer ?? read(artefact),
+  }).catch((error: unknown) => {
+    // Who opens a model to serve it says of every file that it is not available: what is wrong with it, its reader has said.
+    throw refused ?? error;
   });
   if (isDeepStrictEqual(manifest, candidate.manifest)) return candidate;
   const bytes = encodeDocument(manifest);

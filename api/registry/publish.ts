@@ -31,16 +31,33 @@ export async function publishModel(
   candidate: Publishable,
   { decision, reasons, incumbent, now = currentTime }: Verdict & PublishOptions,
 ): Promise<Published> {
-  const { manifest, digest, bytes, evaluated, dev_data } = candidate;
+  const { manifest, digest, evaluated, dev_data } = candidate;
   if (decision !== 'publish')
     throw new RegistryError(`the gate rejected ${manifest.name} ${manifest.version}: ${reasons.join('; ')}`);
-  for (const artefact of artefactsIn(manifest)) {
-    const key = artefactKey(artefact.digest);
-    await putByDigest(registry, { key, digest: artefact.digest, open: () => openArtefact(candidate, artefact) });
-  }
-  await putByDigest(registry, { key: manifestKey(digest), digest, open: async () => bytes });
+  await storeFiles(registry, candidate);
   const release = { name: manifest.name, manifest: digest, reasons, metrics: evaluated.metrics, dev_data };
   return movePointer(registry, { ...release, action: 'publish', moved_at: now() }, incumbent);
+}
+
+/**
+ * Writes the files and the manifest of the model that is current where they are missing or were altered; resolves to how many. Of any
+ * other model nothing is written.
+ */
+export async function restoreFiles(registry: ObjectStore, candidate: Publishable): Promise<number> {
+  const current = (await readPointer(registry, candidate.manifest.name))?.pointer.manifest;
+  return current === candidate.digest ? await storeFiles(registry, candidate) : 0;
+}
+
+async function storeFiles(registry: ObjectStore, candidate: Publishable): Promise<number> {
+  const { manifest, digest, bytes } = candidate;
+  let written = 0;
+  for (const artefact of artefactsIn(manifest)) {
+    const key = artefactKey(artefact.digest);
+    const open = (): Promise<ObjectBody> => openArtefact(candidate, artefact);
+    if (await putByDigest(registry, { key, digest: artefact.digest, open })) written += 1;
+  }
+  const own = { key: manifestKey(digest), digest, open: async () => bytes };
+  return written + ((await putByDigest(registry, own)) ? 1 : 0);
 }
 
 /** Which model to go back to: by default the one before the current one. Returns its publication. */
@@ -65,8 +82,17 @@ export async function rollback(
 ): Promise<Published> {
   const found = await readPointer(registry, model);
   const target = rollbackTarget(await readHistory(registry, model), to);
-  // Its files were verified when it was published; a manifest that is gone would leave readers with nothing.
-  await readManifest(registry, target.manifest);
+  // Its files were verified when it was published; one that is gone since would leave readers with nothing.
+  const wanted = await readManifest(registry, target.manifest);
+  for (const { path, digest, size } of artefactsIn(wanted.manifest)) {
+    const key = artefactKey(digest);
+    const [there] = await registry.list(key, { most: 1 });
+    if (there?.key !== key || there.size !== size)
+      throw new RegistryError(
+        `${target.manifest} cannot come back: ${registry.uri}/${key}, its ${path}, is ${there ? 'cut short' : 'missing'}. ` +
+          'Copy it there from another registry, or go back to another model with --to',
+      );
+  }
   const { name, manifest, metrics, dev_data } = target;
   const move = { name, manifest, metrics, dev_data, reasons: [reason], action: 'rollback' as const, moved_at: now() };
   return movePointer(registry, move, found?.pointer.manifest ?? null);
@@ -115,9 +141,13 @@ interface DigestedObject {
   open(): Promise<Uint8Array | ObjectBody>;
 }
 
-/** Keys say what the bytes are: an object that is there is the right one, or was altered and is written again. */
-async function putByDigest(registry: ObjectStore, { key, digest, open }: DigestedObject): Promise<void> {
-  if (await registry.put(key, await open(), 'absent')) return;
+/**
+ * Keys say what the bytes are: an object that is there is the right one, or was altered and is written again. Resolves to whether it
+ * was written.
+ */
+async function putByDigest(registry: ObjectStore, { key, digest, open }: DigestedObject): Promise<boolean> {
+  if (await registry.put(key, await open(), 'absent')) return true;
   const there = await registry.get(key);
-  if (there === undefined || (await there.digest()) !== digest) await registry.put(key, await open());
+  if (there !== undefined && (await there.digest()) === digest) return false;
+  return await registry.put(key, await open());
 }

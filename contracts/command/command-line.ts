@@ -83,7 +83,7 @@ export interface Streams {
   stderr: { write(text: string): unknown };
 }
 
-/** A command of several words: its help, its work, and what a user can fix as a sentence, with `--json` as a document. */
+/** A command of several words: its help, its work, and what a user or the disk forbids as a sentence, with `--json` as a document. */
 export async function answerCommand(
   argv: readonly string[],
   { help, stdout, stderr }: Streams & { help: string },
@@ -97,10 +97,12 @@ export async function answerCommand(
   try {
     return await work();
   } catch (error) {
-    if (!(error instanceof UserError)) throw error;
-    if (argv.includes('--json')) stdout.write(`${JSON.stringify({ refused: error.message })}\n`);
-    else stderr.write(`${error.message}\n`);
-    return EXIT.usage;
+    const isRefused = error instanceof UserError;
+    const said = isRefused ? error.message : sentenceOfDisk(error);
+    if (said === undefined) throw error;
+    if (argv.includes('--json')) stdout.write(`${JSON.stringify({ [isRefused ? 'refused' : 'failed']: said })}\n`);
+    else stderr.write(`${said}\n`);
+    return isRefused ? EXIT.usage : EXIT.failed;
   }
 }
 

@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import signal
 import sys
 import threading
@@ -20,11 +21,11 @@ import pytest
 
 from augment.__main__ import main
 from augment.check import Judge, lines_of
-from augment.endpoint import seconds_to_wait
+from augment.endpoint import Address, Endpoint, seconds_to_wait
 from augment.items import Wanted, read_wanted
 from augment.local import LocalModel
 from augment.prompts import read_prompts, usable
-from augment.writer import Question
+from augment.writer import Question, WriterError
 from support import draw_images, tiny_language_model
 from towers.adaptation.own_data import read_own
 from towers.formats.item import FormatError
@@ -49,7 +50,7 @@ def serving(answer: Callable[[dict[str, Any]], Reply]) -> Iterator[tuple[str, li
             with lock:
                 received.append({**body, "authorization": self.headers["authorization"], "path": self.path})
                 status, headers, document = answer(body)
-            data = json.dumps(document).encode()
+            data = document if isinstance(document, bytes) else json.dumps(document).encode()
             self.send_response(status)
             for name, value in {**headers, "content-length": str(len(data))}.items():
                 self.send_header(name, value)
@@ -216,6 +217,128 @@ def test_what_waiting_does_not_mend_is_said_at_once(tmp_path: Path, refusal: Rep
     assert report["captions"] == 0
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"usage": {"prompt_tokens": None, "completion_tokens": "many"}},
+        {"usage": [1]},
+        {"usage": {"prompt_tokens": -5, "completion_tokens": float("nan")}},
+        {"choices": [{"message": {"content": [{"type": "text", "text": "A Leek vegetable on a wooden table."}]}}]},
+    ],
+)
+def test_answers_in_forms_of_their_own_are_counted_and_read(tmp_path: Path, answer: dict[str, Any]) -> None:
+    with serving(lambda _: (200, {}, {**completion("A Leek vegetable on a wooden table.")[2], **answer})) as (url, _):
+        code, errors, report = augment(tmp_path, url, per_item=1)
+    assert (code, errors) == (0, "")
+    assert report["tokens_read"] > 0 and report["tokens_written"] > 0
+    assert [row["captions"] for row in rows(tmp_path)] == [["A Leek vegetable on a wooden table."]]
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        (b"<html>", "answers something else than JSON: is it the address?"),
+        (b"[" * 100_000, "answers something else than JSON: is it the address?"),
+        (b'{"error": {"message": "sk-1 loads"}}', "answers without `choices` ([key] loads): it is no chat completion"),
+        (b'{"choices": ["a"]}', "answers with `choices` that are none"),
+    ],
+)
+def test_what_is_no_completion_is_said_at_once_and_tried_again_once_the_address_is_known(
+    tmp_path: Path, body: bytes, sentence: str
+) -> None:
+    key = {"env": {"KEY": "sk-1"}, "writer": {"key_variable": "KEY"}}
+    with serving(lambda _: (200, {}, body)) as (url, received):
+        code, errors, _ = augment(tmp_path, url, **key)
+    assert (code, len(received)) == (2, 1) and sentence in errors
+
+    replies = iter([sensible, lambda _: (200, {}, body)])
+    with serving(lambda asked: next(replies, sensible)(asked)) as (url, _), mock.patch("random.uniform", lambda *_: 0):
+        code, errors, report = augment(tmp_path, url, **key)
+    assert (code, errors, report["complete"]) == (0, "", 3)
+
+
+def test_a_redirection_takes_no_key_along(tmp_path: Path) -> None:
+    with serving(sensible) as (elsewhere, taken):
+        to = {"location": f"{elsewhere}/chat/completions?key=sk-secret"}
+        with serving(lambda _: (302, to, {})) as (url, _):
+            code, errors, _ = augment(tmp_path, url, {"KEY": "sk-secret"}, writer={"key_variable": "KEY"})
+    assert taken == [] and code == 2
+    assert f"sends on to {elsewhere}/chat/completions?key=[key]: name the right address" in errors
+
+
+@pytest.mark.parametrize("key", ["sk-sec\rret", "sk-secrét", "sk-secret€"])
+def test_a_key_that_no_request_can_carry_is_refused_and_not_shown(tmp_path: Path, key: str) -> None:
+    with serving(sensible) as (url, received):
+        code, errors, _ = augment(tmp_path, url, {"KEY": key}, writer={"key_variable": "KEY"})
+        assert (code, received) == (2, [])
+        assert errors == "the environment variable KEY holds characters that no key has: set it again\n"
+        code, _, _ = augment(tmp_path, url, {"KEY": "sk-secret\r\n"}, writer={"key_variable": "KEY"})
+    assert code == 0 and {each["authorization"] for each in received} == {"Bearer sk-secret"}
+
+
+def test_an_answer_that_trickles_in_has_an_end(tmp_path: Path) -> None:
+    waited = threading.Event()
+
+    class Slow(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.send_response(200)
+            self.send_header("content-length", "1000")
+            self.end_headers()
+            with contextlib.suppress(OSError):
+                while not waited.wait(0.2):
+                    self.wfile.write(b" ")
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Slow)
+    threading.Thread(target=server.serve_forever).start()
+    try:
+        address = Address(f"http://127.0.0.1:{server.server_address[1]}", "m", None, 1, 1)
+        with mock.patch("augment.endpoint.ATTEMPTS", 1), pytest.raises(WriterError, match="no whole answer in 1 s"):
+            Endpoint(address, threading.Event()).ask(Question([], 1, 1, 0, 0), lambda: None)
+    finally:
+        waited.set()
+        server.shutdown()
+        server.server_close()
+
+
+def test_a_kept_answer_that_is_damaged_is_asked_for_again(tmp_path: Path) -> None:
+    with serving(sensible) as (url, received):
+        augment(tmp_path, url)
+        whole = (tmp_path / "captions.jsonl").read_text()
+        asked = len(received)
+        damages: list[Callable[[Path], object]] = [
+            lambda file: file.write_text("{"),
+            lambda file: file.write_text(file.read_text().replace('"ended": [true]', '"ended": true')),
+            lambda file: file.write_text(re.sub(r'"texts": \[.*?\]', '"texts": "A Leek"', file.read_text())),
+            lambda file: (file.unlink(), file.mkdir()),
+        ]
+        for damage in damages:
+            for file in (tmp_path / "cache").rglob("*.json"):
+                damage(file)
+            code, errors, _ = augment(tmp_path, url)
+            assert (tmp_path / "captions.jsonl").read_text() == whole
+    # The last damage cannot be put right: what cannot be kept is asked for no further.
+    assert len(received) == asked * len(damages) + 1
+    assert code == 75 and "answers cannot be kept in" in errors
+
+
+def test_what_cannot_be_written_in_the_end_is_said_before_anything_is_asked(tmp_path: Path) -> None:
+    (tmp_path / "a file").write_text("")
+    (tmp_path / "folder").mkdir()
+    with serving(sensible) as (url, received):
+        found = [
+            augment(tmp_path, url, output=str(tmp_path / "folder")),
+            augment(tmp_path, url, output=str(tmp_path / "a file/captions.jsonl")),
+            augment(tmp_path, url, cache=str(tmp_path / "a file")),
+        ]
+    assert received == []
+    assert [code for code, *_ in found] == [2, 1, 1]
+    assert "folder is a folder: name a file in it" in found[0][1]
+    assert all("a file: a file is where a folder is needed" in errors for _, errors, _ in found[1:])
+
+
 def test_captions_that_are_there_outlive_a_run_that_gets_less(tmp_path: Path) -> None:
     refused: Reply = (401, {}, {"error": {"message": "Incorrect API key"}})
     with serving(lambda _: refused) as (url, _):
@@ -377,6 +500,13 @@ def test_prompts_of_the_users_own_are_checked_when_they_are_read(tmp_path: Path)
     file.write_text(json.dumps({"prompts": [{**prompt, "ask": "{colour}"}]}))
     with pytest.raises(FormatError, match="mine: colour cannot be filled in"):
         read_prompts(file)
+    for wrong in ({"system": 3}, {"examples": [{"answers": []}]}, {"examples": [{"ask": "a", "answers": [1]}]}):
+        file.write_text(json.dumps({"prompts": [{**prompt, **wrong}]}))
+        with pytest.raises(FormatError, match=r"prompts\.json holds no prompts"):
+            read_prompts(file)
+    file.write_text(json.dumps({"prompts": [{**prompt, "of": "image"}]}))
+    code, errors, _ = augment(tmp_path, "http://127.0.0.1:9", prompts=str(file))
+    assert code == 2 and f"no prompt of {file} is for what {tmp_path}/classes.json holds" in errors
 
 
 def test_fine_tuning_learns_what_was_written_and_says_by_whom(tmp_path: Path) -> None:

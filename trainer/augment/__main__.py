@@ -16,13 +16,14 @@ from typing import Any, cast
 from augment.budget import Budget, StopAskedError
 from augment.cache import Cache
 from augment.captions import Means, Outcome, Scribe
-from augment.endpoint import Address, Endpoint
+from augment.endpoint import Address, Endpoint, usable_key
 from augment.items import Wanted, read_wanted
 from augment.prompts import read_prompts
 from augment.writer import Writer, WriterError
 from contracts import ContractError, load
-from contracts.constants import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, SCHEMA_VERSION
+from contracts.constants import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, SCHEMA_VERSION
 from contracts.types import AugmentJob, AugmentReport
+from engine.failure import sentence_of_disk
 from engine.folders.files import write_atomically
 from towers.formats.item import FormatError
 
@@ -43,11 +44,33 @@ def main() -> int:
         prompts, unseen = read_prompts(None if job["prompts"] is None else Path(job["prompts"]))
         writer = writer_of(job, stop)
         cache = Cache(Path(job["cache"]), writer.identity())
+        means = Means(writer, cache, Budget(job["limits"], job["prices"]), stop, unseen)
+        scribe = Scribe(job, items, prompts, means)
+        if not any(scribe.prompts):
+            raise FormatError(
+                f"no prompt of {job['prompts']} is for what {job['input']} holds: `of` and `needs` say what for"
+            )
+        check_place(Path(job["output"]))
+        return carry_out(scribe, notes)
     except (ContractError, FormatError, FileNotFoundError, ModuleNotFoundError) as error:
         print(error, file=sys.stderr)
         return EXIT_USAGE
-    means = Means(writer, cache, Budget(job["limits"], job["prices"]), stop, unseen)
-    return carry_out(Scribe(job, items, prompts, means), notes)
+    except OSError as error:
+        sentence = sentence_of_disk(error)
+        if sentence is None:
+            raise
+        print(sentence, file=sys.stderr)
+        return EXIT_FAILED
+
+
+def check_place(output: Path) -> None:
+    """Raise now what writing the captions would raise when all of them are paid for."""
+    if output.is_dir():
+        raise FormatError(f"--out {output} is a folder: name a file in it")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    probe = output.with_name(output.name + ".tmp")
+    probe.write_bytes(b"")
+    probe.unlink()
 
 
 def writer_of(job: AugmentJob, stop: threading.Event) -> Writer:
@@ -56,11 +79,17 @@ def writer_of(job: AugmentJob, stop: threading.Event) -> Writer:
     if writer["type"] == "local":
         from augment.local import LocalModel  # an endpoint needs no transformers
 
-        return LocalModel(writer["weights"])
+        weights: str = writer["weights"]
+        try:
+            return LocalModel(weights)
+        except ModuleNotFoundError as error:
+            if error.name != weights.split(".", 1)[0]:
+                raise
+            raise FormatError(
+                f"local:{weights} is neither a folder or file here nor an installed Python package with a language model"
+            ) from error
     variable = writer["key_variable"]
-    key = None if variable is None else os.environ.get(variable)
-    if variable is not None and not key:
-        raise FormatError(f"the environment variable {variable} holds no key: set it, or name another one")
+    key = None if variable is None else usable_key(variable, os.environ.get(variable))
     address = Address(writer["base_url"], writer["model"], key, writer["concurrency"], writer["timeout_seconds"])
     return Endpoint(address, stop)
 
@@ -103,7 +132,6 @@ def carry_out(scribe: Scribe, notes: list[str]) -> int:
         "seconds": round(time.monotonic() - started, 1),
         "notes": [*notes, *writer.notes, *([left] if left is not None else [])],
     }
-    output.parent.mkdir(parents=True, exist_ok=True)
     if left is None:
         write_atomically(output, "".join(rows_of(items, outcome, writer.name)))
     text = json.dumps(report, indent=2, ensure_ascii=False)

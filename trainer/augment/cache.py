@@ -21,9 +21,10 @@ class Cache:
     def get(self, question: Question) -> Answer | None:
         """The answer of an earlier run; None where there is none, or where its file is damaged."""
         try:
-            return Answer(**json.loads(self._file(question).read_text(encoding="utf-8"))["answer"])
-        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            answer = Answer(**json.loads(self._file(question).read_text(encoding="utf-8"))["answer"])
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return None
+        return answer if is_answer(answer) else None
 
     def put(self, question: Question, answer: Answer) -> None:
         """Store it so that a reader sees all of it or nothing. The question is kept with it, for people."""
@@ -31,10 +32,26 @@ class Cache:
         file.parent.mkdir(exist_ok=True)
         temporary = file.with_suffix(f".{os.getpid()}-{threading.get_ident()}.tmp")
         document = {"model": self.identity, "question": question.document(), "answer": asdict(answer)}
-        temporary.write_text(json.dumps(document, ensure_ascii=False), encoding="utf-8")
-        os.replace(temporary, file)
+        try:
+            # Escaped: an answer may hold half of a surrogate pair.
+            temporary.write_text(json.dumps(document), encoding="utf-8")
+            os.replace(temporary, file)
+        finally:
+            temporary.unlink(missing_ok=True)
 
     def _file(self, question: Question) -> Path:
         text = json.dumps([self.identity, question.document()], sort_keys=True)
         digest = hashlib.sha256(text.encode()).hexdigest()
         return self.folder / digest[:2] / f"{digest}.json"
+
+
+def is_answer(read: Answer) -> bool:
+    """Whether a file held an answer: somebody may have edited it."""
+    counts = [read.tokens_read, read.tokens_written]
+    return (
+        isinstance(read.texts, list)
+        and isinstance(read.ended, list)
+        and len(read.texts) == len(read.ended)
+        and all(isinstance(text, str) for text in read.texts)
+        and all(isinstance(count, int) for count in counts)
+    )

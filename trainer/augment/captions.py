@@ -15,6 +15,7 @@ from augment.items import Wanted
 from augment.prompts import Prompt, usable
 from augment.writer import Answer, Question, Writer, WriterError
 from contracts.types import AugmentJob
+from engine.failure import sentence_of_disk
 
 # Of what small models write a part is dropped: more is asked for than is wanted.
 SPARE = 1.5
@@ -70,6 +71,7 @@ class Scribe:
         self.prompts = [usable(prompts, item) for item in items]
         self.writer, self.cache, self.budget, self.stop = means.writer, means.cache, means.budget, means.stop
         names = [item.name for item in items if item.name is not None]
+        self._unkept: WriterError | None = None
         self.judge = Judge(names, unseen=means.unseen, max_words=job["max_words"], language=job["language"])
 
     def write(self, tick: Callable[[int, int, Outcome], None]) -> Outcome:
@@ -145,6 +147,9 @@ class Scribe:
                 refusals = 0
                 outcome.cached += was_cached
                 yield task, answer
+                if self._unkept is not None and not ended:
+                    ended = True
+                    outcome.ends.append(self._unkept)
 
     def _answer(self, question: Question) -> tuple[Answer, bool]:
         """(answer, whether it was there already)."""
@@ -155,7 +160,7 @@ class Scribe:
         answer: Answer | None = None
         try:
             answer = self.writer.ask(question, self._sending)
-            self.cache.put(question, answer)
+            self._keep_for_later(question, answer)
             return answer, False
         except WriterError as error:
             if not error.alone:
@@ -163,6 +168,15 @@ class Scribe:
             raise
         finally:
             self.budget.settle(question, answer)
+
+    def _keep_for_later(self, question: Question, answer: Answer) -> None:
+        """What cannot be kept would be paid for again: this answer is used, and no more are asked for."""
+        try:
+            self.cache.put(question, answer)
+        except OSError as error:
+            place = f"answers cannot be kept in {self.cache.folder}"
+            self._unkept = WriterError(f"{place}: {sentence_of_disk(error) or error}", later=True)
+            self.stop.set()
 
     def _sending(self) -> None:
         if self.stop.is_set():

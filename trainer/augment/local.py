@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from transformers.utils import logging
 
-from augment.writer import Answer, Message, Question
+from augment.writer import Answer, Message, Question, WriterError
 from engine.world import fast_dtype
 from towers.language.read import read_decoder, weights_of
+from towers.published_weights import UNREADABLE, in_one_line
 
 SMALL_GIGABYTES = 1.0
 SMALL_SENTENCE = (
@@ -79,7 +80,11 @@ class LocalModel:
         if self._model is None:
             logging.disable_progress_bar()  # the command shows its own
             folder, options = weights_of(self.source)
-            model, tokenizer, _ = read_decoder(folder, options, fast_dtype(torch.device("cpu")))
+            try:
+                model, tokenizer, _ = read_decoder(folder, options, fast_dtype(torch.device("cpu")))
+            except UNREADABLE as error:
+                named = Path(folder) / options["gguf_file"] if options else Path(folder)
+                raise WriterError(f"{self.source['name']} cannot be read: {in_one_line(error, named)}") from error
             self._model = model.eval(), tokenizer
         return self._model
 

@@ -27,6 +27,14 @@ class Prompt:
     needs: list[str]
     unless: str | None = None
 
+    def check_kinds(self) -> None:
+        """Raise TypeError or KeyError where a part is not what it should be."""
+        texts = [self.id, self.of, self.system, self.ask, *self.needs, *(each["ask"] for each in self.examples)]
+        texts += [answer for each in self.examples for answer in each["answers"]]
+        wrong = next((text for text in texts if not isinstance(text, str)), None)
+        if wrong is not None or not isinstance(self.needs, list):
+            raise TypeError(f"{self.needs if wrong is None else wrong!r} stands where a text or texts should")
+
     def messages(self, item: Wanted, count: int, language: str) -> list[Message]:
         """The conversation that ends with the question; each example is a question with its answer, one text a line."""
         always = {"count": str(count), "language": language}
@@ -45,7 +53,9 @@ def read_prompts(file: Path | None) -> tuple[list[Prompt], list[str]]:
         document = json.loads(path.read_text(encoding="utf-8"))
         prompts = [Prompt(**{"examples": [], "needs": [], **row}) for row in document["prompts"]]
         unseen = [str(word) for word in document.get("unseen", [])]
-    except FileNotFoundError as error:
+        for prompt in prompts:
+            prompt.check_kinds()
+    except (FileNotFoundError, IsADirectoryError) as error:
         raise FormatError(f"there is no file of prompts {path}") from error
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
         raise FormatError(

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from contracts.constants import DEV_SET_FILES, EXIT_FAILED, EXIT_OK, EXIT_USAGE
+from engine.failure import sentence_of_disk
 from evaluation.open_model import NoModel, check_model, open_model
 
 
@@ -25,21 +26,38 @@ def main() -> int:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--list", action="store_true")
     given = parser.parse_args()
+    try:
+        return measured(given)
+    except Refused as error:
+        return end("refused", str(error), EXIT_USAGE, as_json=given.json)
+    except OSError as error:
+        said = sentence_of_disk(error)
+        if said is None:
+            raise
+        return end("failed", said, EXIT_FAILED, as_json=given.json)
+
+
+class Refused(ValueError):
+    """A user's mistake, in a sentence."""
+
+
+def measured(given: argparse.Namespace) -> int:
+    """What the command line asks for. Raises Refused."""
     names = named(given.only)
     unknown = [name for name in names if name not in DEV_SET_FILES]
     if unknown:
-        return refuse(f"--only: there is no dev set {unknown[0]}. There are: {', '.join(DEV_SET_FILES)}")
+        raise Refused(f"--only: there is no dev set {unknown[0]}. There are: {', '.join(DEV_SET_FILES)}")
     if given.list:
         return list_sets(as_json=given.json)
     try:
         for name in given.models:
             check_model(name)
     except NoModel as error:
-        return refuse(str(error))
+        raise Refused(str(error)) from error
     if given.suite:
         return run_suites(given)
     if not given.data.is_dir():
-        return refuse(f"the data folder {given.data} does not exist; --data or CLIP_DATA names it")
+        raise Refused(f"the data folder {given.data} does not exist; --data or CLIP_DATA names it")
     return run(given, names)
 
 
@@ -62,14 +80,14 @@ def list_sets(*, as_json: bool) -> int:
 def run_suites(given: argparse.Namespace) -> int:
     """Measure every model on suites."""
     if given.only:
-        return refuse("--only names dev sets and --suite a benchmark in a folder of yours: measure one after the other")
+        raise Refused("--only names dev sets and --suite a benchmark in a folder of yours: measure one after the other")
     import towers  # noqa: F401  (makes transformers importable beside a CPU build of torch)
     from engine.world import end_process, join_world
     from evaluation.layouts.files import WrongLayout
     from evaluation.suites.command import FEATURES, Options, measure_suites, read_suites
 
     if given.features not in FEATURES:
-        return refuse(f"--features {given.features}: there are {', '.join(FEATURES)}")
+        raise Refused(f"--features {given.features}: there are {', '.join(FEATURES)}")
     options = Options(
         given.cache, named(given.tier), given.threads, given.features, given.json, given.html, given.sample
     )
@@ -79,7 +97,7 @@ def run_suites(given: argparse.Namespace) -> int:
         world = join_world()
         end_process(world, measure_suites(given.models, suites, options, world))
     except (NoModel, WrongLayout) as error:
-        return refuse(str(error))
+        raise Refused(str(error)) from error
 
 
 def run(given: argparse.Namespace, names: list[str]) -> int:
@@ -94,12 +112,12 @@ def run(given: argparse.Namespace, names: list[str]) -> int:
     try:
         models = [open_model(name, given.threads) for name in given.models]
     except NoModel as error:
-        return refuse(str(error))
+        raise Refused(str(error)) from error
     tiers = named(given.tier)
     there = dict.fromkeys(tier for model in models for tier in model.tiers)
     unknown = [name for name in tiers if name not in there]
     if unknown:
-        return refuse(f"--tier: there is no tier {unknown[0]} here, but {', '.join(there)}")
+        raise Refused(f"--tier: there is no tier {unknown[0]} here, but {', '.join(there)}")
     sets = [BY_NAME[name] for name in names] or [row for row in DEV_SETS if not row.on_demand]
     place = Place(given.data, VectorCache(given.cache))
     wanted = [(model, [tier for tier in model.tiers if not tiers or tier in tiers]) for model in models]
@@ -122,10 +140,10 @@ def named(words: str) -> list[str]:
     return [word for word in words.split(",") if word]
 
 
-def refuse(sentence: str) -> int:
-    """A user's mistake."""
-    print(sentence, file=sys.stderr)
-    return EXIT_USAGE
+def end(how: str, sentence: str, code: int, *, as_json: bool) -> int:
+    """A user's mistake, or the disk's. A program that asked for JSON reads it where it reads everything else."""
+    print(json.dumps({how: sentence}) if as_json else sentence, file=sys.stdout if as_json else sys.stderr)
+    return code
 
 
 if __name__ == "__main__":

@@ -24,9 +24,12 @@ class VectorCache:
         for part in parts:
             digest.update(part.encode() + b"\0")
         file = self.folder / f"{digest.hexdigest()}.npy"
-        if file.exists():
+        try:
+            vectors_NE = np.load(file)
             os.utime(file)
-            return np.load(file)
+            return vectors_NE
+        except (OSError, ValueError, EOFError):
+            pass  # it is not there, or a crash or a full disk cut it short
         vectors_NE = compute()
         self.folder.mkdir(parents=True, exist_ok=True)
         self.prune(MOST_BYTES - vectors_NE.nbytes)

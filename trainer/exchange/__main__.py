@@ -1,7 +1,9 @@
 """The command behind `npm run model -- export`, `import` and `calibrate`: models out, checkpoints in, scores fitted again."""
 
 import argparse
+import errno
 import json
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -72,24 +74,27 @@ def main() -> int:
     try:
         run(given)
     except CannotExpress as error:
-        # A user's mistake; a program that asked for JSON reads it where it reads everything else.
-        print(
-            json.dumps({"refused": str(error)}) if given.json else error, file=sys.stdout if given.json else sys.stderr
-        )
-        return EXIT_USAGE
+        return end("refused", str(error), EXIT_USAGE, as_json=given.json)
     except Exception as error:
         said = sentence_of_disk(error)
         if said is None:
             raise
-        print(said, file=sys.stderr)
-        return EXIT_FAILED
+        return end("failed", said, EXIT_FAILED, as_json=given.json)
     return EXIT_OK
+
+
+def end(how: str, sentence: str, code: int, *, as_json: bool) -> int:
+    """A user's mistake, or the disk's. A program that asked for JSON reads it where it reads everything else."""
+    print(json.dumps({how: sentence}) if as_json else sentence, file=sys.stdout if as_json else sys.stderr)
+    return code
 
 
 def run(given: argparse.Namespace) -> None:
     """Run a command. Raises CannotExpress for what a user can fix."""
     if given.command in ("export", "import", "calibrate") and is_taken(given.to):
         raise CannotExpress(f"{given.to} is there already: name another folder with --to, or remove it")
+    if given.command in ("export", "import", "calibrate"):
+        check_place(given.to)
     # Torch takes seconds to import: mistakes of the command line are told before.
     import towers  # noqa: F401  (makes transformers importable beside a CPU build of torch)
 
@@ -106,6 +111,15 @@ def run(given: argparse.Namespace) -> None:
 def is_taken(folder: Path) -> bool:
     """Whether something is there that would be lost."""
     return folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
+
+
+def check_place(folder: Path) -> None:
+    """Raise now what making the folder would raise when everything is computed."""
+    there = next(parent for parent in folder.absolute().parents if parent.exists())
+    if not there.is_dir():
+        raise FileExistsError(errno.EEXIST, "not a folder", str(there))
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, "not writable", str(there))
 
 
 def run_calibrate(given: argparse.Namespace) -> None:

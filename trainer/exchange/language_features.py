@@ -21,6 +21,7 @@ from transformers import AutoConfig
 
 from contracts.types import EmbedCaptionsConfig, LanguageModel
 from data.features import mapped_tensors, new_features, save_tensors
+from engine.failure import sentence_of_disk
 from engine.folders.files import digest_of_file, write_atomically
 from engine.world import fast_dtype
 from exchange.refusal import CannotExpress
@@ -80,6 +81,8 @@ def write_features(wanted: Wanted, to: Path) -> str:
                 compute(parts, wanted, list(number_of), device)
             width = join(parts, numbers_N, to)
     except (ValueError, OSError) as error:
+        if sentence_of_disk(error) is not None:
+            raise
         raise CannotExpress(str(error)) from error
     return f"{to}: {len(numbers_N)} captions, {width} numbers each"
 
@@ -116,7 +119,7 @@ def begun(to: Path, wanted: Wanted, dtype: torch.dtype) -> Iterator[Path]:
             raise CannotExpress(
                 f"{to} is being written by another process: wait for it, or name another file with --to"
             ) from None
-        before = json.loads(file.read_text(encoding="utf-8")) if file.exists() else settings
+        before = settings_in(file) if file.exists() else settings
         if before != settings:
             changed = ", ".join(name for name, value in settings.items() if before.get(name) != value)
             raise CannotExpress(
@@ -125,6 +128,14 @@ def begun(to: Path, wanted: Wanted, dtype: torch.dtype) -> Iterator[Path]:
         write_atomically(file, json.dumps(settings))
         yield folder
         shutil.rmtree(folder)
+
+
+def settings_in(file: Path) -> dict[str, Any]:
+    """What a folder of parts was begun with; empty where the file is damaged, so that no part is taken for what it may not be."""
+    try:
+        return dict(json.loads(file.read_text(encoding="utf-8")))
+    except (ValueError, TypeError):
+        return {}
 
 
 def settings_of(wanted: Wanted) -> dict[str, Any]:
@@ -157,8 +168,15 @@ class Parts:
         return range(number * PART_TEXTS, min((number + 1) * PART_TEXTS, self.count))
 
     def missing(self) -> list[int]:
-        """Those that are still to be computed."""
-        return [number for number in range(len(self)) if not self.file(number).exists()]
+        """Those that are still to be computed; one that a crash cut short is as good as none."""
+        return [number for number in range(len(self)) if not self.is_whole(number)]
+
+    def is_whole(self, number: int) -> bool:
+        """Whether a file of as many vectors as it should have is there."""
+        try:
+            return len(mapped_tensors(self.file(number))["features"]) == len(self.span(number))
+        except (OSError, ValueError, KeyError, MemoryError):
+            return False
 
 
 def compute(parts: Parts, wanted: Wanted, texts: Sequence[str], device: torch.device) -> None:

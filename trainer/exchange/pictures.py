@@ -27,7 +27,7 @@ def picture_settings(folder: Path) -> PictureSettings | None:
     """
     for name, inside in (("processor_config.json", "image_processor"), ("preprocessor_config.json", None)):
         file = folder / name
-        found = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+        found = settings_in(file) if file.is_file() else None
         own = found.get(inside) if found and inside else found
         if own is None:
             continue
@@ -37,6 +37,17 @@ def picture_settings(folder: Path) -> PictureSettings | None:
             raise CannotExpress(f"{file} has {what}: served are pixels from 0 to 1, resized and normalised")
         return PictureSettings(file, own)
     return None
+
+
+def settings_in(file: Path) -> Mapping[str, Any]:
+    """The document of a file. Raises CannotExpress, which names it, for one that is none."""
+    try:
+        document = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise CannotExpress(f"{file} is not JSON: {error}") from error
+    if not isinstance(document, dict):
+        raise CannotExpress(f"{file} holds no settings of an image processor")
+    return document
 
 
 def needed_settings(folder: Path) -> PictureSettings:
@@ -53,6 +64,9 @@ def needed_settings(folder: Path) -> PictureSettings:
 def transformers_preprocessing(folder: Path) -> PreprocessRecipe:
     """Of CLIP's and SigLIP's image processors."""
     file, own = needed_settings(folder)
+    lacking = [name for name in ("size", "image_mean", "image_std") if name not in own]
+    if lacking:
+        raise CannotExpress(f"{file} has no {' and no '.join(lacking)}, which say how pictures are prepared")
     size, crop = own["size"], own.get("crop_size")
     shortest = size if isinstance(size, int) else size.get("shortest_edge")
     side = crop if isinstance(crop, int) or crop is None else crop["height"]

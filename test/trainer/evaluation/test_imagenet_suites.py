@@ -107,6 +107,15 @@ def test_classes_outside_of_a_subset_are_no_answers(tmp_path):
     assert figures["top1"] == pytest.approx(1 - 2 / 400)
 
 
+def test_a_class_with_two_folders_is_refused(tmp_path):
+    folder = tmp_path / "data"
+    write_classes(folder, [(wnid, INDEX_OF[wnid]) for wnid in synsets("imagenet_a")])
+    twice = synsets("imagenet_a")[3]
+    write_classes(folder, [(str(INDEX_OF[twice]), INDEX_OF[twice])])
+    with pytest.raises(WrongLayout, match=f"two folders of one class, {INDEX_OF[twice]} and {twice}"):
+        read_suites([f"imagenet-a={folder}"])
+
+
 def test_missing_and_unknown_classes_are_named(tmp_path):
     folder = tmp_path / "data"
     chosen = synsets("imagenet_a")

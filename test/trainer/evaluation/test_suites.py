@@ -360,6 +360,11 @@ def test_vectors_are_kept_and_computed_again_only_for_another_picture(tmp_path):
     )
     assert first == second
     assert [model.seen for model in models] == [len(NAMES), 0, 0]
+    # A full disk, or a crash before it was written, leaves a part of a file: it is computed again.
+    for file in (tmp_path / "kept").rglob("*.npy"):
+        file.write_bytes(file.read_bytes()[:-30])
+    again = outcomes_as_figures(finished(measure_model(models[1], given, settings, ["colours"])))
+    assert again == first and models[1].seen == len(NAMES)
     paint(tmp_path / "data/images/test_red.jpg", "green")
     third = outcomes_as_figures(finished(measure_model(models[2], given, settings, ["colours"])))
     assert models[2].seen == len(NAMES)
@@ -401,6 +406,13 @@ def test_an_empty_folder_is_refused_with_the_layout(tmp_path, name):
         ("flickr30k-cn", "flickr30k_cn_test.txt", "1000\n", "line 1 is no picture's number and a caption"),
         ("coco-order", "coco_order.json", '[{"image": "a.jpg", "caption_options": ["a"]}]', "the picture a.jpg is in none of"),
         ("coco", "dataset_coco.json", '{"images": [{"filename": "a.jpg"}]}', "a row has no 'split'"),
+        ("captions", "captions.jsonl", '{"image": "a.jpg", "caption": null}', "'caption' of a row is null, neither a text"),
+        ("captions", "captions.jsonl", '{"image": "a.jpg", "caption": [1]}', "'caption' of a row is .1., neither a text"),
+        ("captions", "captions.jsonl", '{"image": "a.jpg", "caption": [" "]}', "a caption of a.jpg is empty"),
+        ("captions", "captions.jsonl", '{"image": 1, "caption": "a"}', "names its picture by 1, which is no text"),
+        ("docci", "docci_descriptions.jsonlines", '{"split": "test", "image_file": "a.jpg"}', "the picture a.jpg is in none"),
+        ("sts", "sts-test.csv", "a\tb\tc\td\tnan\tf\tg\n", "line 1: expected 7 columns between tabs, the fifth a number"),
+        ("aro-relation", "visual_genome_relation.json", "[]", "holds no case"),
     ],
 )  # fmt: skip
 def test_a_file_in_another_layout_is_refused(tmp_path, name, file, content, sentence):
@@ -414,3 +426,62 @@ def test_a_picture_that_is_none_is_named(tmp_path):
     (tmp_path / "data/images/test_blue.jpg").write_bytes(b"not a picture")
     with pytest.raises(WrongLayout, match=r"test_blue\.jpg is no picture that can be read"):
         figures_of(tmp_path / "data", "docci", tmp_path / "kept")
+
+
+def test_rows_of_one_picture_are_captions_of_it(tmp_path):
+    own_captions(tmp_path)
+    rows = [{"image": f"photos/{colour}.jpg", "caption": text} for text in ("all {} .", "{}") for colour in NAMES]
+    for row in rows:
+        row["caption"] = row["caption"].replace("{}", row["image"][7:-4])
+    write(tmp_path / "captions.jsonl", lines(rows))
+    # ALBEF's lists of other splits have a row for each caption, too. No more than five of a picture are read.
+    write(tmp_path / "flickr30k_test.json", [row for row in rows for _ in range(3)])
+    own, listed = (figures_of(tmp_path, name, tmp_path / "kept")["colours"] for name in ("captions", "flickr30k"))
+    assert (own["pictures"], own["texts"], listed["texts"]) == (8, 16, 8 * 5)
+    assert {figure: own[figure] for figure in BOTH_WAYS} == dict.fromkeys(BOTH_WAYS, 1)
+    assert {figure: listed[figure] for figure in BOTH_WAYS} == dict.fromkeys(BOTH_WAYS, 1)
+
+
+def test_a_language_in_several_rows_of_a_picture_is_one(tmp_path):
+    crossmodal(tmp_path / "data")
+    file = tmp_path / "data/captions.jsonl"
+    write(file, file.read_text() * 2)
+    every, first = (figures_of(tmp_path / "data", name, tmp_path / "kept") for name in ("xm3600", "crossmodal3600"))
+    assert (every["colours"]["en texts"], first["colours"]["en texts"]) == (16, 8)
+    assert first["colours"]["en text_to_image_R@1"] == every["colours"]["en image_to_text_R@1"] == 1
+
+
+def test_a_benchmark_of_which_a_part_is_missing_is_refused(tmp_path):
+    urban1k(tmp_path / "urban")
+    (tmp_path / "urban/caption/3.txt").unlink()
+    coco_cn(tmp_path / "coco-cn")
+    split = tmp_path / "coco-cn/annotations/coco-cn_test.txt"
+    write(split, split.read_text() + "COCO_val2014_7\n")
+    sugarcrepe(tmp_path / "crepe")
+    write(tmp_path / "crepe/data/add_obj.json", {})
+    cra(tmp_path / "cra")
+    document = json.loads((tmp_path / "cra/annotations/captions_val2017.json").read_text())
+    document["annotations"] = document["annotations"][: len(NAMES)]
+    write(tmp_path / "cra/annotations/captions_val2017.json", document)
+    for word, sentence in {
+        f"urban1k={tmp_path}/urban": "no description of 1 pictures, for instance 3.jpg",
+        f"coco-cn={tmp_path}/coco-cn": "no caption of 1 pictures of the split, for instance COCO_val2014_7",
+        f"sugarcrepe={tmp_path}/crepe": "add_obj.json holds no case",
+    }.items():
+        with pytest.raises(WrongLayout, match=sentence):
+            read_suites([word])
+    with pytest.raises(WrongLayout, match="no picture has two captions"):
+        figures_of(tmp_path / "cra", "cra", tmp_path / "kept")
+
+
+def test_a_suite_of_two_folders_is_refused(tmp_path):
+    docci(tmp_path)
+    with pytest.raises(WrongLayout, match="--suite docci is given twice"):
+        read_suites([f"docci={tmp_path}", f"docci={tmp_path}"])
+
+
+def test_half_a_pair_of_a_broken_escape_is_read_as_servers_read_it(tmp_path):
+    docci(tmp_path)
+    file = tmp_path / "docci_descriptions.jsonlines"
+    write(file, file.read_text().replace("All of it", "All \\ud83d\\ude00 \\ud83d of it"))
+    assert BY_NAME["docci"].read(tmp_path).texts[0] == "All \U0001f600 \ufffd of it is red."

@@ -221,6 +221,24 @@ def test_what_libraries_cannot_read_is_a_sentence_with_what_to_do(tmp_path, take
     assert "tensors of its architecture, such as text_model." in take_in(incomplete)[2]
 
 
+def test_files_beside_the_weights_that_are_cut_short_or_no_settings_are_named(tmp_path, take_in, published):
+    merges = (published[0] / "merges.txt").read_text(encoding="utf-8")
+    whole_lines = merges[: merges.index("\n", len(merges) // 2) + 1]
+    files = {
+        "no merge in {} makes ": ("merges.txt", whole_lines),
+        "merges.txt is cut short": ("merges.txt", ""),
+        "preprocessor_config.json is not JSON": ("preprocessor_config.json", '{"size":'),
+        "preprocessor_config.json holds no settings": ("preprocessor_config.json", "[]"),
+        "has no image_mean and no image_std": ("preprocessor_config.json", '{"size": 32, "crop_size": 32}'),
+    }
+    for number, (sentence, (name, content)) in enumerate(files.items()):
+        folder = other_folder(published, tmp_path / str(number), without=name)
+        (folder / name).write_text(content, encoding="utf-8")
+        code, to, said = take_in(folder)
+        assert (code, to.exists(), len(said.splitlines())) == (2, False, 1), said
+        assert sentence.format(folder) in said
+
+
 def test_an_architecture_is_named_as_open_clip_does_and_with_the_activation_that_its_weights_learned(tmp_path, take_in):
     file = tmp_path / "ViT-B-32.pt"
     torch.jit.script(torch.nn.Linear(2, 2)).save(file)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -60,6 +61,14 @@ def test_what_is_not_there_is_refused(tmp_path, monkeypatch, capsys, name, messa
     assert message in capsys.readouterr().err
 
 
+def test_what_the_disk_forbids_is_no_refusal(tmp_path, monkeypatch, capsys):
+    write_language_model(tmp_path / "llama")
+    (tmp_path / "captions.txt").write_text("a dog\n", encoding="utf-8")
+    words = ["--language-model", tmp_path / "llama", "--captions", tmp_path / "captions.txt", "--template", "{}"]
+    assert features(monkeypatch, *words, "--to", tmp_path / "captions.txt/out.safetensors", "--json") == 1
+    assert "captions.txt: a file is where a folder is needed" in json.loads(capsys.readouterr().out)["failed"]
+
+
 def test_a_template_without_a_place_for_the_text_is_refused(tmp_path, monkeypatch, capsys):
     (tmp_path / "captions.txt").write_text("a dog\n", encoding="utf-8")
     words = [
@@ -94,6 +103,20 @@ def test_what_was_killed_goes_on_and_ends_with_the_same_bytes(tmp_path, monkeypa
     assert not out.exists()
     kept = {part: part.stat().st_mtime_ns for part in partial.glob("*.safetensors")}
     assert 0 < len(kept) < 3
+
+    # A part that a crash cut short is computed again, and settings that nobody can read are those of nothing.
+    again = tmp_path / "again.safetensors.partial"
+    shutil.copytree(partial, again)
+    first = again / next(iter(kept)).name
+    first.write_bytes(first.read_bytes()[:-10])
+    settings = (again / "settings.json").read_bytes()
+    (again / "settings.json").write_bytes(settings[:20])
+    assert features(monkeypatch, *words, "--to", tmp_path / "again.safetensors") == 2
+    assert "was begun with another value of language_model, template" in capsys.readouterr().err
+    (again / "settings.json").write_bytes(settings)
+    assert features(monkeypatch, *words, "--to", tmp_path / "again.safetensors") == 0
+    assert (tmp_path / "again.safetensors").read_bytes() == (tmp_path / "whole.safetensors").read_bytes()
+    capsys.readouterr()
 
     # With another wrapper its vectors would not belong together.
     other = [word if word is not WRAPPER else "{}" for word in words]

@@ -1,5 +1,5 @@
 // The command `npm run augment`: a language model writes more captions for classes and images.
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, relative, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -88,6 +88,14 @@ const OPTIONS = {
   json: { type: 'boolean', default: false },
 } as const;
 
+/** What options are called whose place in the job has another name. */
+const CALLED: Record<string, string> = {
+  'limits.requests': 'max-requests',
+  'limits.tokens': 'max-tokens',
+  'limits.usd': 'max-usd',
+  'writer.timeout_seconds': 'timeout',
+};
+
 type Values = ReturnType<typeof readCommandLine<typeof OPTIONS>>['values'];
 
 /** The whole command; resolves to its exit code. */
@@ -99,8 +107,12 @@ export async function augment(argv: readonly string[], context: CommandContext):
     try {
       const file = join(folder, FILES.job);
       writeFileSync(file, JSON.stringify(job));
+      const before = reportIn(job.output);
       const code = await runPython(file, { ...context, json: values.json });
-      if (code !== EXIT.failed) printReport(job.output, { ...context, json: values.json });
+      if (code === EXIT.failed) return code;
+      // One that was ended before it had written a report: what is there is an earlier run's.
+      if (reportIn(job.output) === before) stoppedEarly({ ...context, json: values.json });
+      else printReport(job.output, { ...context, json: values.json });
       return code;
     } finally {
       rmSync(folder, { recursive: true, force: true });
@@ -139,7 +151,8 @@ function jobOf(input: string | undefined, values: Values, { root, cwd, env }: Co
   });
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
-  const option = String(issue?.path.at(-1) ?? '').replaceAll('_', '-');
+  const place = issue?.path.join('.') ?? '';
+  const option = CALLED[place] ?? String(issue?.path.at(-1) ?? '').replaceAll('_', '-');
   throw new UserError(`--${option}: ${issue?.message ?? 'not valid'}. --help says what is taken`);
 }
 
@@ -149,6 +162,11 @@ function writerOf(values: Values, { cwd, env }: Pick<CommandContext, 'cwd' | 'en
   if (provider === 'openai') {
     if (url === undefined || model === undefined)
       throw new UserError('--provider openai needs --base-url URL and --model NAME');
+    const { username, password, search, hash } = URL.parse(url) ?? {};
+    if ([username, password, search, hash].some((part) => part !== undefined && part !== ''))
+      throw new UserError(
+        '--base-url is an address alone, without a name, a password, ? or #: a key is read from --key-variable',
+      );
     const variable = values['key-variable'] ?? ((env[KEY_VARIABLE] ?? '') === '' ? null : KEY_VARIABLE);
     return {
       type: 'openai',
@@ -164,7 +182,8 @@ function writerOf(values: Values, { cwd, env }: Pick<CommandContext, 'cwd' | 'en
     throw new UserError(`--provider is local:WEIGHTS or openai, not ${JSON.stringify(provider)}: see --help`);
   if (url !== undefined || model !== undefined)
     throw new UserError('--base-url and --model go with --provider openai; local:WEIGHTS names its model itself');
-  return { type: 'local', weights: /[/\\]/.test(weights) ? resolve(cwd, weights) : weights };
+  const isPath = /[/\\]/.test(weights) || existsSync(resolve(cwd, weights));
+  return { type: 'local', weights: isPath ? resolve(cwd, weights) : weights };
 }
 
 function pricesOf(values: Values): AugmentJob['prices'] {
@@ -216,17 +235,34 @@ async function runPython(file: string, { root, cwd, env, stdout, stderr, json }:
     said = (said + text).slice(-MOST_ERRORS);
   });
   try {
-    const code = (await exitOf(child, { python, stop, kill })) ?? EXIT.interrupted;
+    const ended = await exitOf(child, { python, stop, kill });
+    if (ended === null && !stop.aborted) said += `${python} was killed: was there too little memory?\n`;
+    const code = ended ?? (stop.aborted ? EXIT.interrupted : EXIT.failed);
     if (code === EXIT.usage) throw new UserError(said.trim());
-    if (code === EXIT.failed) stderr.write(said);
+    if (code === EXIT.failed && json) stdout.write(`${JSON.stringify({ failed: said.trim() })}\n`);
+    else if (code === EXIT.failed) stderr.write(said);
     return code;
   } finally {
     interrupts.end();
   }
 }
 
+const reportOf = (output: string): string => `${output}.report.json`;
+
+/** What tells one report from another: each is a new file. */
+function reportIn(output: string): string | undefined {
+  const found = statSync(reportOf(output), { throwIfNoEntry: false });
+  return found && `${found.ino} ${found.mtimeMs}`;
+}
+
+function stoppedEarly({ stdout, json }: Printing): void {
+  const stopped =
+    'It was ended before it could report. Answers that came are kept: the same command goes on from here.';
+  stdout.write(json ? `${JSON.stringify({ event: 'stopped', stopped })}\n` : `${stopped}\n`);
+}
+
 function printReport(output: string, { cwd, stdout, json }: Printing): void {
-  const report = AugmentReport.parse(JSON.parse(readFileSync(`${output}.report.json`, 'utf8')));
+  const report = AugmentReport.parse(JSON.parse(readFileSync(reportOf(output), 'utf8')));
   if (json) stdout.write(`${JSON.stringify({ event: 'augmented', output, ...report })}\n`);
   else stdout.write(`${reportLines(report, relative(cwd, output)).join('\n')}\n`);
 }

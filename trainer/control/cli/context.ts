@@ -1,10 +1,12 @@
 // The process of a command as the command sees it: folders, environment, output, and where things are that no option names.
+import { statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { ObjectStore } from '../../../api/registry/store.ts';
-import { toFileUri } from '../../../api/registry/stores/file-uri.ts';
+import { fromFileUri, toFileUri } from '../../../api/registry/stores/file-uri.ts';
 import { openRegistry } from '../../../api/registry/stores/open.ts';
 import { usersFolder } from '../../../contracts/command/users-folder.ts';
 import { ENVARS } from '../../../contracts/src/envars.ts';
+import { UserError } from '../../../contracts/src/user-error.ts';
 
 export interface CommandContext {
   /** The repository. */
@@ -48,5 +50,9 @@ export function openRegistryOf(
   { root, cwd, env }: Folders & Pick<CommandContext, 'env'>,
 ): ObjectStore {
   const place = registry || env[ENVARS.registry] || join(root, 'registry');
-  return openRegistry(place.includes('://') ? place : toFileUri(resolve(cwd, place)), env);
+  const uri = place.includes('://') ? place : toFileUri(resolve(cwd, place));
+  const folder = fromFileUri(uri);
+  if (folder !== undefined && statSync(folder, { throwIfNoEntry: false })?.isFile())
+    throw new UserError(`the registry ${uri} is a file: name a folder, which need not be there yet, or s3://BUCKET`);
+  return openRegistry(uri, env);
 }

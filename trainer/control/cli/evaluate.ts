@@ -1,11 +1,11 @@
 // The command `npm run evaluate`: measures a model on the dev sets or on published benchmarks, which trainer/evaluation lists.
-import { existsSync, mkdirSync, mkdtempSync, realpathSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, mkdtempSync, statSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { answerCommand, readCommandLine, runMain } from '../../../contracts/command/command-line.ts';
 import { wholeNumberOf } from '../../../contracts/command/numbers.ts';
 import { ENVARS } from '../../../contracts/src/envars.ts';
 import { EXIT } from '../../../contracts/src/exit-codes.ts';
+import { FILES } from '../../../contracts/src/keys.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
 import {
   type CommandContext,
@@ -15,7 +15,8 @@ import {
   processContext,
   vectorsFolder,
 } from './context.ts';
-import { modelFolder } from './exchange/model-folder.ts';
+import { modelFolder, verifyFolder } from './exchange/model-folder.ts';
+import { withScratch } from './exchange/scratch.ts';
 import { runPython } from './python.ts';
 
 /** Begins a name of open_clip. */
@@ -94,17 +95,15 @@ export async function evaluate(argv: readonly string[], context: CommandContext)
       throw new UserError('--processes shares the work on suites: there is no --suite');
     const launch = processes === 1 ? [] : ['engine.launch', `--processes=${processes}`, '--'];
     // What is fetched from a registry is there while it is measured.
-    const scratch = realpathSync(mkdtempSync(join(tmpdir(), 'evaluate-')));
-    try {
-      const models = words.length === 0 ? [embeddedModel(context)] : [];
-      for (const word of words) models.push(await modelOf(word, { registry: values.registry, context, scratch }));
+    return await withScratch('evaluate-', async (scratch) => {
+      const models: string[] = [];
+      for (const word of words.length === 0 ? [embeddedModel(context)] : words)
+        models.push(await modelOf(word, { registry: values.registry, context, scratch }));
       return await runPython(
         ['-m', ...launch, 'evaluation', ...models, ...options, ...suites, ...page, ...sampled, ...flags],
         context,
       );
-    } finally {
-      rmSync(scratch, { recursive: true, force: true });
-    }
+    });
   });
 }
 
@@ -113,6 +112,8 @@ function pageFor(suites: readonly string[], html: string, cwd: string): string {
   if (suites.length === 0) throw new UserError('--html is a page of suites: there is no --suite');
   const file = resolve(cwd, html);
   if (!existsSync(dirname(file))) throw new UserError(`--html ${html}: there is no folder ${dirname(file)}`);
+  if (statSync(file, { throwIfNoEntry: false })?.isDirectory())
+    throw new UserError(`--html ${html}: that is a folder, name a file in it`);
   return file;
 }
 
@@ -133,9 +134,11 @@ async function modelOf(word: string, { registry, context, scratch }: Naming): Pr
     const [name, file] = word.split('@', 2);
     return file !== undefined && existsSync(resolve(cwd, file)) ? `${name}@${resolve(cwd, file)}` : word;
   }
-  if (word.includes('/') || existsSync(resolve(cwd, word))) return resolve(cwd, word);
-  const folder = join(scratch, word);
-  mkdirSync(folder);
+  const place = resolve(cwd, word);
+  if (existsSync(join(place, FILES.manifest))) await verifyFolder(place);
+  if (word.includes('/') || existsSync(place)) return place;
+  // A name may be given twice.
+  const folder = mkdtempSync(join(scratch, 'model-'));
   return await modelFolder(word, { registry: openRegistryOf({ registry }, context), context, scratch: folder });
 }
 

@@ -2,6 +2,7 @@
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { candidateOf } from '../../../api/pack/candidate.ts';
+import { RegistryError } from '../../../api/registry/errors.ts';
 import { decide, decideAdapted } from '../../../api/registry/gate.ts';
 import { activeReleases, readHistory, readIncumbent } from '../../../api/registry/history.ts';
 import { publishModel, rollback } from '../../../api/registry/publish.ts';
@@ -25,7 +26,7 @@ import { type CommandContext, openRegistryOf, processContext, runsFolder } from 
 import { calibrateModel } from './exchange/calibrate-model.ts';
 import { exportModel } from './exchange/export-model.ts';
 import { importModel } from './exchange/import-model.ts';
-import { type FolderPublication, publishFolder } from './exchange/model-in-folder.ts';
+import { type FolderPublication, publishFolder, restoreCurrent } from './exchange/model-in-folder.ts';
 import { MODEL_HELP, type ModelOptions, parseModelOptions } from './exchange/model-options.ts';
 
 /** The whole command; resolves to its exit code. */
@@ -63,8 +64,15 @@ async function list(registry: ObjectStore, name: string, print: Print): Promise<
   const current = activeReleases(releases).at(-1)?.manifest ?? null;
   const rows = await Promise.all(
     releases.map(async ({ schema_version: _, ...release }) => {
-      const { manifest } = await readManifest(registry, release.manifest);
-      return { ...release, version: manifest.version };
+      // One that is damaged hides none of the others: they are what is gone back to.
+      const version = await readManifest(registry, release.manifest).then(
+        ({ manifest }) => manifest.version,
+        (error: unknown) => {
+          if (!(error instanceof RegistryError) || error.isTransient) throw error;
+          return null;
+        },
+      );
+      return { ...release, version };
     }),
   );
   print({ name, current, moves: rows }, [
@@ -111,6 +119,11 @@ async function publish(recipeName: string, { registry, options, context, print }
   }
   const dev_data = plan.measuredOn ?? data.contentAddress;
   const candidate = await candidateOf({ exported: exported.job.output, evaluated: evaluated.job.output, dev_data });
+  const restored = options.check ? undefined : await restoreCurrent(registry, candidate);
+  if (restored !== undefined) {
+    printDecision(restored, { registry, print });
+    return EXIT.ok;
+  }
   const judge = isAdapted ? decideAdapted : decide;
   const judged = judge(candidate, await readIncumbent(registry, candidate.manifest.name));
   const decision = forced(judged, options.force);
@@ -149,9 +162,10 @@ function registryOf(options: ModelOptions, context: CommandContext): ObjectStore
   return openDeployedRegistry(outputsFile(options.outputs, context));
 }
 
-function releaseText({ moved_at, action, version, manifest, reasons }: ModelRelease & { version: string }): string {
+function releaseText(release: ModelRelease & { version: string | null }): string {
+  const { moved_at, action, version, manifest, reasons } = release;
   const verb = action === 'publish' ? 'published' : 'rolled back to';
-  return `${moved_at}  ${verb} ${version}  ${manifest}  ${reasons.join('; ')}`;
+  return `${moved_at}  ${verb} ${version ?? '(its manifest is missing or damaged)'}  ${manifest}  ${reasons.join('; ')}`;
 }
 
 function checkText({ name, value, limit, bound, passed }: GateDecision['checks'][number]): string {

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from evaluation.layouts.captioned import COCO_FOLDERS, FLICKR_FOLDERS
-from evaluation.layouts.files import WrongLayout, first_file, picture_in, read_json, value_of
+from evaluation.layouts.files import WrongLayout, first_file, picture_in, read_json, text_in, texts_in, value_of
 from evaluation.layouts.items import Choices, Picture
 from evaluation.layouts.word_order import as_aro, shuffled
 
@@ -18,9 +18,9 @@ def sugar_crepe(folder: Path) -> Choices:
     found = Choices()
     for kind in SUGAR_CREPE:
         file = first_file(folder, (f"{kind}.json", str(Path("data", f"{kind}.json"))))
-        for row in read_json(file, dict).values():
+        for row in filled(read_json(file, dict), file).values():
             found.pictures.append(picture_in(folder, VAL2017, value_of(row, "filename", file)))
-            found.options.append([value_of(row, "caption", file), value_of(row, "negative_caption", file)])
+            found.options.append([text_in(row, "caption", file), text_in(row, "negative_caption", file)])
             found.groups.append(kind)
     return found
 
@@ -31,15 +31,22 @@ def visual_genome(name: str, group: Callable[[Any], str]) -> Callable[[Path], Ch
     def read(folder: Path) -> Choices:
         file = first_file(folder, (name,))
         found = Choices()
-        for row in read_json(file, list):
+        for row in filled(read_json(file, list), file):
             left, top, width, height = (int(value_of(row, f"bbox_{side}", file)) for side in "xywh")
             picture = picture_in(folder, ("images", ""), value_of(row, "image_path", file))
             found.pictures.append(Picture(picture.file, (left, top, left + width, top + height)))
-            found.options.append([value_of(row, "true_caption", file), value_of(row, "false_caption", file)])
+            found.options.append([text_in(row, "true_caption", file), text_in(row, "false_caption", file)])
             found.groups.append(group(row))
         return found
 
     return read
+
+
+def filled(cases: Any, file: Path) -> Any:
+    """A kind without a case would leave the mean over kinds: the figure would be another one."""
+    if not cases:
+        raise WrongLayout(f"{file} holds no case")
+    return cases
 
 
 def relation(row: Any) -> str:
@@ -81,8 +88,7 @@ def order(names: tuple[str, ...], folders: tuple[str, ...]) -> Callable[[Path], 
 def cases_of(row: Any, file: Path) -> list[list[str]]:
     """The right text and wrong ones, of each case of a row."""
     if "caption_options" not in row:
-        captions = value_of(row, "caption", file)
-        return [shuffled(text) for text in ([captions] if isinstance(captions, str) else captions)]
+        return [shuffled(text) for text in texts_in(row, "caption", file)]
     options = list(map(str, row["caption_options"]))
     if len(options) < 2:
         raise WrongLayout(f"{file}: {row['image']} has a right caption and no wrong one")

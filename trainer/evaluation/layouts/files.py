@@ -8,6 +8,8 @@ from typing import Any
 
 from evaluation.layouts.items import Picture
 
+SHOWN = 80  # characters of a value in a refusal
+
 
 class WrongLayout(ValueError):
     """A folder that is not laid out as its benchmark is published; the message says what was looked for."""
@@ -33,6 +35,8 @@ def first_folder(folder: Path, names: Sequence[str]) -> Path:
 
 def picture_in(folder: Path, below: Sequence[str], name: str) -> Picture:
     """The picture `name` in the first of the folders `below` that has it."""
+    if not isinstance(name, str):
+        raise WrongLayout(f"{folder}: a row names its picture by {json.dumps(name)[:SHOWN]}, which is no text")
     for part in below:
         file = folder / part / name
         if file.is_file():
@@ -76,6 +80,28 @@ def value_of(row: Any, key: str, file: Path) -> Any:
         there = f"has {', '.join(map(str, row))}" if isinstance(row, dict) else "is no object"
         raise WrongLayout(f"{file}: a row has no {key!r}, it {there}")
     return row[key]
+
+
+def texts_in(row: Any, key: str, file: Path) -> list[str]:
+    """A text, or texts, under a key that every row of the layout has."""
+    value = value_of(row, key, file)
+    texts = [value] if isinstance(value, str) else value
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        raise WrongLayout(f"{file}: {key!r} of a row is {json.dumps(value)[:SHOWN]}, neither a text nor texts")
+    return [whole(text) for text in texts]
+
+
+def whole(text: str) -> str:
+    """As a server reads a text with half of a surrogate pair, which a broken JSON escape leaves: the half is U+FFFD."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def text_in(row: Any, key: str, file: Path) -> str:
+    """A text under a key that every row of the layout has; of several the first."""
+    texts = texts_in(row, key, file)
+    if not texts:
+        raise WrongLayout(f"{file}: {key!r} of a row holds no text")
+    return texts[0]
 
 
 def read_lines(file: Path) -> list[str]:

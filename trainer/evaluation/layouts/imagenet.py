@@ -61,6 +61,11 @@ def labelled(folder: Path, chosen: Sequence[str]) -> Labelled:
         raise WrongLayout(
             f"{folder} should hold a folder for each of {len(chosen)} classes (n01440764, 0 or tench), it {found}"
         )
+    of_class: dict[int, str] = {}
+    for path in there:
+        other = of_class.setdefault(number_of[path.name], path.name)
+        if other != path.name:
+            raise WrongLayout(f"{folder} has two folders of one class, {other} and {path.name}: remove one of them")
     missing = set(range(len(chosen))) - {number_of[path.name] for path in there}
     if missing:
         examples = ", ".join(chosen[number] for number in sorted(missing)[:SHOWN])

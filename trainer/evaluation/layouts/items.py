@@ -39,6 +39,11 @@ class PictureList(Pieces[Picture]):
         for picture in pictures:
             self.append(picture)
 
+    @property
+    def lines(self) -> TextList:
+        """What tells one picture from another, for each of them."""
+        return self._lines
+
     def append(self, picture: Picture) -> None:
         """One more."""
         box = "" if picture.box is None else ",".join(map(str, picture.box))

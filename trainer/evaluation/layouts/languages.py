@@ -1,12 +1,13 @@
 """Captions in many languages: Multi30k, Crossmodal-3600, and Chinese captions of Flickr30k and COCO; pairs of sentences (STS)."""
 
+import math
 import re
 from array import array
 from collections.abc import Callable
 from pathlib import Path
 
-from evaluation.layouts.captioned import COCO_FOLDERS, FLICKR_FOLDERS, some
-from evaluation.layouts.files import WrongLayout, first_file, picture_in, read_jsonl, read_lines, value_of
+from evaluation.layouts.captioned import COCO_FOLDERS, FLICKR_FOLDERS, joined, some
+from evaluation.layouts.files import WrongLayout, first_file, picture_in, read_jsonl, read_lines, texts_in, value_of
 from evaluation.layouts.items import Captioned, PictureList, ScoredPairs
 from evaluation.streaming.lists import TextList
 
@@ -33,7 +34,7 @@ def multi30k(folder: Path) -> ByLanguage:
             texts = read_lines(file)
             if len(texts) != len(pictures):
                 raise WrongLayout(f"{file} has {len(texts)} lines for {len(pictures)} pictures")
-            found[language] = Captioned(pictures, TextList(texts), array("q", range(len(pictures))))
+            found[language] = joined(Captioned(pictures, TextList(texts), array("q", range(len(pictures)))))
     if not found:
         raise WrongLayout(f"{folder} holds no {TEST_2016}.LANGUAGE in data/task1/raw, in raw or in itself")
     return found
@@ -50,11 +51,10 @@ def crossmodal(*, first_alone: bool) -> Callable[[Path], ByLanguage]:
             picture = picture_in(file.parent, ("images", ""), f"{key}.jpg")
             for language, given in row.items():
                 if isinstance(given, dict) and given.get("caption"):
-                    texts = given["caption"][:1] if first_alone else given["caption"]
-                    found.setdefault(language, Captioned()).add(picture, texts)
+                    found.setdefault(language, Captioned()).add(picture, texts_in(given, "caption", file))
         if not found:
             raise WrongLayout(f"{file} has no row with a language's captions")
-        return found
+        return {language: joined(of_language, 1 if first_alone else None) for language, of_language in found.items()}
 
     return read
 
@@ -68,7 +68,7 @@ def flickr30k_cn(folder: Path) -> ByLanguage:
 def coco_cn(folder: Path) -> ByLanguage:
     """COCO-CN: the test split's pictures in `coco-cn_test.txt`, captions in `imageid.human-written-caption.txt`."""
     file = first_file(folder, ("imageid.human-written-caption.txt", "*/imageid.human-written-caption.txt"))
-    split = {line.strip() for line in read_lines(first_file(file.parent, ("coco-cn_test.txt",)))}
+    split = {line.strip().removesuffix(".jpg") for line in read_lines(first_file(file.parent, ("coco-cn_test.txt",)))}
     return {CHINESE: chinese(folder, file, (*COCO_FOLDERS, "train2014", "images/train2014", "images/val2014"), split)}
 
 
@@ -81,6 +81,9 @@ def chinese(folder: Path, file: Path, folders: tuple[str, ...], split: set[str] 
             raise WrongLayout(f"{file}, line {number} is no picture's number and a caption")
         if split is None or match["key"] in split:
             by_key.setdefault(match["key"], []).append(match["text"])
+    silent = sorted((split or set()) - set(by_key))
+    if silent:
+        raise WrongLayout(f"{file} has no caption of {len(silent)} pictures of the split, for instance {silent[0]}")
     found = Captioned()
     for key, texts in by_key.items():
         found.add(picture_in(folder, folders, f"{key}.jpg"), texts)
@@ -97,7 +100,7 @@ def sts_benchmark(folder: Path) -> ScoredPairs:
             score = float(columns[4])
         except (IndexError, ValueError):
             score = None
-        if score is None or len(columns) < STS_COLUMNS:
+        if score is None or not math.isfinite(score) or len(columns) < STS_COLUMNS:
             raise WrongLayout(f"{file}, line {number}: expected {STS_COLUMNS} columns between tabs, the fifth a number")
         found.score.append(score)
         found.first.append(columns[5])

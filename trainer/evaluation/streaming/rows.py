@@ -91,7 +91,11 @@ def stored_rows(folder: Path, count: int, dtype: type[np.floating], source: Sour
     """
     step = rows_in_file(count)
     folder.mkdir(parents=True, exist_ok=True)
-    missing = [number for number in range(-(-count // step)) if not (folder / f"{number:06}.npy").exists()]
+    missing = [
+        number
+        for number in range(-(-count // step))
+        if not is_whole(folder / f"{number:06}.npy", min(step, count - number * step))
+    ]
     # All look before one writes: otherwise they would share different lists.
     world.wait()
     own = world.share(missing)
@@ -107,11 +111,19 @@ def stored_rows(folder: Path, count: int, dtype: type[np.floating], source: Sour
     return Rows(folder, count)
 
 
+def is_whole(file: Path, count: int) -> bool:
+    """Whether a file of `count` rows is there; one that a crash or a full disk cut short is as good as none."""
+    try:
+        return len(np.load(file, mmap_mode="r")) == count
+    except (OSError, ValueError, EOFError):
+        return False
+
+
 def digest_of(parts: Iterable[str]) -> str:
     """A name for what vectors were computed from."""
     digest = hashlib.sha256()
     for part in parts:
-        digest.update(part.encode() + b"\0")
+        digest.update(part.encode("utf-8", "surrogatepass") + b"\0")
     return digest.hexdigest()
 
 

@@ -56,6 +56,10 @@ def read_suites(named: Sequence[str]) -> list[Given]:
             raise WrongLayout(f"--suite {word}: write NAME=PATH, for instance --suite flickr30k=data/flickr30k")
         if name not in BY_NAME:
             raise WrongLayout(f"--suite: there is no suite {name}. There are: {', '.join(BY_NAME)}")
+        if any(given.suite.name == name for given in found):
+            raise WrongLayout(
+                f"--suite {name} is given twice, and has one line of figures: measure one folder after the other"
+            )
         suite, folder = BY_NAME[name], Path(path)
         if not folder.is_dir():
             raise WrongLayout(f"--suite {name}: the folder {folder} does not exist; expected is {suite.layout}")
@@ -89,7 +93,11 @@ def measure_suites(
     measured: list[Measured] = [{"sets": outcomes_as_figures(outcomes), "left_out": {}} for outcomes in found]
     rows = shown_rows(suites, measured)
     if options.html is not None:
-        named = [(model.title, outcomes) for model, outcomes in zip(opened, found, strict=True)]
+        several = len(opened) > 1
+        named = [
+            (f"{number}: {model.title}" if several else model.title, outcomes)
+            for number, (model, outcomes) in enumerate(zip(opened, found, strict=True), 1)
+        ]
         write_atomically(options.html, render(page_sections(suites, rows, named)))
     if options.as_json:
         documents = [

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from evaluation.bench import Figures
+from evaluation.layouts.files import WrongLayout
 from evaluation.layouts.items import Captioned, ScoredPairs
 from evaluation.streaming.encoder import Encoder
 from evaluation.streaming.lists import Chosen
@@ -150,6 +151,8 @@ def caption_retrieval(found: Captioned, encoder: Encoder) -> Outcome:
     count_of = np.bincount(picture_of, minlength=len(found.pictures))
     starts, counts = (each[count_of > 1] for each in (np.cumsum(count_of) - count_of, count_of))
     own = np.arange(len(starts))
+    if not len(own):
+        raise WrongLayout("no picture has two captions, of which the first one finds the second")
     firsts, seconds = (Chosen(found.texts, order[at]) for at in (starts, starts + 1))
     first, second = encoder.texts(firsts), encoder.texts(seconds)
     ranks = streamed_ranks(second, first, own, place)

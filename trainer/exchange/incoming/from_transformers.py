@@ -18,7 +18,7 @@ from exchange.incoming.vocabulary import read_sentencepiece, setting
 from exchange.names import Published
 from exchange.pictures import own_shape_preprocessing, transformers_preprocessing
 from exchange.refusal import CannotExpress
-from towers.clip_bpe import ClipBpe
+from towers.clip_bpe import END_OF_WORD, ClipBpe
 from towers.published_weights import refuse_missing
 from towers.sentencepiece_text import SentencePiece
 
@@ -240,4 +240,14 @@ def transformers_tokenizer(folder: Path) -> ClipBpe:
     pieces = sorted(ids, key=lambda piece: ids[piece])
     if [ids[piece] for piece in pieces] != list(range(len(pieces))):
         raise CannotExpress(f"the ids of the vocabulary in {folder} have gaps")
-    return ClipBpe(pieces, [(left, right) for left, right in pairs])
+    merges = [(left, right) for left, right in pairs]
+    # A download that was cut short reads as fewer merges, by which all texts would be cut otherwise.
+    made = {left + right for left, right in merges}
+    longer = [piece for piece in pieces if len(piece.removesuffix(END_OF_WORD)) > 1 and not piece.startswith("<|")]
+    lost = [piece for piece in longer if piece not in made]
+    if lost:
+        raise CannotExpress(
+            f"no merge in {folder} makes {len(lost)} pieces of its vocabulary, {lost[0]} for instance: merges.txt is cut short, or "
+            "belongs to another vocabulary; fetch both again"
+        )
+    return ClipBpe(pieces, merges)

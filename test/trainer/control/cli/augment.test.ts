@@ -34,14 +34,20 @@ afterAll(() => {
   rmSync(folder, { recursive: true, force: true });
 });
 
+const SERVED = ['--provider', 'openai', '--model', 'm', '--base-url'];
+
 async function run(...argv: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
+  return await runWith(await trainerPython(), argv);
+}
+
+async function runWith(python: string, argv: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
   const printed = { stdout: '', stderr: '' };
   const stream = (name: 'stdout' | 'stderr') => ({
     write(text: string) {
       printed[name] += text;
     },
   });
-  const env = { ...process.env, TRAINER_PYTHON: await trainerPython(), OPENAI_API_KEY: '' };
+  const env = { ...process.env, TRAINER_PYTHON: python, OPENAI_API_KEY: '' };
   const context = { root: ROOT, cwd: folder, env, stdout: stream('stdout'), stderr: stream('stderr') };
   return { code: await augment(argv, context), ...printed };
 }
@@ -56,6 +62,11 @@ it.each([
   [['classes.json', '--out', 'o', '--usd-read', '1'], '--usd-read and --usd-written go together'],
   [['classes.json', '--out', 'o', '--per-item', 'many'], '--per-item many: a number from 0 on'],
   [['classes.json', '--out', 'o', '--per-item', '0'], '--per-item: '],
+  [['classes.json', '--out', 'o', '--max-requests', '1.5'], '--max-requests: '],
+  [['classes.json', '--out', 'o', '--max-tokens', '1.5'], '--max-tokens: '],
+  [['classes.json', '--out', 'o', ...SERVED, 'http://a', '--timeout', '0'], '--timeout: '],
+  [['classes.json', '--out', 'o', ...SERVED, 'http://me:pw@a'], '--base-url is an address alone'],
+  [['classes.json', '--out', 'o', ...SERVED, 'http://a?key=b'], '--base-url is an address alone'],
   [['classes.json', '--out', 'o', '--colour'], 'Unknown option --colour'],
 ])('%j is refused with what to do', async (argv, sentence) => {
   const { code, stderr } = await run(...argv);
@@ -81,4 +92,31 @@ it('says with --json what is wrong with the input', async () => {
   const { code, stdout } = await run('nothing.json', '--out', 'o.jsonl', ...asked(), '--json');
   expect(JSON.parse(stdout).refused).toContain('there is no');
   expect(code).toBe(2);
+});
+
+it.each([
+  ['exit 75', 75, { event: 'stopped', stopped: expect.stringContaining('ended before it could report') }],
+  ['kill -9 $$', 1, { failed: expect.stringContaining('was killed: was there too little memory?') }],
+  ['echo broken >&2; exit 1', 1, { failed: 'broken' }],
+])('shows no report of an earlier run for one that ends with %s', async (line, code, said) => {
+  const python = join(folder, 'python.sh');
+  writeFileSync(python, `#!/bin/sh\n${line}\n`, { mode: 0o755 });
+  writeFileSync(join(folder, 'old.jsonl.report.json'), '{}');
+  const ended = await runWith(python, ['classes.json', '--out', 'old.jsonl', '--json']);
+  expect(
+    ended.stdout
+      .trim()
+      .split('\n')
+      .map((row) => JSON.parse(row)),
+  ).toEqual([said]);
+  expect(ended.code).toBe(code);
+});
+
+it('takes weights that are named as a file of the folder where the user is', async () => {
+  const elsewhere = await run('classes.json', '--out', 'local.jsonl', '--provider', 'local:own.gguf');
+  expect(elsewhere.stderr).toContain('local:own.gguf is neither a folder or file here nor an installed Python package');
+  writeFileSync(join(folder, 'own.gguf'), 'no weights');
+  const here = await run('classes.json', '--out', 'local.jsonl', '--provider', 'local:own.gguf');
+  expect(here.stderr).toContain('own.gguf cannot be read: ');
+  expect(here.code).toBe(2);
 });

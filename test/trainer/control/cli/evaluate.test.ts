@@ -1,5 +1,5 @@
 // `npm run evaluate` from outside: the embedded model on texts that a temporary data folder holds.
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { gzipSync } from 'node:zlib';
@@ -83,6 +83,17 @@ it('measures a benchmark of the user, by a path from where the user is', async (
   expect(table.stdout).toMatch(/^cra cra +100\.0$/m);
 });
 
+it('has a column of the page for each of two models of one title', async () => {
+  cpSync(join(ROOT, 'api/playground/samples/cat.jpg'), join(folder, 'own/cat.jpg'), { recursive: true });
+  writeFileSync(join(folder, 'own/captions.jsonl'), '{"image": "cat.jpg", "caption": "a cat"}\n');
+  const models = ['edge-clip-small', 'edge-clip-small', '--registry', 'data', '--tier', 'static'];
+  const { code, stderr } = await run(...models, '--cache', 'kept', '--suite', 'captions=own', '--html', 'page.html');
+  expect({ code, stderr }).toMatchObject({ code: 0 });
+  const page = readFileSync(join(folder, 'page.html'), 'utf8');
+  expect(page).toContain("<th scope='col'>1: edge-clip-small 0.2.2, static</th>");
+  expect(page).toContain("<th scope='col'>2: edge-clip-small 0.2.2, static</th>");
+});
+
 it.each<[string[], string]>([
   [['--suite', 'flickr=data'], '--suite: there is no suite flickr. There are: flickr8k,'],
   [['--suite', 'coco=data'], 'data holds no dataset_coco.json'],
@@ -103,6 +114,17 @@ it.each<[string[], string]>([
   const { code, stderr } = await run(...args);
   expect(stderr).toContain(sentence);
   expect(code).toBe(2);
+});
+
+it('says as JSON, too, what is refused and what the disk forbids', async () => {
+  const refused = await run('--suite', 'cra=.', '--tier', 'huge', '--json');
+  expect(JSON.parse(refused.stdout)).toEqual({ refused: expect.stringContaining('there is no tier huge here') });
+  const folderAsPage = await run('--suite', 'cra=.', '--html', 'data', '--json');
+  expect(JSON.parse(folderAsPage.stdout)).toEqual({ refused: '--html data: that is a folder, name a file in it' });
+  writeFileSync(join(folder, 'a file'), '');
+  const failed = await run('--suite', 'cra=.', '--tier', 'static', '--cache', 'a file', '--json');
+  expect(failed.code).toBe(1);
+  expect(JSON.parse(failed.stdout)).toEqual({ failed: expect.stringContaining('a file is where a folder is needed') });
 });
 
 it('says that nothing could be measured', async () => {

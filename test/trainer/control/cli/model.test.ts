@@ -1,12 +1,13 @@
 // `npm run model` from outside: a trained recipe is published, listed, held back and rolled back.
-import { cpSync, globSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { cpSync, globSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
 import { beforeAll, describe, expect, it, vi } from 'vitest';
 import { GOOD_EVALUATION, plantModel, smallModel } from '../../../support/exported-model.ts';
 import { createRepository, model, type TinyRepository, train } from '../../../support/tiny-repository.ts';
 
 vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 });
 const RECIPE = 'recipes/tiny.json';
+const RECIPE_FILE = 'trainer/recipes/tiny.json';
 
 /** Trains `version` of the model: export and evaluate run again, the rest is reused. */
 async function retrain(
@@ -108,6 +109,79 @@ describe('a registry beside the repository', () => {
   });
 });
 
+describe('a registry that has lost a file', () => {
+  let repository: TinyRepository;
+  const objects = (kind: string): string[] =>
+    globSync(`registry/${kind}/sha256/*`, { cwd: repository.root }).map((name) => join(repository.root, name));
+  const run = async (...args: string[]) => {
+    const { code, stdout } = await model(repository.root, [...args, '--json']);
+    return { code, answer: JSON.parse(stdout) };
+  };
+  const current = async (): Promise<string> => (await run('list', 'tiny')).answer.current;
+  let first: string;
+  let old: string[];
+  beforeAll(async () => {
+    repository = createRepository();
+    await retrain(repository, '1');
+    await run('publish', RECIPE);
+    first = await current();
+    old = objects('artefacts');
+    await retrain(repository, '2');
+    expect((await run('publish', RECIPE)).code).toBe(0);
+  });
+
+  it('lists every release, and goes back to no model whose file is gone', async () => {
+    const [manifest = ''] = objects('manifests').filter((file) => first.endsWith(basename(file, '.json')));
+    const kept = readFileSync(manifest);
+    writeFileSync(manifest, kept.subarray(1));
+    const { code, answer } = await run('list', 'tiny');
+    expect(code).toBe(0);
+    expect(answer.moves.map(({ version }: { version: string | null }) => version)).toEqual(['2', null]);
+    const { stdout } = await model(repository.root, ['list', 'tiny']);
+    expect(stdout).toContain(`published (its manifest is missing or damaged)  ${first}`);
+    writeFileSync(manifest, kept);
+
+    const [lost = ''] = old;
+    const bytes = readFileSync(lost);
+    rmSync(lost);
+    const before = await current();
+    const refused = await run('rollback', 'tiny');
+    expect(refused.code).toBe(2);
+    expect(refused.answer.refused).toMatch(new RegExp(`${first} cannot come back: .*${basename(lost)}.* is missing`));
+    writeFileSync(lost, bytes.subarray(1));
+    expect((await run('rollback', 'tiny')).answer.refused).toContain('is cut short');
+    expect(await current()).toBe(before);
+    writeFileSync(lost, bytes);
+  });
+
+  it('has it again when the current model is published again', async () => {
+    const before = await current();
+    const [manifest = ''] = objects('manifests').filter((file) => before.endsWith(basename(file, '.json')));
+    const whole = readFileSync(manifest);
+    const altered = objects('artefacts').at(0) ?? '';
+    const bytes = readFileSync(altered);
+    writeFileSync(
+      altered,
+      bytes.map((byte) => byte ^ 1),
+    );
+    rmSync(manifest);
+    const again = await run('publish', RECIPE);
+    expect(again).toMatchObject({ code: 0, answer: { published: { manifest: before } } });
+    expect(again.answer.reasons[0]).toMatch(
+      /^[12] of its files were missing there or altered, and were written again$/,
+    );
+    expect(readFileSync(manifest)).toEqual(whole);
+    expect((await run('publish', RECIPE)).answer.reasons).toEqual(['tiny 2 is current already']);
+    writeFileSync(altered, bytes);
+    expect((await run('list', 'tiny')).answer.moves).toHaveLength(2);
+  });
+
+  it('is told from a file', async () => {
+    const { answer } = await run('list', '--registry', RECIPE_FILE);
+    expect(answer.refused).toContain(`${RECIPE_FILE} is a file: name a folder`);
+  });
+});
+
 describe('the command line', () => {
   const { root } = createRepository();
   it.each([
@@ -124,6 +198,7 @@ describe('the command line', () => {
     [['calibrate'], 'calibrate which model?'],
     [['calibrate', 'tiny'], 'calibrate on which images? --images names'],
     [['calibrate', 'tiny', '--images', '.'], '--model-version is missing'],
+    [['import', 'x', '--model-version', ''], '--model-version is empty: every model has a version'],
     [['calibrate', 'tiny', '--images', 'nowhere', '--model-version', '2'], '--images: there is no /'],
     [
       ['calibrate', 'tiny', '--images', '.', '--model-version', '2'],

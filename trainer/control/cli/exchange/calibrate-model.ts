@@ -1,12 +1,12 @@
 // `npm run model -- calibrate`: what a finished model's scores and verdicts mean, fitted again without training.
-import { existsSync, mkdtempSync, realpathSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { existsSync } from 'node:fs';
+import { resolve } from 'node:path';
 import type { ObjectStore } from '../../../../api/registry/store.ts';
 import { UserError } from '../../../../contracts/src/user-error.ts';
 import { type CommandContext, embeddedModel } from '../context.ts';
 import { runPython } from '../python.ts';
 import { modelFolder } from './model-folder.ts';
+import { withScratch } from './scratch.ts';
 
 export interface CalibrateOptions {
   images?: string | undefined;
@@ -30,8 +30,7 @@ export async function calibrateModel(
     throw new UserError('--model-version is missing: the model with other scores is another version');
   const path = resolve(context.cwd, images);
   if (!existsSync(path)) throw new UserError(`--images: there is no ${path}`);
-  const scratch = realpathSync(mkdtempSync(join(tmpdir(), 'calibrate-')));
-  try {
+  return await withScratch('calibrate-', async (scratch) => {
     const folder = await modelFolder(name, { registry, context, scratch });
     const beside = folder === scratch || folder === embeddedModel(context) ? name : folder;
     const to = resolve(context.cwd, options.to ?? `${beside}-${version}`);
@@ -40,7 +39,5 @@ export async function calibrateModel(
       ['-m', 'exchange', 'calibrate', folder, ...flags, ...(options.json ? ['--json'] : [])],
       context,
     );
-  } finally {
-    rmSync(scratch, { recursive: true, force: true });
-  }
+  });
 }

@@ -1,6 +1,5 @@
 // `npm run model -- export`: a model in the layout of another library, written by the trainer's `exchange`.
-import { existsSync, globSync, mkdtempSync, readFileSync, realpathSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, globSync, readFileSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import * as z from 'zod';
@@ -12,6 +11,7 @@ import { UserError } from '../../../../contracts/src/user-error.ts';
 import { type CommandContext, runsFolder } from '../context.ts';
 import { runPython } from '../python.ts';
 import { modelFolder } from './model-folder.ts';
+import { withScratch } from './scratch.ts';
 
 export const FORMATS = ['hf', 'onnx', 'open_clip', 'safetensors', 'sentence-transformers'] as const;
 
@@ -32,9 +32,7 @@ export async function exportModel(
   const { format } = options;
   if (!FORMATS.some((known) => known === format))
     throw new UserError(`--format ${format ?? 'is missing'}: there are ${FORMATS.join(', ')}`);
-  // Python runs in another folder: paths are whole.
-  const scratch = realpathSync(mkdtempSync(join(tmpdir(), 'export-')));
-  try {
+  return await withScratch('export-', async (scratch) => {
     const folder = await modelFolder(name, { registry, context, scratch });
     const to = resolve(context.cwd, options.to ?? `${basename(name)}.${format}`);
     const runs = runsFolder(options, context);
@@ -50,18 +48,31 @@ export async function exportModel(
       ['-m', 'exchange', 'export', folder, ...flags, ...(options.json ? ['--json'] : [])],
       context,
     );
-  } finally {
-    rmSync(scratch, { recursive: true, force: true });
-  }
+  });
 }
 
 /** Of a job, whatever else an older or a newer version writes into it. */
 const Read = z.object({ inputs: z.record(z.string(), z.string()) });
 
-/** What tells one export from another. The whole document would not: a published model's names packed weights, too. */
-function whichOf(manifest: string): object {
-  const { name, version, created_at, space_id } = JSON.parse(readFileSync(manifest, 'utf8')) as Partial<ModelManifest>;
+/**
+ * What tells one export from another; undefined for a file that is no document. The whole document would not: a published model's names
+ * packed weights, too.
+ */
+function whichOf(manifest: string): object | undefined {
+  const document = documentIn(manifest) as Partial<ModelManifest> | undefined;
+  if (document === undefined) return undefined;
+  const { name, version, created_at, space_id } = document;
   return { name, version, created_at, space_id };
+}
+
+/** Undefined where it cannot be read: one of many runs, which may be at work or damaged, and need not be the model's. */
+function documentIn(file: string): object | undefined {
+  try {
+    const document: unknown = JSON.parse(readFileSync(file, 'utf8'));
+    return typeof document === 'object' && document !== null ? document : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 /** The runs of `distill` and `clip` that a model was exported from, as far as they are still on this machine. */
@@ -71,8 +82,8 @@ function runsOf(manifest: string, runs: string): { distill?: string; clip?: stri
   const exported = [dirname(manifest), ...below].find(
     (folder) => existsSync(join(folder, FILES.job)) && isDeepStrictEqual(whichOf(join(folder, FILES.manifest)), own),
   );
-  if (exported === undefined) return {};
-  const job = Read.parse(JSON.parse(readFileSync(join(exported, FILES.job), 'utf8')));
+  const job = exported === undefined ? undefined : Read.safeParse(documentIn(join(exported, FILES.job))).data;
+  if (exported === undefined || job === undefined) return {};
   const folders = (['distill', 'clip'] as const).flatMap((role) => {
     const uri = job.inputs[role] ?? '';
     // Where it was when the model was exported, or beside that model: runs are moved together, and fetched from AWS.

@@ -1,6 +1,5 @@
 // `npm run model -- import`: a published checkpoint becomes a model of the registry, as it is or with text students.
-import { mkdtempSync, realpathSync, rmSync, statSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { statSync } from 'node:fs';
 import { basename, extname, join, resolve } from 'node:path';
 import { readIncumbent } from '../../../../api/registry/history.ts';
 import type { ObjectStore } from '../../../../api/registry/store.ts';
@@ -11,6 +10,7 @@ import { UserError } from '../../../../contracts/src/user-error.ts';
 import type { CommandContext } from '../context.ts';
 import { runPython } from '../python.ts';
 import { NameTaken, publishImported } from './model-in-folder.ts';
+import { withScratch } from './scratch.ts';
 import { type DistilOptions, trainStudents } from './students.ts';
 
 export interface ImportOptions extends DistilOptions {
@@ -52,8 +52,7 @@ export async function importModel(
   if (options.distil && !options.replace) await refuseTaken(registry, name, called);
   const students = options.distil ? await trainStudents(path, name, { options, context }) : undefined;
   if (typeof students === 'number') return students;
-  const scratch = realpathSync(mkdtempSync(join(tmpdir(), 'import-')));
-  try {
+  return await withScratch('import-', async (scratch) => {
     const to = join(scratch, 'model');
     const photos = join(context.root, 'api', 'playground', 'samples');
     const { architecture, licence } = options;
@@ -88,9 +87,7 @@ export async function importModel(
     ];
     context.stdout.write(options.json ? `${JSON.stringify({ ...published, metrics })}\n` : `${lines.join('\n')}\n`);
     return EXIT.ok;
-  } finally {
-    rmSync(scratch, { recursive: true, force: true });
-  }
+  });
 }
 
 /** What a source is called: in Hugging Face's cache a folder is named by a commit, and the model by one above it. */

@@ -1,10 +1,20 @@
 // Finds a model by its name and puts its files, verified, into a folder: an exported one, a published one, or the embedded one.
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve, sep } from 'node:path';
-import { readManifest, readPointer, readVerified, registrySource } from '../../../../api/registry/read.ts';
+import { openArtefact } from '../../../../api/registry/candidate.ts';
+import {
+  parseDocument,
+  readManifest,
+  readPointer,
+  readVerified,
+  registrySource,
+} from '../../../../api/registry/read.ts';
 import type { ObjectStore } from '../../../../api/registry/store.ts';
+import { toFileUri } from '../../../../api/registry/stores/file-uri.ts';
+import { openStore } from '../../../../api/registry/stores/open.ts';
 import { FILES, listPrefix, modelOfPointer } from '../../../../contracts/src/keys.ts';
 import { artefactsIn } from '../../../../contracts/src/model/artefact.ts';
+import { ModelManifest } from '../../../../contracts/src/model/manifest.ts';
 import { UserError } from '../../../../contracts/src/user-error.ts';
 import { type CommandContext, embeddedModel } from '../context.ts';
 
@@ -15,10 +25,13 @@ export interface ModelFolderOptions {
   scratch: string;
 }
 
-/** The folder with the manifest of a model. Throws a UserError that says which names there are. */
+/** The folder with the manifest of a model, whose files are those that it names. Throws a UserError that says which names there are. */
 export async function modelFolder(name: string, { registry, context, scratch }: ModelFolderOptions): Promise<string> {
   const folder = resolve(context.cwd, name);
-  if (existsSync(join(folder, FILES.manifest))) return folder;
+  if (existsSync(join(folder, FILES.manifest))) {
+    await verifyFolder(folder);
+    return folder;
+  }
   const isName = !name.includes('/') && !name.includes(sep);
   const found = isName ? await readPointer(registry, name) : undefined;
   if (found !== undefined) {
@@ -34,6 +47,18 @@ export async function modelFolder(name: string, { registry, context, scratch }: 
     `${name} is neither a folder with a ${FILES.manifest} nor a model in ${registry.uri}: ` +
       `${known.length === 0 ? 'there is none' : `there is ${known.join(', ')}`}`,
   );
+}
+
+/**
+ * The manifest of a folder that has one. Throws a RegistryError that names a file which is missing or is another one: a folder that was
+ * copied in part, or over another model, would be opened, and its vectors would be nobody's.
+ */
+export async function verifyFolder(folder: string): Promise<ModelManifest> {
+  const run = openStore(toFileUri(folder));
+  const file = join(folder, FILES.manifest);
+  const manifest = parseDocument(ModelManifest, readFileSync(file, 'utf8'), file);
+  for (const artefact of artefactsIn(manifest)) await openArtefact({ run, base: '' }, artefact);
+  return manifest;
 }
 
 async function fetchModel(registry: ObjectStore, digest: string, folder: string): Promise<void> {

@@ -6,14 +6,16 @@ import { packCandidate } from '../../../../api/pack/candidate.ts';
 import type { Publishable } from '../../../../api/registry/candidate.ts';
 import { sha256 } from '../../../../api/registry/digest.ts';
 import { readIncumbent } from '../../../../api/registry/history.ts';
-import { publishModel } from '../../../../api/registry/publish.ts';
+import { publishModel, restoreFiles } from '../../../../api/registry/publish.ts';
+import { readPointer } from '../../../../api/registry/read.ts';
 import type { ObjectStore } from '../../../../api/registry/store.ts';
 import { toFileUri } from '../../../../api/registry/stores/file-uri.ts';
 import { openStore } from '../../../../api/registry/stores/open.ts';
 import { FILES } from '../../../../contracts/src/keys.ts';
-import { ModelManifest } from '../../../../contracts/src/model/manifest.ts';
+import type { ModelManifest } from '../../../../contracts/src/model/manifest.ts';
 import type { GateDecision, Published } from '../../../../contracts/src/training/pipeline.ts';
 import { UserError } from '../../../../contracts/src/user-error.ts';
+import { verifyFolder } from './model-folder.ts';
 
 /** A model's name is that of another one, in whose place it would be put. */
 export class NameTaken extends UserError {
@@ -51,6 +53,21 @@ export interface FolderPublication {
   manifest: ModelManifest;
 }
 
+/** Writes again what a registry has lost of the model that is current in it; undefined where that is nothing, or another model is. */
+export async function restoreCurrent(
+  registry: ObjectStore,
+  candidate: Publishable,
+): Promise<FolderPublication | undefined> {
+  const files = await restoreFiles(registry, candidate);
+  const { manifest, digest } = candidate;
+  const found = files === 0 ? undefined : await readPointer(registry, manifest.name);
+  if (found === undefined) return undefined;
+  const reasons = [`${files} of its files were missing there or altered, and were written again`];
+  const { name, moved_at } = found.pointer;
+  const decision = { decision: 'publish' as const, reasons, checks: [], incumbent: digest };
+  return { decision, published: { name, manifest: digest, moved_at }, manifest };
+}
+
 /**
  * Publishes what `calibrate` wrote of the current model: the same towers with other scores. Anything else has no figures that a gate
  * could judge, and takes a reason (`force`). Throws a UserError that says so.
@@ -61,6 +78,8 @@ export async function publishFolder(
   { check, force }: { check: boolean; force?: string | undefined },
 ): Promise<FolderPublication> {
   const candidate = await packCandidate(await modelIn(folder));
+  const restored = check ? undefined : await restoreCurrent(registry, candidate);
+  if (restored !== undefined) return restored;
   const { manifest } = candidate;
   const incumbent = await readIncumbent(registry, manifest.name);
   if (incumbent?.digest === candidate.digest)
@@ -93,8 +112,8 @@ const towers = ({ space_id, text, tiny, static: table, image }: ModelManifest): 
 });
 
 async function modelIn(folder: string): Promise<Publishable> {
+  const manifest = await verifyFolder(folder);
   const bytes = new Uint8Array(readFileSync(join(folder, FILES.manifest)));
-  const manifest = ModelManifest.parse(JSON.parse(new TextDecoder().decode(bytes)));
   const { metrics } = manifest;
   const run = openStore(toFileUri(folder));
   return { run, base: '', bytes, digest: await sha256(bytes), manifest, evaluated: { metrics }, dev_data: null };

@@ -1,5 +1,6 @@
 // `npm run model -- export` on a registry that was published to: the folder that another library opens, and one-call inference.
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import {
   existsSync,
   mkdirSync,
@@ -10,6 +11,8 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { delimiter, join, resolve } from 'node:path';
 import { gzipSync } from 'node:zlib';
@@ -92,6 +95,73 @@ it('finds the runs of a model where they were moved to, and writes beside no hid
     to: join(folder, 'export-0123456789ab.safetensors'),
     weights: expect.stringContaining('float32 weights of the run of `distill`'),
   });
+});
+
+it('opens no folder whose files are others than its manifest names, and says which', async () => {
+  const damaged = join(folder, 'damaged');
+  execFileSync(python, [join(ROOT, 'test/support/tiered_model.py'), damaged]);
+  const context = { root: ROOT, cwd: folder, env: { PATH: process.env.PATH, TRAINER_PYTHON: python } };
+  const commands = [
+    () => run('damaged', '--format', 'onnx', '--json'),
+    () => captured(model, ['publish', 'damaged', '--registry', 'empty', '--force', 'a try', '--json'], context),
+    () => captured(evaluate, ['damaged', '--only', 'stsb', '--json'], context),
+  ];
+  const answers = async () => {
+    const all = await Promise.all(commands.map((each) => each()));
+    return all.map(({ code, stdout }) => `${code} ${JSON.parse(stdout).refused}`);
+  };
+  const table = join(damaged, 'text.table.bin');
+  const bytes = readFileSync(table);
+  writeFileSync(table, bytes.fill(0, 100, 200));
+  const altered = `2 file://${damaged}/text.table.bin is not the file that its descriptor names`;
+  for (const answer of await answers()) expect(answer).toContain(altered);
+  rmSync(table);
+  for (const answer of await answers()) expect(answer).toContain('text.table.bin is missing');
+  const file = join(damaged, 'manifest.json');
+  writeFileSync(file, readFileSync(file).subarray(0, 300));
+  for (const answer of await answers()) expect(answer).toContain(`2 ${file} is not JSON`);
+  expect(existsSync(join(folder, 'damaged.onnx'))).toBe(false);
+});
+
+it('is not held up by a run that is half written beside the one it looks for', async () => {
+  const other = join(folder, 'at-work', 'export-ba9876543210');
+  mkdirSync(other, { recursive: true });
+  for (const name of ['manifest.json', 'job.json']) writeFileSync(join(other, name), '{"name": ');
+  const { stderr } = await run('tiered', '--format', 'onnx', '--runs', 'at-work');
+  expect(stderr).toContain('--runs at-work: no finished run of distill is there that tiered was exported from');
+});
+
+it('says as JSON, too, what the disk forbids', async () => {
+  writeFileSync(join(folder, 'a file'), '');
+  const { code, stdout } = await run('tiered', '--format', 'onnx', '--to', 'a file/out', '--json');
+  expect(JSON.parse(stdout)).toEqual({ failed: expect.stringContaining('a file is where a folder is needed') });
+  expect(code).toBe(1);
+});
+
+it('leaves nothing where it is interrupted while it waits for a registry', async () => {
+  const scratch = join(folder, 'tmp');
+  mkdirSync(scratch);
+  const silent = createServer(() => {}).listen(0, '127.0.0.1');
+  await once(silent, 'listening');
+  const { port } = silent.address() as AddressInfo;
+  const command = [join(ROOT, 'trainer/control/cli/model.ts'), 'export', 'tiered', '--format', 'onnx'];
+  const child = spawn(process.execPath, [...command, '--registry', 's3://models'], {
+    env: {
+      PATH: process.env.PATH,
+      INIT_CWD: folder,
+      TMPDIR: scratch,
+      MODEL_REGISTRY_ENDPOINT: `http://127.0.0.1:${port}`,
+      AWS_ACCESS_KEY_ID: 'testing',
+      AWS_SECRET_ACCESS_KEY: 'testing',
+    },
+  });
+  await once(silent, 'request');
+  expect(readdirSync(scratch)).toEqual([expect.stringMatching(/^export-/)]);
+  child.kill('SIGINT');
+  expect(await once(child, 'exit')).toEqual([75, null]);
+  expect(readdirSync(scratch)).toEqual([]);
+  silent.closeAllConnections();
+  silent.close();
 });
 
 it('names the models that there are', async () => {
