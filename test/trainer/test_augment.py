@@ -314,6 +314,7 @@ def test_a_kept_answer_that_is_damaged_is_asked_for_again(tmp_path: Path) -> Non
             lambda file: file.write_text(re.sub(r'"texts": \[.*?\]', '"texts": "A Leek"', file.read_text())),
             lambda file: (file.unlink(), file.mkdir()),
         ]
+        code, errors = 0, ""
         for damage in damages:
             for file in (tmp_path / "cache").rglob("*.json"):
                 damage(file)

@@ -166,7 +166,7 @@ class Endpoint:
 class NoRedirection(urllib.request.HTTPRedirectHandler):
     """A redirection is a refusal."""
 
-    def redirect_request(self, *_: Any) -> None:
+    def redirect_request(self, *_: Any, **__: Any) -> None:
         """None: the answer is an HTTPError."""
         return
 

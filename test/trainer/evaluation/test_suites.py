@@ -11,6 +11,7 @@ from PIL import Image
 from colour_model import COLOURS, SeesColours
 from evaluation.layouts.choices import SUGAR_CREPE, coco_order
 from evaluation.layouts.files import WrongLayout
+from evaluation.layouts.items import Captioned
 from evaluation.layouts.word_order import as_aro, shuffled
 from evaluation.progress import Progress
 from evaluation.streaming.encoder import Settings
@@ -484,4 +485,6 @@ def test_half_a_pair_of_a_broken_escape_is_read_as_servers_read_it(tmp_path):
     docci(tmp_path)
     file = tmp_path / "docci_descriptions.jsonlines"
     write(file, file.read_text().replace("All of it", "All \\ud83d\\ude00 \\ud83d of it"))
-    assert BY_NAME["docci"].read(tmp_path).texts[0] == "All \U0001f600 \ufffd of it is red."
+    read = BY_NAME["docci"].read(tmp_path)
+    assert isinstance(read, Captioned)
+    assert read.texts[0] == "All \U0001f600 \ufffd of it is red."
