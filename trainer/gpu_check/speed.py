@@ -155,7 +155,7 @@ def clip_task(folder: Path, sizes: Sizes, world: World, dtype: torch.dtype) -> C
     text_tower = Adapter(sizes.width_D, sizes.space_E, 4, 2).to(world.device)
     rows: Any = [{"key": f"{n}"} for n in range(sizes.images)]
     place = Place(world, dtype)
-    pairs = CachedPairs(StoredPairs(activations, captions, []), Sampler(rows, config, 0), place)
+    pairs = CachedPairs(StoredPairs(activations, captions, [""] * sizes.images), Sampler(rows, config, 0), place)
     objective = Objective((tower, text_tower), pairs, Texts(captions, captions, None), config, place)
     run: Any = SimpleNamespace(config=config, seed=0, world=world)
     return Clip(run, objective, dict)
