@@ -21,13 +21,14 @@ from augment.items import Wanted, read_wanted
 from augment.prompts import read_prompts
 from augment.writer import Writer, WriterError
 from contracts import ContractError, load
-from contracts.constants import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, SCHEMA_VERSION
+from contracts.constants import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, SCHEMA_VERSION
 from contracts.types import AugmentJob, AugmentReport
-from engine.failure import sentence_of_disk
+from engine.failure import exit_code_of
 from engine.folders.files import write_atomically
 from towers.formats.item import FormatError
 
 PROGRESS_SECONDS = 2.0
+REFUSALS = (ContractError, FormatError, FileNotFoundError, ModuleNotFoundError)
 
 
 def main() -> int:
@@ -38,29 +39,24 @@ def main() -> int:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    try:
-        job = cast(AugmentJob, load("AugmentJob", Path(sys.argv[1]).read_text(encoding="utf-8")))
-        items, notes = read_wanted(Path(job["input"]))
-        prompts, unseen = read_prompts(None if job["prompts"] is None else Path(job["prompts"]))
-        writer = writer_of(job, stop)
-        cache = Cache(Path(job["cache"]), writer.identity())
-        means = Means(writer, cache, Budget(job["limits"], job["prices"]), stop, unseen)
-        scribe = Scribe(job, items, prompts, means)
-        if not any(scribe.prompts):
-            raise FormatError(
-                f"no prompt of {job['prompts']} is for what {job['input']} holds: `of` and `needs` say what for"
-            )
-        check_place(Path(job["output"]))
-        return carry_out(scribe, notes)
-    except (ContractError, FormatError, FileNotFoundError, ModuleNotFoundError) as error:
-        print(error, file=sys.stderr)
-        return EXIT_USAGE
-    except OSError as error:
-        sentence = sentence_of_disk(error)
-        if sentence is None:
-            raise
-        print(sentence, file=sys.stderr)
-        return EXIT_FAILED
+    return exit_code_of(lambda: write_captions(Path(sys.argv[1]), stop), REFUSALS)
+
+
+def write_captions(file: Path, stop: threading.Event) -> int:
+    """What a job asks for; returns its exit code."""
+    job = cast(AugmentJob, load("AugmentJob", file.read_text(encoding="utf-8")))
+    items, notes = read_wanted(Path(job["input"]))
+    prompts, unseen = read_prompts(None if job["prompts"] is None else Path(job["prompts"]))
+    writer = writer_of(job, stop)
+    cache = Cache(Path(job["cache"]), writer.identity())
+    means = Means(writer, cache, Budget(job["limits"], job["prices"]), stop, unseen)
+    scribe = Scribe(job, items, prompts, means)
+    if not any(scribe.prompts):
+        raise FormatError(
+            f"no prompt of {job['prompts']} is for what {job['input']} holds: `of` and `needs` say what for"
+        )
+    check_place(Path(job["output"]))
+    return carry_out(scribe, notes)
 
 
 def check_place(output: Path) -> None:

@@ -1,6 +1,7 @@
 """How a stage or a command fails: with a sentence of ours, or of the disk's, or, where nobody expected it, with the traceback."""
 
 import errno
+import json
 import re
 import sys
 import traceback
@@ -12,7 +13,7 @@ from typing import TypeVar
 from safetensors import SafetensorError
 
 import contracts
-from contracts.constants import ON_DISK
+from contracts.constants import EXIT_FAILED, EXIT_OK, EXIT_USAGE, ON_DISK
 
 # The trainer's code and the Python package of the contracts; a virtual environment may lie below the first.
 OWN = (Path(__file__).resolve().parents[1], Path(contracts.__file__).resolve().parent)
@@ -63,6 +64,26 @@ def sentence_of_disk(error: BaseException) -> str | None:
     name = errno.errorcode.get(number or 0, "")
     said = ON_DISK.get(name)
     return said and f"{f'{place}: ' if place else ''}{said} ({name})"
+
+
+def exit_code_of(
+    work: Callable[[], int | None], refusals: tuple[type[Exception], ...], *, as_json: bool = False
+) -> int:
+    """That of a command's work (None: ok). A user's mistake and what the disk forbids end it with a sentence, and all else is raised.
+
+    With `as_json` the sentence is a document: a program that asked for one reads it where it reads everything else.
+    """
+    try:
+        return work() or EXIT_OK
+    except refusals as error:
+        how, said, code = "refused", str(error), EXIT_USAGE
+    except Exception as error:
+        sentence = sentence_of_disk(error)
+        if sentence is None:
+            raise
+        how, said, code = "failed", sentence, EXIT_FAILED
+    print(json.dumps({how: said}) if as_json else said, file=sys.stdout if as_json else sys.stderr)
+    return code
 
 
 # -- from another process, which sends an exception without the lines that raised it --------------------------------

@@ -5,8 +5,8 @@ import json
 import sys
 from pathlib import Path
 
-from contracts.constants import DEV_SET_FILES, EXIT_FAILED, EXIT_OK, EXIT_USAGE
-from engine.failure import sentence_of_disk
+from contracts.constants import DEV_SET_FILES, EXIT_FAILED, EXIT_OK
+from engine.failure import exit_code_of
 from evaluation.open_model import NoModel, check_model, open_model
 
 
@@ -26,15 +26,7 @@ def main() -> int:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--list", action="store_true")
     given = parser.parse_args()
-    try:
-        return measured(given)
-    except Refused as error:
-        return end("refused", str(error), EXIT_USAGE, as_json=given.json)
-    except OSError as error:
-        said = sentence_of_disk(error)
-        if said is None:
-            raise
-        return end("failed", said, EXIT_FAILED, as_json=given.json)
+    return exit_code_of(lambda: measured(given), (Refused, NoModel), as_json=given.json)
 
 
 class Refused(ValueError):
@@ -42,18 +34,15 @@ class Refused(ValueError):
 
 
 def measured(given: argparse.Namespace) -> int:
-    """What the command line asks for. Raises Refused."""
+    """What the command line asks for. Raises Refused or NoModel."""
     names = named(given.only)
     unknown = [name for name in names if name not in DEV_SET_FILES]
     if unknown:
         raise Refused(f"--only: there is no dev set {unknown[0]}. There are: {', '.join(DEV_SET_FILES)}")
     if given.list:
         return list_sets(as_json=given.json)
-    try:
-        for name in given.models:
-            check_model(name)
-    except NoModel as error:
-        raise Refused(str(error)) from error
+    for name in given.models:
+        check_model(name)
     if given.suite:
         return run_suites(given)
     if not given.data.is_dir():
@@ -96,7 +85,7 @@ def run_suites(given: argparse.Namespace) -> int:
         # Processes meet only when all of them will go on.
         world = join_world()
         end_process(world, measure_suites(given.models, suites, options, world))
-    except (NoModel, WrongLayout) as error:
+    except WrongLayout as error:
         raise Refused(str(error)) from error
 
 
@@ -109,10 +98,7 @@ def run(given: argparse.Namespace, names: list[str]) -> int:
     from evaluation.measure import beside, measure, table, units
     from evaluation.registry import BY_NAME, DEV_SETS
 
-    try:
-        models = [open_model(name, given.threads) for name in given.models]
-    except NoModel as error:
-        raise Refused(str(error)) from error
+    models = [open_model(name, given.threads) for name in given.models]
     tiers = named(given.tier)
     there = dict.fromkeys(tier for model in models for tier in model.tiers)
     unknown = [name for name in tiers if name not in there]
@@ -138,12 +124,6 @@ def run(given: argparse.Namespace, names: list[str]) -> int:
 def named(words: str) -> list[str]:
     """The names of a list with commas."""
     return [word for word in words.split(",") if word]
-
-
-def end(how: str, sentence: str, code: int, *, as_json: bool) -> int:
-    """A user's mistake, or the disk's. A program that asked for JSON reads it where it reads everything else."""
-    print(json.dumps({how: sentence}) if as_json else sentence, file=sys.stdout if as_json else sys.stderr)
-    return code
 
 
 if __name__ == "__main__":

@@ -9,9 +9,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from contracts.constants import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, FILE_MANIFEST
+from contracts.constants import EXIT_INTERRUPTED, FILE_MANIFEST
 from contracts.types import Tier
-from engine.failure import sentence_of_disk
+from engine.failure import exit_code_of
 from exchange.becoming import becoming
 from exchange.refusal import CannotExpress
 
@@ -71,22 +71,7 @@ def main() -> int:
     featuring.add_argument("--to", type=Path, required=True, help="safetensors file that is not there yet")
     featuring.add_argument("--json", action="store_true", help="one JSON object instead of text")
     given = parser.parse_args()
-    try:
-        run(given)
-    except CannotExpress as error:
-        return end("refused", str(error), EXIT_USAGE, as_json=given.json)
-    except Exception as error:
-        said = sentence_of_disk(error)
-        if said is None:
-            raise
-        return end("failed", said, EXIT_FAILED, as_json=given.json)
-    return EXIT_OK
-
-
-def end(how: str, sentence: str, code: int, *, as_json: bool) -> int:
-    """A user's mistake, or the disk's. A program that asked for JSON reads it where it reads everything else."""
-    print(json.dumps({how: sentence}) if as_json else sentence, file=sys.stdout if as_json else sys.stderr)
-    return code
+    return exit_code_of(lambda: run(given), (CannotExpress,), as_json=given.json)
 
 
 def run(given: argparse.Namespace) -> None:

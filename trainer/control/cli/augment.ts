@@ -1,6 +1,5 @@
 // The command `npm run augment`: a language model writes more captions for classes and images.
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join, relative, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { answerCommand, readCommandLine, runMain } from '../../../contracts/command/command-line.ts';
@@ -15,6 +14,7 @@ import { exitOf, startModule } from '../local/python-module.ts';
 import { ensureVenv } from '../local/venv.ts';
 import { createProgressClock, durationText, parseProgress } from '../run/progress.ts';
 import { type CommandContext, processContext } from './context.ts';
+import { withScratch } from './exchange/scratch.ts';
 import { listenForInterrupts } from './interrupts.ts';
 import { packagesIn, pythonOverride } from './python.ts';
 
@@ -103,8 +103,7 @@ export async function augment(argv: readonly string[], context: CommandContext):
   return answerCommand(argv, { help: HELP, ...context }, async () => {
     const { values, words } = readCommandLine(argv, { help: HELP, options: OPTIONS, words: 1 });
     const job = jobOf(words[0], values, context);
-    const folder = mkdtempSync(join(tmpdir(), 'augment-'));
-    try {
+    return await withScratch('augment-', async (folder) => {
       const file = join(folder, FILES.job);
       writeFileSync(file, JSON.stringify(job));
       const before = reportIn(job.output);
@@ -114,9 +113,7 @@ export async function augment(argv: readonly string[], context: CommandContext):
       if (reportIn(job.output) === before) stoppedEarly({ ...context, json: values.json });
       else printReport(job.output, { ...context, json: values.json });
       return code;
-    } finally {
-      rmSync(folder, { recursive: true, force: true });
-    }
+    });
   });
 }
 
