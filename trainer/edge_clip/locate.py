@@ -2,8 +2,8 @@
 
 import hashlib
 import os
+import secrets
 import shutil
-import tempfile
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
@@ -85,14 +85,19 @@ def published_model(root: Path, digest: str) -> Path:
     text = verified(source, digest).decode()
     manifest = load_document("ModelManifest", text)
     cache.parent.mkdir(parents=True, exist_ok=True)
-    made = Path(tempfile.mkdtemp(prefix=f"{hexadecimal[:12]}-", dir=cache.parent))
-    for artefact in artefacts_in(manifest):
-        link_or_copy(root, artefact, made)
-    write_atomically(made / FILE_MANIFEST, text)
+    # Named before it exists: whoever is interrupted at the next line knows what to remove.
+    making = cache.parent / f"{hexadecimal[:12]}-{secrets.token_hex(8)}"
     try:
-        made.rename(cache)
-    except OSError:  # another process was faster: the files are the same
-        shutil.rmtree(made)
+        making.mkdir()
+        for artefact in artefacts_in(manifest):
+            link_or_copy(root, artefact, making)
+        write_atomically(making / FILE_MANIFEST, text)
+        making.rename(cache)
+    except OSError:
+        if not (cache / FILE_MANIFEST).is_file():  # else another process was faster: the files are the same
+            raise
+    finally:
+        shutil.rmtree(making, ignore_errors=True)
     return cache
 
 

@@ -2,8 +2,8 @@
 
 import errno
 import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,8 +23,10 @@ def becoming(folder: Path) -> Iterator[Path]:
     is_disk = place.is_mount()  # a volume of a container, for instance, which nothing can take the place of
     beside = place if is_disk else place.parent
     beside.mkdir(parents=True, exist_ok=True)
-    making = Path(tempfile.mkdtemp(prefix=f".{place.name}-", dir=beside))
+    # Named before it exists: whoever is interrupted at the next line knows what to remove.
+    making = beside / f".{place.name}-{secrets.token_hex(8)}"
     try:
+        making.mkdir(mode=0o700)
         yield making
         share(making)
         if is_disk:

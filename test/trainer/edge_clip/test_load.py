@@ -131,6 +131,7 @@ def test_a_name_is_found_in_a_registry_and_an_altered_file_is_refused(tiered, tm
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "another"))
     with pytest.raises(ValueError, match="was altered or cut short"):
         load("tiered")
+    assert list((tmp_path / "another" / "edge-clip").iterdir()) == []
 
 
 def test_what_cannot_be_embedded_is_refused_by_its_place(tiered, tmp_path):

@@ -63,3 +63,19 @@ def test_after_an_error_nothing_is_left(tmp_path: Path) -> None:
         (making / "model").write_text("")
         raise KeyError
     assert names(tmp_path) == []
+
+
+def test_one_that_is_interrupted_as_its_folder_is_made_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = Path.mkdir
+
+    def interrupted(path: Path, *given: int, **named: bool) -> None:
+        make(path, *given, **named)
+        if path != tmp_path:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "mkdir", interrupted)
+    with pytest.raises(KeyboardInterrupt), becoming(tmp_path / "out"):
+        pytest.fail("it went on")
+    assert names(tmp_path) == []
