@@ -1,5 +1,6 @@
 // Starts a Python module of the trainer with the folders that it imports from, and waits for its end.
 import { type ChildProcessByStdio, spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { delimiter } from 'node:path';
 import type { Readable } from 'node:stream';
 import { UserError } from '../../../contracts/src/user-error.ts';
@@ -22,10 +23,28 @@ export type ModuleProcess = ChildProcessByStdio<null, Readable, Readable>;
  */
 const PATIENT = { GOMP_SPINCOUNT: '1000' } as const;
 
+/**
+ * Where packages of Linux put tcmalloc (libtcmalloc-minimal4 of Debian and Ubuntu, gperftools-libs of Fedora and Red Hat).
+ * PyTorch takes and gives back every tensor of a step, at which glibc's allocator spends up to a fourth of the step
+ * (trainer/LOG.md). An LD_PRELOAD of the environment wins, an empty one too.
+ */
+const TCMALLOC = [
+  '/usr/lib/x86_64-linux-gnu/libtcmalloc_minimal.so.4',
+  '/usr/lib/aarch64-linux-gnu/libtcmalloc_minimal.so.4',
+  '/usr/lib64/libtcmalloc_minimal.so.4',
+  '/usr/lib/libtcmalloc_minimal.so.4',
+];
+
+/** What a module finds in its environment where whoever starts it has set nothing else. */
+function defaults(): NodeJS.ProcessEnv {
+  const tcmalloc = TCMALLOC.find((file) => existsSync(file));
+  return { ...PATIENT, ...(tcmalloc === undefined ? {} : { LD_PRELOAD: tcmalloc }) };
+}
+
 export function startModule({ python, args, trainer, contracts, env }: PythonModule): ModuleProcess {
   return spawn(python, args, {
     cwd: trainer,
-    env: { ...PATIENT, ...env, PYTHONPATH: [trainer, contracts].join(delimiter), PYTHONUNBUFFERED: '1' },
+    env: { ...defaults(), ...env, PYTHONPATH: [trainer, contracts].join(delimiter), PYTHONUNBUFFERED: '1' },
     stdio: ['ignore', 'pipe', 'pipe'],
     // A process group of its own: the terminal's Ctrl-C reaches this program only, which then asks the module once.
     detached: true,

@@ -1,4 +1,5 @@
 // A Python module as it is started: what it finds in its environment.
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { expect, it } from 'vitest';
@@ -14,4 +15,17 @@ it.each([
   const args = ['-c', 'import os; print(os.environ["GOMP_SPINCOUNT"])'];
   const child = startModule({ python: await trainerPython(), args, trainer: TRAINER, contracts: TRAINER, env });
   expect(await text(child.stdout)).toBe(`${rounds}\n`);
+});
+
+const TCMALLOC = ['/usr/lib/x86_64-linux-gnu', '/usr/lib/aarch64-linux-gnu', '/usr/lib64', '/usr/lib'].some((folder) =>
+  existsSync(`${folder}/libtcmalloc_minimal.so.4`),
+);
+
+it.each([
+  [{}, TCMALLOC],
+  [{ LD_PRELOAD: '' }, false],
+])('memory comes from tcmalloc where it is installed, unless the environment says otherwise: %j', async (env, is) => {
+  const args = ['-c', 'print("libtcmalloc_minimal" in open("/proc/self/maps").read())'];
+  const child = startModule({ python: await trainerPython(), args, trainer: TRAINER, contracts: TRAINER, env });
+  expect(await text(child.stdout)).toBe(is ? 'True\n' : 'False\n');
 });
