@@ -172,7 +172,9 @@ def start(command: list[str], number: int, processes: int, machines: Machines) -
         "MASTER_ADDR": machines.address,
         "MASTER_PORT": machines.port,
     }
-    env = os.environ | {name: str(value) for name, value in variables.items()}
+    # Otherwise each of them would start a thread for every core, and all would wait for one another.
+    threads = max(1, len(os.sched_getaffinity(0)) // processes)
+    env = {"OMP_NUM_THREADS": str(threads)} | os.environ | {name: str(value) for name, value in variables.items()}
     if machines.interface is not None:
         env = {"GLOO_SOCKET_IFNAME": machines.interface, "NCCL_SOCKET_IFNAME": machines.interface} | env
     if rank == 0:

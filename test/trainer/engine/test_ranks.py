@@ -105,6 +105,18 @@ def test_a_rank_waits_for_what_another_does_alone_as_long_as_it_takes(tmp_path):
     assert code == 0, errors
 
 
+CORES = len(os.sched_getaffinity(0))
+
+
+@pytest.mark.parametrize(("set_to", "threads"), [({}, max(1, CORES // 2)), ({"OMP_NUM_THREADS": str(CORES)}, CORES)])
+def test_processes_share_the_cores_unless_the_environment_says_otherwise(tmp_path, set_to, threads):
+    (tmp_path / "own_threads.py").write_text("import torch; print(torch.get_num_threads())\n")
+    command = [sys.executable, "-m", "engine.launch", "--processes", "2", "own_threads"]
+    env = {name: value for name, value in ENV.items() if name != "OMP_NUM_THREADS"} | set_to
+    env["PYTHONPATH"] = os.pathsep.join([ENV["PYTHONPATH"], str(tmp_path)])
+    assert int(subprocess.check_output(command, env=env)) == threads
+
+
 def test_a_signal_to_the_launcher_saves_on_all_ranks(tmp_path, alone):
     process = start(2, tmp_path, "hang=3")
     deadline = time.monotonic() + 60
