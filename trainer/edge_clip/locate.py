@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 from contracts import load as load_document
 from contracts.constants import FILE_MANIFEST, FILE_POINTER
 from contracts.types import Artefact
-from engine.folders.files import write_atomically
+from engine.folders.files import digest_of_file, write_atomically
 from towers.exported_files import artefacts_in, read_manifest
 
 REGISTRY = "MODEL_REGISTRY"  # the environment variable that servers read, too
@@ -22,12 +22,13 @@ def find_model(name: str | Path | None = None, registry: str | Path | None = Non
     """The folder with `manifest.json` of a model.
 
     `name`: a folder, or a name in the registry; None: the embedded model. `registry`: a folder, or its file:// URI; None: what
-    $MODEL_REGISTRY names, else `registry/` of the repository. Raises FileNotFoundError that says where it was looked for.
+    $MODEL_REGISTRY names, else `registry/` of the repository. Raises FileNotFoundError that says where it was looked for, and
+    ValueError for a file that is not what the manifest says.
     """
     if name is None:
         return embedded_model()
     if (Path(name) / FILE_MANIFEST).is_file():
-        return Path(name)
+        return unaltered(Path(name))
     root = registry_folder(registry)
     if root is not None and (pointer := root / "models" / str(name) / FILE_POINTER).is_file():
         document = load_document("ModelPointer", pointer.read_text(encoding="utf-8"))
@@ -41,6 +42,15 @@ def find_model(name: str | Path | None = None, registry: str | Path | None = Non
     raise FileNotFoundError(
         f"{name} is no folder with {FILE_MANIFEST} and no model's name: {where}, and this package carries {own_name}"
     )
+
+
+def unaltered(folder: Path) -> Path:
+    """A folder of which no file is another than its manifest says. One that is missing is missed by whoever needs it."""
+    for artefact in artefacts_in(read_manifest(folder)):
+        file = folder / artefact["path"]
+        if file.is_file() and f"sha256:{digest_of_file(file)}" != artefact["digest"]:
+            raise ValueError(f"{file} is not what {FILE_MANIFEST} says: it was altered or cut short, copy the model again")
+    return folder
 
 
 def embedded_model() -> Path:

@@ -134,14 +134,28 @@ def test_a_name_is_found_in_a_registry_and_an_altered_file_is_refused(tiered, tm
     assert list((tmp_path / "another" / "edge-clip").iterdir()) == []
 
 
+def test_a_folder_that_was_copied_badly_is_refused_by_its_file(tiered, tmp_path):
+    copied = tmp_path / "copied"
+    shutil.copytree(tiered, copied)
+    load(copied, device="cpu").embed(["a dog"])
+    vocabulary = (copied / "vocabulary.txt").read_bytes()
+    (copied / "vocabulary.txt").write_bytes(vocabulary[:-3])
+    with pytest.raises(ValueError, match=r"copied/vocabulary\.txt is not what manifest\.json says"):
+        load(copied)
+
+
 def test_what_cannot_be_embedded_is_refused_by_its_place(tiered, tmp_path):
     model = load(device="cpu")
     with pytest.raises(ValueError, match=r"texts\[1\] holds nothing to read"):
         model.embed(["a dog", " \n"])
     without_bytes = tmp_path / "without-bytes"
     shutil.copytree(tiered, without_bytes)
-    vocabulary = (without_bytes / "vocabulary.txt").read_text(encoding="utf-8")
-    (without_bytes / "vocabulary.txt").write_text(vocabulary.replace("<0x", "[0x"), encoding="utf-8")
+    vocabulary = (without_bytes / "vocabulary.txt").read_bytes()
+    other = vocabulary.replace(b"<0x", b"[0x")
+    (without_bytes / "vocabulary.txt").write_bytes(other)
+    manifest = (without_bytes / "manifest.json").read_text()
+    digests = [hashlib.sha256(data).hexdigest() for data in (vocabulary, other)]
+    (without_bytes / "manifest.json").write_text(manifest.replace(*digests))
     with pytest.raises(ValueError, match=r"texts\[33\]: the tier static knows no part of '犬'"):
         load(without_bytes, device="cpu").embed(["a dog"] * 33 + ["犬"], tier="static")
     with pytest.raises(TypeError, match=r"write \[text\]"):
