@@ -1,6 +1,6 @@
 // `npm run finetune` from outside: own pictures become a model that says before and after, and what breaks is said in a sentence.
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import sharp from 'sharp';
@@ -47,7 +47,7 @@ beforeAll(async () => {
     'own-text': { static: undefined, tiny: undefined },
   };
   for (const [name, changes] of Object.entries(others)) {
-    mkdirSync(join(folder, name));
+    cpSync(join(folder, 'base'), join(folder, name), { recursive: true });
     writeFileSync(join(folder, name, 'manifest.json'), JSON.stringify({ ...base, ...changes }));
   }
 });
