@@ -200,7 +200,7 @@ describe('a value of the wrong kind', () => {
   test('a form that has a sentence of its own is told by it', () => {
     const sent = { url: 'http://app.example/done', secret: `whsec_${'A'.repeat(32)}` };
     expect(refusalOf(Webhook, sent).message).toBe(
-      'url must be https://…, or http:// of this machine; not "http://app.example/done".',
+      'url must be https://… without a name and a password, or http:// of this machine; not "http://app.example/done".',
     );
     expect(refusalOf(Webhook, { ...sent, url: 'https://app.example/done', secret: 'abc' }).message).toBe(
       'secret must be whsec_ and the base64 of 24 to 64 random bytes; not "abc".',
