@@ -19,9 +19,10 @@ export type ModuleProcess = ChildProcessByStdio<null, Readable, Readable>;
 
 /**
  * Rounds that a thread of PyTorch's libgomp spins while it waits for another one, before it sleeps. By default it spins for
- * milliseconds, on a processor that the other one needs as soon as anything else runs on the machine (trainer/LOG.md).
+ * milliseconds, on a processor that the other one needs as soon as anything else runs on the machine; with a tenth of these
+ * rounds it sleeps so soon that on some machines a fourth of a step is waking it (trainer/LOG.md).
  */
-const PATIENT = { GOMP_SPINCOUNT: '1000' } as const;
+const PATIENT = { GOMP_SPINCOUNT: '10000' } as const;
 
 /**
  * Where packages of Linux put tcmalloc (libtcmalloc-minimal4 of Debian and Ubuntu, gperftools-libs of Fedora and Red Hat).

@@ -9,7 +9,7 @@ import { trainerPython } from '../../../support/python.ts';
 const TRAINER = join(import.meta.dirname, '../../../../trainer');
 
 it.each([
-  [{}, '1000'],
+  [{}, '10000'],
   [{ GOMP_SPINCOUNT: '0' }, '0'],
 ])('threads that wait soon sleep, unless the environment says otherwise: %j', async (env, rounds) => {
   const args = ['-c', 'import os; print(os.environ["GOMP_SPINCOUNT"])'];
