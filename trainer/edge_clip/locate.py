@@ -49,7 +49,9 @@ def unaltered(folder: Path) -> Path:
     for artefact in artefacts_in(read_manifest(folder)):
         file = folder / artefact["path"]
         if file.is_file() and f"sha256:{digest_of_file(file)}" != artefact["digest"]:
-            raise ValueError(f"{file} is not what {FILE_MANIFEST} says: it was altered or cut short, copy the model again")
+            raise ValueError(
+                f"{file} is not what {FILE_MANIFEST} says: it was altered or cut short, copy the model again"
+            )
     return folder
 
 
