@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F
 
 from support import draw_images, interrupt_stage, run_stage, write_job
 from tasks.clip_data.batch import Place
 from tasks.clip_data.frozen import FrozenTower
 from towers.crops import load_activations, random_crop, shrunk
 from towers.data import read_images, write_rows
+from towers.image.activations import ClampedBits, Shard, embed_shard, frozen_activations
 from towers.image.backbone import create_backbone, preprocess_recipe
 from towers.image.inherited import frozen_features
 from towers.image.tower import ImageTower
@@ -117,3 +119,31 @@ def test_asking_the_frozen_tower_in_bfloat16_rounds_none_of_the_callers_weights(
     assert [n for n, v in before.items() if v.dtype != after[n].dtype or not torch.equal(v, after[n])] == []
     # Rounding would have been seen.
     assert any(not torch.equal(v, v.bfloat16().float()) for v in before.values() if v.is_floating_point())
+
+
+def test_every_number_of_bfloat16_is_clamped_as_pytorch_does():
+    bits = torch.arange(-(1 << 15), 1 << 15, dtype=torch.int32).to(torch.int16).view(torch.bfloat16)
+    numbers = bits[~bits.isnan()]
+    expected = F.relu6(numbers)
+    with ClampedBits():
+        torch.testing.assert_close(torch.nn.ReLU6(inplace=True)(numbers.clone()), expected, atol=0, rtol=0)
+        torch.testing.assert_close(torch.nn.Hardtanh(-1, 6, inplace=True)(numbers.clone()), numbers.clamp(-1, 6))
+
+
+def test_a_tower_in_bfloat16_has_the_activations_that_pytorch_alone_gives():
+    tower = ImageTower(create_backbone(CONFIG["backbone"]["name"]), 1).eval().to(torch.bfloat16)
+    pixels = torch.randn(2, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(1))
+    found, _ = frozen_activations(tower, pixels.numpy(), BLOCK)
+    with torch.inference_mode():
+        x = tower.forward_frozen(pixels.to(torch.bfloat16, memory_format=torch.channels_last), BLOCK)
+    np.testing.assert_array_equal(found, x.half().numpy())
+
+
+def test_a_backbone_with_a_weight_that_is_no_number_is_refused(prepared, tmp_path):
+    backbone = create_backbone(CONFIG["backbone"]["name"])
+    recipe = preprocess_recipe(backbone, SIZE)
+    with torch.no_grad():
+        next(backbone.parameters())[0] = torch.nan
+    run: Any = SimpleNamespace(config=CONFIG, output=tmp_path, input=lambda _: prepared)
+    with pytest.raises(ValueError, match="a weight of this backbone is infinite or not a number"):
+        next(embed_shard(run, ImageTower(backbone, 1).eval(), recipe, Shard("dev", [], 0, None)))
