@@ -70,8 +70,8 @@ def test_one_that_is_interrupted_as_its_folder_is_made_leaves_nothing(
 ) -> None:
     make = Path.mkdir
 
-    def interrupted(path: Path, *given: int, **named: bool) -> None:
-        make(path, *given, **named)
+    def interrupted(path: Path, mode: int = 0o777, **named: bool) -> None:
+        make(path, mode, **named)
         if path != tmp_path:
             raise KeyboardInterrupt
 

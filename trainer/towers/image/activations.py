@@ -189,6 +189,7 @@ class ClampedBits(TorchFunctionMode):
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
+        """What `func` gives, which torch calls this in the place of."""
         given = dict(kwargs or {})
         if func is F.hardtanh and len(args) == 4 and args[1:] == (0, 6, True):
             x = args[0]
