@@ -13,7 +13,7 @@ from contracts.types import EmbedImagesConfig
 from engine.folders.files import write_atomically
 from engine.run import Run
 from towers.crops import CropsShape
-from towers.image.activations import arrays_of, assemble_all, embed_shard, streamed_crops
+from towers.image.activations import arrays_of, assemble_all, check_weights, embed_shard, streamed_crops
 from towers.image.backbone import create_backbone, preprocess_recipe
 from towers.image.tower import ImageTower
 
@@ -33,6 +33,7 @@ def main() -> None:
     if not arrays.is_cached:
         shape["streamed"] = streamed_crops(config)
     tower = ImageTower(backbone, 1).to_device(run.device, run.amp_dtype).eval()
+    check_weights(tower)
 
     state = run.resume() or {"shards": 0}
     done = sum(len(shard.rows) for shard in arrays.shards[: state["shards"]])

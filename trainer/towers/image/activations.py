@@ -87,13 +87,17 @@ def shards_of(array: str, rows: list[Row], crops: int | None) -> list[Shard]:
     return [Shard(array, rows[first : first + SHARD_IMAGES], first, crops) for first in firsts]
 
 
+def check_weights(tower: ImageTower) -> None:
+    """Raises ValueError for a backbone whose weights are not all finite, which `frozen_activations` would hide."""
+    if not all(bool(weight.isfinite().all()) for weight in tower.backbone.state_dict().values()):
+        raise ValueError("embed_images: a weight of this backbone is infinite or not a number: name another backbone")
+
+
 def embed_shard(
     run: Run[EmbedImagesConfig], tower: ImageTower, recipe: PreprocessRecipe, shard: Shard
 ) -> Iterator[int]:
     """Compute a shard and write it; gives the number of images after each batch."""
     config, block = run.config, run.config["first_trainable_block"]
-    if not all(bool(weight.isfinite().all()) for weight in tower.backbone.state_dict().values()):
-        raise ValueError("embed_images: a weight of this backbone is infinite or not a number: name another backbone")
     parts, features = [], []
     for pixels, low, places in batches_of_pixels(run.input("prepare"), shard, config, recipe):
         x, features_NF = frozen_activations(tower, pixels, block)
@@ -190,13 +194,12 @@ class ClampedBits(TorchFunctionMode):
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         """What `func` gives, which torch calls this in the place of."""
-        given = dict(kwargs or {})
         if func is F.hardtanh and len(args) == 4 and args[1:] == (0, 6, True):
             x = args[0]
             if x.dtype is torch.bfloat16 and x.device.type == "cpu":
                 x.view(torch.int16).clamp_(0, self.SIX)
                 return x
-        return func(*args, **given)
+        return func(*args, **(kwargs or {}))
 
 
 def as_float16(x: torch.Tensor, what: str) -> np.ndarray:
