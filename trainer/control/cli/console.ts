@@ -6,11 +6,9 @@ import type { LanguageNeeds } from '../plan/forms/language-needs.ts';
 import type { StageNeeds } from '../plan/stage-needs.ts';
 import { leftOf, type StagePlan } from '../plan/stage-plan.ts';
 import type { Emit, RunEvent, StageStatus } from '../run/events.ts';
+import { createLiveLines } from '../run/live-lines.ts';
 import { durationText, metricText, progressText } from '../run/progress.ts';
 import type { CommandContext } from './context.ts';
-
-/** Between progress lines of a log: often enough to see it live, seldom enough to read the log later. */
-const LINE_EVERY_MS = 10_000;
 
 export interface ConsoleOptions {
   write(text: string): void;
@@ -34,32 +32,27 @@ export function createJsonConsole(write: (text: string) => void): Emit {
 }
 
 export function createConsole({ write, columns, now = Date.now }: ConsoleOptions): Emit {
-  let live = false;
-  let printedAt = Number.NEGATIVE_INFINITY;
+  const live = createLiveLines({ write, columns, now });
   let uploadingSince: number | undefined;
-  const clear = (): void => {
-    if (live) write('\r\x1b[2K');
-    live = false;
-  };
   return function emitText(event) {
-    if (event.event !== 'progress' && event.event !== 'uploading') {
-      clear();
-      if (event.event === 'running') printedAt = Number.NEGATIVE_INFINITY;
+    if (event.event === 'progress') {
+      live.show(event.id, progressText(event), { isLast: event.step === event.total });
+    } else if (event.event === 'uploading') {
+      uploadingSince ??= now();
+      live.show('', uploadText(event, now() - uploadingSince), { isLast: event.files === event.of });
+    } else {
+      live.clear();
+      if (ends(event)) live.end(event.id ?? '');
       for (const line of linesOf(event)) write(`${line}\n`);
-      return;
-    }
-    if (event.event === 'uploading') uploadingSince ??= now();
-    const text =
-      event.event === 'progress' ? progressText(event) : uploadText(event, now() - (uploadingSince ?? now()));
-    const isLast = event.event === 'progress' ? event.step === event.total : event.files === event.of;
-    if (columns !== undefined) {
-      write(`\r\x1b[2K${text.slice(0, Math.max(1, columns - 1))}`);
-      live = true;
-    } else if (now() - printedAt >= LINE_EVERY_MS || isLast) {
-      printedAt = now();
-      write(`${text}\n`);
     }
   };
+}
+
+/** Whether a stage has no progress from now on, or that of another attempt. */
+function ends(
+  event: RunEvent,
+): event is Extract<RunEvent, { event: 'running' | 'succeeded' | 'interrupted' | 'failed' }> {
+  return ['running', 'succeeded', 'interrupted', 'failed'].includes(event.event);
 }
 
 function linesOf(event: Exclude<RunEvent, { event: 'progress' | 'uploading' }>): string[] {
@@ -98,6 +91,10 @@ function linesOf(event: Exclude<RunEvent, { event: 'progress' | 'uploading' }>):
     }
     case 'interrupted':
       return [event.message];
+    case 'finishing':
+      return [
+        `${event.ids.join(' and ')} still run${event.ids.length === 1 ? 's' : ''} to the end; nothing else is begun. Ctrl-C: at the next checkpoint.`,
+      ];
     case 'failed':
       return [
         ...event.tail.map((line) => `  | ${line}`),

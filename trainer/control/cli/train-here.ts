@@ -9,8 +9,10 @@ import type { TrainingReport } from '../../../contracts/src/training/job.ts';
 import type { Recipe } from '../../../contracts/src/training/recipe.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
 import { evaluatedCard, installModel } from '../local/install.ts';
+import { type Machine, sharesOf, visibleGpus } from '../local/machine-share.ts';
 import { planHere } from '../local/plan.ts';
-import { type RunOutcome, runJobs } from '../local/run.ts';
+import { type RunnerOptions, runJobs } from '../local/run.ts';
+import type { RunOutcome } from '../local/side-by-side.ts';
 import { ensureVenv } from '../local/venv.ts';
 import { codeDigest, sourceReader } from '../plan/code-digest.ts';
 import { featureWidth, languageForm, languageNeeds, type TensorsOf } from '../plan/forms/language-needs.ts';
@@ -30,9 +32,6 @@ import { listenForInterrupts } from './interrupts.ts';
 import { packagesIn, pythonOverride } from './python.ts';
 import type { TrainOptions } from './train-options.ts';
 
-/** There where the machine has one. */
-const FIRST_GPU = '/dev/nvidia0';
-
 interface LocalContext extends Pick<CommandContext, 'root' | 'cwd' | 'env'> {
   emit: Emit;
   /** Of the same recipe, where the caller has planned it already. */
@@ -45,14 +44,16 @@ export async function trainHere(
   options: TrainOptions,
   context: LocalContext,
 ): Promise<number> {
-  const { root, emit } = context;
+  const { root, env, emit } = context;
+  const machine: Machine = { cores: availableParallelism(), gpus: visibleGpus(env) };
+  const shares = sharesOf(machine, options, env);
   const runs = runsFolder(options, context);
   const onRead = (bytes: number): void => emit({ event: 'reading_data', bytes });
   const data = context.plan ? undefined : await indexOf(resolved, runs, onRead);
   const plan = context.plan ?? (await planHere(resolved, { root, runs, onRead, data }));
   const jobs = selectJobs(plan, options.ablate === undefined ? options : { to: 'compare' });
   const tensorsOf = tensorsBelow(join(root, 'trainer'));
-  const computed = computedHere(resolved.recipe, { jobs, data, tensorsOf });
+  const computed = computedHere(resolved.recipe, { jobs, data, tensorsOf, machine });
   const stages = stagePlans(jobs, pastRuns(runs), computed);
   emit({ event: 'plan', recipe: plan.recipe, runs, stages, prices: null });
   const needs = languageNeeds(resolved.recipe, tensorsOf);
@@ -61,7 +62,7 @@ export async function trainHere(
   const exported = options.install ? stageOf(plan, 'export') : undefined;
   if (exported !== undefined && exported.report === undefined && !jobs.includes(exported))
     throw new UserError('--install: export is not finished and this command does not run it; use at least --to export');
-  const outcome = await run(jobs, options.ranks, context);
+  const outcome = await run(jobs, { ranks: options.ranks, shares }, context);
   if (outcome === 'interrupted') return EXIT.interrupted;
   if (outcome === 'failed') return EXIT.failed;
   for (const { job } of jobs) if (job.config.stage === 'compare') showComparison(job.output, emit);
@@ -74,12 +75,13 @@ interface Known {
   jobs: readonly PlannedJob[];
   data: DataIndex | undefined;
   tensorsOf: TensorsOf;
+  machine: Machine;
 }
 
 /** Seconds of stages by their closed forms on this machine's cores; none where a GPU computes them. */
-function computedHere(recipe: Recipe, { jobs, data, tensorsOf }: Known): ReadonlyMap<StageName, number> {
-  if (existsSync(FIRST_GPU)) return new Map();
-  return secondsOn(availableParallelism(), {
+function computedHere(recipe: Recipe, { jobs, data, tensorsOf, machine }: Known): ReadonlyMap<StageName, number> {
+  if (machine.gpus.length > 0) return new Map();
+  return secondsOn(machine.cores, {
     recipe,
     jobs,
     features: featureWidth(recipe, tensorsOf),
@@ -99,7 +101,7 @@ export async function trainWritten(
   const { root, cwd, env } = context;
   const emit = consoleOf(context, options);
   const { name } = recipe.recipe;
-  const asked = { show: false, plan: false, install: false, on: 'here', follow: false, ranks: 1 } as const;
+  const asked = { show: false, plan: false, install: false, on: 'here', follow: false, ranks: 1, parallel: 1 } as const;
   const plan = await planHere(recipe, { root, runs, onRead: (bytes) => emit({ event: 'reading_data', bytes }) });
   const code = await trainHere(
     recipe,
@@ -124,7 +126,7 @@ function showComparison(output: string, emit: Emit): void {
 /** Runs what is missing of the jobs. Throws a UserError, before anything runs, for a stage that this checkout lacks. */
 async function run(
   jobs: readonly PlannedJob[],
-  ranks: number,
+  division: Pick<RunnerOptions, 'ranks' | 'shares'>,
   { root, cwd, env, emit }: LocalContext,
 ): Promise<RunOutcome> {
   const { trainer, contracts } = packagesIn(root);
@@ -139,7 +141,16 @@ async function run(
   const python = pythonOverride({ env, cwd }) ?? (await ensureVenv());
   const codeNow = (stage: StageName): string => codeDigest(stage, read);
   const interrupts = listenForInterrupts(env);
-  const outcome = await runJobs(jobs, { python, trainer, contracts, env, emit, ranks, codeNow, ...interrupts.signals });
+  const outcome = await runJobs(jobs, {
+    python,
+    trainer,
+    contracts,
+    env,
+    emit,
+    codeNow,
+    ...division,
+    ...interrupts.signals,
+  });
   interrupts.end();
   return outcome;
 }

@@ -23,6 +23,9 @@ stopped.
   --seeds SEEDS  with --ablate: other seeds than those of compare (1,2,3)
   --at STAGE     with --ablate: go on to another stage than that of compare and take the figures of its report
   --metrics M    with --ablate: other figures of that report (NAME,NAME)
+  --parallel N   run up to N stages at once where none needs the other (1): seeds and variants of --ablate, or teacher and images.
+                 Each gets an equal share of the cores, or GPUs of its own. Memory has to hold all of them; the time of
+                 --plan is that of one stage after the other
   --ranks N      train in N processes on this machine, one per GPU where it has GPUs (1); the batch stays that of the recipe
   --install      afterwards put the exported model into api/model, where the server reads it (not with --on aws)
   --on aws       upload the data and weights and submit what is missing to AWS Batch, then return: the jobs go on without this machine
@@ -63,6 +66,8 @@ export interface TrainOptions {
   metrics?: string[] | undefined;
   /** Processes that train together. */
   ranks: number;
+  /** Stages that run side by side. */
+  parallel: number;
   install: boolean;
   on: 'here' | 'aws';
   outputs?: string | undefined;
@@ -80,6 +85,7 @@ const OPTIONS = {
   at: { type: 'string' },
   metrics: { type: 'string' },
   ranks: { type: 'string', default: '1' },
+  parallel: { type: 'string', default: '1' },
   install: { type: 'boolean', default: false },
   on: { type: 'string' },
   outputs: { type: 'string' },
@@ -98,7 +104,7 @@ export function parseTrainOptions(argv: readonly string[]): TrainOptions {
   if (recipe === undefined) throw new UserError(`Which recipe?\n\n${TRAIN_HELP}`);
   const stage = command === 'logs' || command === 'cancel' ? more.shift() : undefined;
   if (more.length > 0) throw new UserError(`one recipe at a time, not also ${more.join(' ')}`);
-  const { on = 'here', json: _, ablate, seeds, metrics, ranks, ...rest } = values;
+  const { on = 'here', json: _, ablate, seeds, metrics, ranks, parallel, ...rest } = values;
   if (on !== 'here' && on !== 'aws')
     throw new UserError(`--on ${on}: there is only aws; without --on the recipe runs on this machine`);
   const ablation = { ablate: listOf(ablate), seeds: seedsOf(seeds), metrics: listOf(metrics) };
@@ -106,6 +112,7 @@ export function parseTrainOptions(argv: readonly string[]): TrainOptions {
     ...rest,
     ...ablation,
     ranks: wholeNumberOf('--ranks', ranks, { from: 1, to: 64 }),
+    parallel: wholeNumberOf('--parallel', parallel, { from: 1, to: 64 }),
     command,
     recipe,
     stage,
@@ -138,6 +145,10 @@ function conflictOf(options: TrainOptions) {
     [
       ablate === undefined && [seeds, at, metrics].some((value) => value !== undefined),
       '--seeds, --at and --metrics go with --ablate',
+    ],
+    [
+      on === 'aws' && options.parallel > 1,
+      '--parallel is for this machine; AWS Batch runs jobs side by side as its queues have room',
     ],
     [
       on === 'aws' && options.ranks > 1,

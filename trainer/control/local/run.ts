@@ -1,4 +1,4 @@
-// Runs planned jobs on this machine, one after the other: reuse what is finished, resume what is not, stop when asked.
+// Runs planned jobs on this machine, in order or side by side: reuse what is finished, resume what is not, stop when asked.
 
 import { renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -14,6 +14,7 @@ import { readReport } from '../run/folder.ts';
 import { createProgressClock } from '../run/progress.ts';
 import type { ReportReading } from '../run/report.ts';
 import { lockRun, type RunLock } from './run-lock.ts';
+import { type RunOutcome, runSideBySide } from './side-by-side.ts';
 import { runStageProcess, type StageEnd, type StageProcessOptions } from './stage-process.ts';
 
 export interface RunnerOptions
@@ -21,33 +22,58 @@ export interface RunnerOptions
   emit: Emit;
   /** Processes that train a stage together, where several can. */
   ranks: number;
+  /** Variables of each stage that runs side by side with others, besides `env`; one entry: one after the other. */
+  shares: readonly NodeJS.ProcessEnv[];
   /** The digest of a stage's source as it is on the disk now: it may have been edited since the plan was made. */
   codeNow(stage: StageName): string;
 }
 
-export type RunOutcome = 'succeeded' | 'interrupted' | 'failed';
-
-/** Runs the jobs in order; the first one that does not succeed ends the run. Nothing finished is ever lost by that. */
-export async function runJobs(jobs: readonly PlannedJob[], options: RunnerOptions): Promise<RunOutcome> {
-  for (const [index, { job, report }] of jobs.entries()) {
-    if (report !== undefined) {
-      options.emit({ event: 'reused', id: job.id, stage: job.config.stage, output: job.output });
-      continue;
-    }
-    if (options.stop.aborted) {
-      options.emit({ event: 'interrupted', id: null, message: `stopped before ${job.id}` });
-      return 'interrupted';
-    }
-    if (options.codeNow(job.config.stage) !== job.code) {
-      const message = `the source of ${job.id} was edited after this command planned: run the same command again`;
-      options.emit({ event: 'interrupted', id: null, message });
-      return 'interrupted';
-    }
-    const outcome = await runJob(job, { number: index + 1, of: jobs.length }, options);
-    if (outcome !== 'succeeded') return outcome;
-  }
-  return 'succeeded';
+/** Runs the jobs; once one has not succeeded, none is begun any more. Nothing finished is ever lost by that. */
+export function runJobs(jobs: readonly PlannedJob[], { shares, ...options }: RunnerOptions): Promise<RunOutcome> {
+  const { emit, env, stop } = options;
+  const numbers = new Map(jobs.map(({ job }, index) => [job.id, index + 1]));
+  const running = new Set<string>();
+  return runSideBySide(jobs, {
+    places: shares.length,
+    async run(planned, place) {
+      const { id } = planned.job;
+      const position = { number: numbers.get(id) ?? 0, of: jobs.length };
+      running.add(id);
+      try {
+        return await runUnlessDone(planned, position, { ...options, env: { ...env, ...shares[place] } });
+      } finally {
+        running.delete(id);
+      }
+    },
+    onLast() {
+      if (running.size > 0 && !stop.aborted) emit({ event: 'finishing', ids: [...running] });
+    },
+  });
 }
+
+async function runUnlessDone(
+  { job, report }: PlannedJob,
+  position: JobPosition,
+  options: JobOptions,
+): Promise<RunOutcome> {
+  if (report !== undefined) {
+    options.emit({ event: 'reused', id: job.id, stage: job.config.stage, output: job.output });
+    return 'succeeded';
+  }
+  const reason = reasonToStop(job, options);
+  if (reason === undefined) return await runJob(job, position, options);
+  options.emit({ event: 'interrupted', id: null, message: reason });
+  return 'interrupted';
+}
+
+/** Why the job is not begun although the jobs before it went well. */
+function reasonToStop(job: TrainingJob, { stop, codeNow }: JobOptions): string | undefined {
+  if (stop.aborted) return `stopped before ${job.id}`;
+  if (codeNow(job.config.stage) === job.code) return undefined;
+  return `the source of ${job.id} was edited after this command planned: run the same command again`;
+}
+
+type JobOptions = Omit<RunnerOptions, 'shares'>;
 
 /** The job's position among those of the command. */
 interface JobPosition {
@@ -64,7 +90,7 @@ interface LockedRun {
   lock: RunLock;
 }
 
-async function runJob(job: TrainingJob, position: JobPosition, options: RunnerOptions): Promise<RunOutcome> {
+async function runJob(job: TrainingJob, position: JobPosition, options: JobOptions): Promise<RunOutcome> {
   const folder = fromFileUri(job.output);
   if (folder === undefined) throw new UserError(`${job.output}: this runner writes to folders of this machine only`);
   const lock = lockRun(folder);
@@ -86,7 +112,7 @@ async function runJob(job: TrainingJob, position: JobPosition, options: RunnerOp
 async function runStage(
   { job, folder, log, position, lock }: LockedRun,
   before: Exclude<ReportReading, { status: 'finished' }>,
-  { emit, ...options }: RunnerOptions,
+  { emit, ...options }: JobOptions,
 ): Promise<StageEnd> {
   const { id, output } = job;
   const { stage } = job.config;

@@ -59,6 +59,8 @@ export type RunEvent =
       seconds_left: number | null;
     }
   | { event: 'stopping'; id: string }
+  /** Another stage has not succeeded: these ran beside it and are the last. */
+  | { event: 'finishing'; ids: string[] }
   | {
       event: 'succeeded';
       id: string;

@@ -1,5 +1,6 @@
 // `npm run train` from outside: a process on a small repository whose stages are real Python programs.
 import { appendFileSync, existsSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it, vi } from 'vitest';
 import { TINY_STAGES, tinyComparison, type WholeRecipe } from '../../../support/tiny-recipe.ts';
@@ -82,6 +83,57 @@ describe('a run', () => {
     expect(code).toBe(0);
     expect(existsSync(join(repository.root, 'elsewhere/tiny'))).toBe(true);
     expect(existsSync(join(repository.root, 'runs/tiny'))).toBe(false);
+  });
+});
+
+describe('side by side', () => {
+  // Those that need neither: 400 steps of mntp last eight seconds.
+  const slow = { SLOW_STAGE: 'mntp' };
+  const order = (stdout: string, id: string): number[] =>
+    ['running', 'succeeded'].map((event) => events(stdout).findIndex((one) => one.id === id && one.event === event));
+
+  it('stages that do not need one another run at once, each with its share of the cores, others after what they need', async () => {
+    const repository = createRepository();
+    const { code, stdout } = await train(repository.root, [RECIPE, '--parallel', '2', '--json'], slow);
+    expect(code).toBe(0);
+    expect(new Set(ran(stdout))).toEqual(new Set(TINY_STAGES));
+    const [begun = -1, done = -1] = order(stdout, 'mntp');
+    const [other = -1, otherDone = -1] = order(stdout, 'embed_images');
+    expect(other).toBeGreaterThan(begun);
+    expect(otherDone).toBeLessThan(done);
+    expect(order(stdout, 'contrastive')[0]).toBeGreaterThan(done);
+    const threads = Math.max(1, Math.floor(availableParallelism() / 2));
+    const [folder = ''] = repository.folders('clip');
+    expect(readFileSync(join(folder, 'threads.txt'), 'utf8')).toBe(`${threads}`);
+    expect(ran((await train(repository.root, [RECIPE, '--parallel', '2', '--json'])).stdout)).toEqual([]);
+  });
+
+  it('after a failure what runs comes to its end, nothing is begun, and the same command goes on', async () => {
+    const repository = createRepository();
+    const args = [RECIPE, '--parallel', '2', '--json'];
+    const { code, stdout } = await train(repository.root, args, { ...slow, FAIL_STAGE: 'embed_images' });
+    expect(code).toBe(1);
+    expect(ran(stdout)).not.toContain('contrastive');
+    expect(events(stdout).find(({ event }) => event === 'finishing')).toMatchObject({ ids: ['mntp'] });
+    expect(order(stdout, 'mntp')[1]).toBeGreaterThan(0);
+    const again = await train(repository.root, args);
+    expect(again.code).toBe(0);
+    expect(ran(again.stdout)).toContain('embed_images');
+    expect(ran(again.stdout)).not.toContain('mntp');
+  });
+
+  it('one Ctrl-C saves all that run', async () => {
+    const repository = createRepository();
+    const args = [RECIPE, '--parallel', '2', '--json'];
+    const command = startTrain(repository.root, args, { SLOW_STAGE: 'mntp,embed_images' });
+    await command.prints('"event":"progress","id":"mntp"');
+    await command.prints('"event":"progress","id":"embed_images"');
+    command.process.kill('SIGINT');
+    const { code, stdout } = await command.ended;
+    expect(code).toBe(75);
+    const saved = events(stdout).filter(({ event }) => event === 'interrupted');
+    expect(new Set(saved.map(({ id }) => id))).toEqual(new Set(['mntp', 'embed_images']));
+    for (const { message } of saved) expect(message).toContain('stopped, its work is saved');
   });
 });
 
@@ -274,6 +326,8 @@ describe('the command line', () => {
     [[RECIPE, '--plan', '--install', '--to', 'prepare'], 2, /--plan runs nothing/],
     [[RECIPE, '--show', '--plan'], 2, /nothing else goes with it/],
     [[RECIPE, '--ablate', 'rows'], 2, /recipe tiny has no variant rows; it has none/],
+    [[RECIPE, '--parallel', '0'], 2, /--parallel 0/],
+    [[RECIPE, '--parallel', '2', '--on', 'aws'], 2, /AWS Batch runs jobs side by side/],
     [[RECIPE, '--at', 'evaluate'], 2, /go with --ablate/],
     [[RECIPE, '--ablate', 'all', '--to', 'clip'], 2, /--ablate runs up to its comparison/],
     [[RECIPE, '--ablate', 'all', '--seeds', '1,two'], 2, /--seeds 1,two: whole numbers from 0/],

@@ -113,6 +113,21 @@ describe('the console', () => {
     expect(end).toBe('stopped\n');
   });
 
+  it('shares the line among stages that run side by side', () => {
+    let text = '';
+    const emit = createConsole({ write: (part) => (text += part), columns: 33 });
+    emit(progress(1));
+    emit({ ...progress(7), id: 'inherit' });
+    emit({ event: 'interrupted', id: 'mntp', message: 'stopped' });
+    emit({ ...progress(8), id: 'inherit' });
+    expect(text.split('\r\x1b[2K').slice(1)).toEqual([
+      '[1/1] mntp  1/100  1 %  2 min le',
+      '[1/1] mntp  1/ | [1/1] inherit ',
+      'stopped\n',
+      '[1/1] inherit  8/100  8 %  2 min',
+    ]);
+  });
+
   it('prints a line every ten seconds without a terminal, and the last step', () => {
     let text = '';
     let now = 0;
