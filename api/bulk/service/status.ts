@@ -19,9 +19,13 @@ export interface JobState {
   done: BulkDone[];
 }
 
-/** A job whose shards are all finished is completed, whatever came after. */
+/**
+ * A job whose shards are all finished is completed, whatever came after. One that was cancelled stays so: a shard that was at
+ * its end at that moment leaves its files, and the caller was told already that the job goes no further.
+ */
 export function statusOf({ job, plan, stop, done }: JobState, now: number): JobStatus {
-  if (plan && done.length >= plan.shards) return 'completed';
+  const isLate = (time: string): boolean => stop?.status === 'cancelled' && Date.parse(time) > Date.parse(stop.at);
+  if (plan && done.length >= plan.shards && !done.some(({ at }) => isLate(at))) return 'completed';
   if (stop) return stop.status;
   if (job.expires_at !== null && Date.parse(job.expires_at) <= now) return 'expired';
   return plan ? 'in_progress' : 'validating';

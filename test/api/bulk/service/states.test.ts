@@ -5,24 +5,32 @@ import { openPlace } from '../../../../api/bulk/places.ts';
 import { openJobFolder } from '../../../../api/bulk/service/folder.ts';
 import { createBulkService } from '../../../../api/bulk/service/routes.ts';
 import { tellOfEnd } from '../../../../api/bulk/service/webhook.ts';
+import { encodeDocument } from '../../../../api/registry/store.ts';
 import { openStore } from '../../../../api/registry/stores/open.ts';
+import type { BulkDone } from '../../../../contracts/src/bulk/job.ts';
 import { ownMachine } from '../../../../contracts/src/cloud/bulk-estimate.ts';
 import { bulkFiles, bulkFolder } from '../../../../contracts/src/keys.ts';
+import { SCHEMA_VERSION } from '../../../../contracts/src/schema-version.ts';
 import { newFolder, writeTinyModel } from '../jobs.ts';
 
 const SECRET = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw';
 
-test('other bodies under the key of a job that is being begun put nothing into it', async () => {
-  const folder = newFolder('jobs');
-  const store = openStore(`file://${folder}`);
+/** Jobs that are begun and cut into shards, which nobody encodes. */
+function createService() {
+  const store = openStore(`file://${newFolder('jobs')}`);
   const model = writeTinyModel();
-  const { jobs } = createBulkService({
+  const service = createBulkService({
     store,
     runner: { planning: { open: openPlace, machines: { cpu: ownMachine(1) } }, submit() {}, cancel() {} },
     places: () => [],
     sources: () => [],
     current: () => currentModel({ model, registry: undefined }),
   });
+  return { store, jobs: service.jobs };
+}
+
+test('other bodies under the key of a job that is being begun put nothing into it', async () => {
+  const { store, jobs } = createService();
   const bodyOf = (name: string) => ({
     input: { items: [{ custom_id: name, image: 'AAAA' }] },
     webhook: { url: `https://example.com/${name}`, secret: SECRET },
@@ -52,4 +60,33 @@ test('other bodies under the key of a job that is being begun put nothing into i
     });
     expect(told).toEqual([`https://example.com/${first.name}`]);
   }
+});
+
+test.each([
+  ['before', 'completed'],
+  ['after', 'cancelled'],
+])('a job whose last shard was finished %s it was cancelled is %s', async (when, status) => {
+  const { store, jobs } = createService();
+  const input = { items: [{ custom_id: 'one', image: 'AAAA' }] };
+  const { id } = await jobs.create({ input }, { owner: null, idempotencyKey: null });
+  const job = openJobFolder(store, bulkFolder(id));
+  const finish = async (at: number): Promise<void> => {
+    const done: BulkDone = {
+      schema_version: SCHEMA_VERSION,
+      job: id,
+      shard: 0,
+      space_id: `sha256:${'0'.repeat(64)}`,
+      items: 1,
+      succeeded: 1,
+      failed: 0,
+      seconds: 1,
+      at: new Date(at).toISOString(),
+      files: [{ path: bulkFiles(0).part('jsonl'), digest: `sha256:${'0'.repeat(64)}`, size: 1 }],
+    };
+    await job.put(bulkFiles(0).done, encodeDocument(done));
+  };
+  if (when === 'before') await finish(Date.now());
+  await jobs.cancel(id, null);
+  if (when === 'after') await finish(Date.now() + 1000);
+  expect((await jobs.get(id, null)).status).toBe(status);
 });
