@@ -48,16 +48,27 @@ export async function deployWorker({ environment, run, variables, secrets }: Wor
     await run('wrangler', args, { env: { WRANGLER_OUTPUT_FILE_PATH: output } });
     const lines = readFileSync(output, 'utf8').trim().split('\n');
     const deployed = lines.flatMap((line) => Deployed.safeParse(JSON.parse(line)).data ?? []).at(-1);
-    const [address] = deployed?.targets ?? [];
-    if (deployed === undefined || address === undefined)
+    const [url] = deployed?.targets.flatMap((target) => addressIn(target) ?? []) ?? [];
+    if (deployed === undefined || url === undefined)
       throw new UserError(
         'the Worker is deployed and has no address: give it a route in wrangler.toml, or allow workers.dev for the account',
       );
-    const url = address.startsWith('http') ? address : `https://${address}`;
-    return { name: deployed.worker_name, version: deployed.version_id ?? '', url: url.replace(/\/(\*)?$/, '') };
+    return { name: deployed.worker_name, version: deployed.version_id ?? '', url };
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
+}
+
+/**
+ * The address in a target, which wrangler writes for people: `https://NAME.workers.dev`, `HOST (custom domain)`,
+ * `HOST/* (zone name: ZONE)`; undefined for one of no single host, and for other triggers (`schedule: …`).
+ */
+function addressIn(target: string): string | undefined {
+  const [first = ''] = target.split(' ');
+  const address = first.replace(/\/?\*?$/, '');
+  if (address.startsWith('http')) return address;
+  const isHost = /^[\w-]+(\.[\w-]+)+(\/[^*]*)?$/.test(address);
+  return isHost ? `https://${address}` : undefined;
 }
 
 /**
