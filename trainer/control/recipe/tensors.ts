@@ -1,6 +1,7 @@
 // Lists the tensors of a language model by the headers of its files alone: safetensors and GGUF.
-import { closeSync, existsSync, openSync, readdirSync, readSync, statSync } from 'node:fs';
+import { closeSync, existsSync, fstatSync, openSync, readdirSync, readSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { z } from 'zod';
 import { UserError } from '../../../contracts/src/user-error.ts';
 
 export interface Tensor {
@@ -48,15 +49,28 @@ function packageFolder(name: string, trainer: string): string {
   return existsSync(inside) ? inside : folder;
 }
 
-/** A header is a length of eight bytes and a JSON object: https://huggingface.co/docs/safetensors. */
-function headerOf(file: string): Tensor[] {
+/** What is read of a file. Throws a UserError that names the file where it is none of its kind. */
+function readFrom<T>(file: string, read: (reader: Reader) => T): T {
   const reader = new Reader(file);
   try {
-    const header: Record<string, { shape?: number[] }> = JSON.parse(reader.text());
-    return Object.entries(header).flatMap(([name, { shape }]) => (shape === undefined ? [] : [{ name, shape }]));
+    return read(reader);
+  } catch (error) {
+    if (error instanceof UserError && !reader.isPointer()) throw error;
+    const why = reader.isPointer()
+      ? "a pointer of Git LFS: 'git lfs pull' in its folder fetches the file"
+      : 'not a whole file of its kind: its header cannot be read, copy it anew';
+    throw new UserError(`${file} is ${why}`);
   } finally {
     reader.close();
   }
+}
+
+const Header = z.record(z.string(), z.looseObject({ shape: z.array(z.int().nonnegative()).optional() }));
+
+/** A header is a length of eight bytes and a JSON object: https://huggingface.co/docs/safetensors. */
+function headerOf(file: string): Tensor[] {
+  const header = readFrom(file, (reader) => Header.parse(JSON.parse(reader.text())));
+  return Object.entries(header).flatMap(([name, { shape }]) => (shape === undefined ? [] : [{ name, shape }]));
 }
 
 /** Bytes of GGUF's types of metadata by their number; a text and an array say their own length. */
@@ -66,11 +80,10 @@ const ARRAY = 9;
 
 /** Counts, metadata, then a line for each tensor: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md. Columns come first there. */
 function headerOfGguf(file: string): Tensor[] {
-  const reader = new Reader(file);
-  try {
+  return readFrom(file, (reader) => {
     if (reader.bytes(4).toString('latin1') !== 'GGUF' || reader.small() < 2)
       throw new UserError(`${file} is no GGUF file of version 2 or later: name a Hugging Face folder or a .gguf file`);
-    const [tensors, entries] = [reader.large(), reader.large()];
+    const [tensors, entries] = [reader.count(), reader.count()];
     for (let entry = 0; entry < entries; entry++) {
       reader.skip(reader.large());
       skipValue(reader, reader.small());
@@ -81,9 +94,7 @@ function headerOfGguf(file: string): Tensor[] {
       reader.skip(4 + 8); // its type, and its offset in the file
       return { name, shape };
     });
-  } finally {
-    reader.close();
-  }
+  });
 }
 
 function skipValue(reader: Reader, type: number): void {
@@ -104,10 +115,13 @@ function sizeOf(type: number): number {
   return size;
 }
 
+const LFS = 'version https://git-lfs';
+
 /** Reads a file from its beginning, a piece at a time: metadata hold a whole vocabulary, weights are never touched. */
 class Reader {
   private readonly file: string;
   private readonly handle: number;
+  private readonly size: number;
   private piece = Buffer.alloc(0);
   /** Where the piece begins, and how far it was read. */
   private start = 0;
@@ -116,6 +130,14 @@ class Reader {
   constructor(file: string) {
     this.file = file;
     this.handle = openSync(file, 'r');
+    this.size = fstatSync(this.handle).size;
+  }
+
+  /** Whether the file is what Git LFS leaves in the place of one that was not fetched. */
+  isPointer(): boolean {
+    const start = Buffer.alloc(LFS.length);
+    readSync(this.handle, start, 0, start.length, 0);
+    return start.toString('latin1') === LFS;
   }
 
   close(): void {
@@ -123,23 +145,37 @@ class Reader {
   }
 
   bytes(length: number): Buffer {
+    this.expect(length);
     if (this.at + length > this.piece.length) {
       this.start += this.at;
       this.at = 0;
       const piece = Buffer.alloc(Math.max(length, 1 << 20));
       this.piece = piece.subarray(0, readSync(this.handle, piece, 0, piece.length, this.start));
-      if (this.piece.length < length) throw new UserError(`${this.file} ends within its header: copy it anew`);
     }
     this.at += length;
     return this.piece.subarray(this.at - length, this.at);
   }
 
   skip(length: number): void {
+    this.expect(length);
     this.at += length;
     if (this.at <= this.piece.length) return;
     this.start += this.at;
     this.at = 0;
     this.piece = Buffer.alloc(0);
+  }
+
+  /** Before memory is taken for a length that a damaged file states. */
+  private expect(length: number): void {
+    if (length > this.size - this.start - this.at)
+      throw new UserError(`${this.file} ends within its header: copy it anew`);
+  }
+
+  /** How many things follow, of one byte at least. */
+  count(): number {
+    const count = this.large();
+    this.expect(count);
+    return count;
   }
 
   small(): number {

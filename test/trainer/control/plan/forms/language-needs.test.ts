@@ -220,6 +220,26 @@ describe('tensors', () => {
     expect(() => tensorsIn(file)).toThrow('name a Hugging Face folder or a .gguf file');
   });
 
+  it.each([
+    ['a page', 'page.safetensors', Buffer.from('<!doctype html><html>not found</html>')],
+    ['broken JSON', 'broken.safetensors', Buffer.concat([large(2), Buffer.from('{"')])],
+    ['no object', 'null.safetensors', Buffer.concat([large(4), Buffer.from('null')])],
+    ['tensors without end', 'many.gguf', Buffer.concat([Buffer.from('GGUF\x03\0\0\0'), large(2 ** 40), large(0)])],
+    [
+      'a text without end',
+      'long.gguf',
+      Buffer.concat([Buffer.from('GGUF\x03\0\0\0'), large(0), large(1), large(2 ** 50)]),
+    ],
+    ['a pointer of Git LFS', 'lfs.gguf', Buffer.from('version https://git-lfs.github.com/spec/v1\n')],
+  ])('of %s are refused by the file’s name', (_, name, content) => {
+    const damaged = join(folder, 'damaged', name);
+    write(damaged, []);
+    writeFileSync(join(damaged, name), content);
+    expect(() => tensorsIn(damaged)).toThrow(
+      new RegExp(`${name.replace('.', '\\.')} (ends within|is) .*(copy it anew|git lfs pull)`),
+    );
+  });
+
   it("of a package are those of the trainer's environment", () => {
     const packages = join(folder, '.venv', 'lib', 'python3.11', 'site-packages');
     mkdirSync(join(packages, 'llm_tiny'), { recursive: true });
