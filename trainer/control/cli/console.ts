@@ -33,13 +33,15 @@ export function createJsonConsole(write: (text: string) => void): Emit {
 
 export function createConsole({ write, columns, now = Date.now }: ConsoleOptions): Emit {
   const live = createLiveLines({ write, columns, now });
-  let uploadingSince: number | undefined;
+  let upload: { since: number; of: number } | undefined;
   return function emitText(event) {
     if (event.event === 'progress') {
       live.show(event.id, progressText(event), { isLast: event.step === event.total });
     } else if (event.event === 'uploading') {
-      uploadingSince ??= now();
-      live.show('', uploadText(event, now() - uploadingSince), { isLast: event.files === event.of });
+      if (upload?.of !== event.of_bytes) upload = { since: now(), of: event.of_bytes };
+      live.show('', uploadText(event, now() - upload.since), { isLast: event.files === event.of });
+      // Data and each folder of weights are uploads of their own.
+      if (event.files === event.of) upload = undefined;
     } else {
       live.clear();
       if (ends(event)) live.end(event.id ?? '');

@@ -21,7 +21,7 @@ import { selectJobs } from '../plan/select-jobs.ts';
 import { stageNeeds } from '../plan/stage-needs.ts';
 import { pricedStagePlans } from '../plan/stage-plan.ts';
 import { bytesOf } from '../recipe/data-index.ts';
-import { foldersOf, indexOf, type ResolvedRecipe } from '../recipe/locate.ts';
+import { foldersOf, indexOf, indexVariants, type ResolvedRecipe } from '../recipe/locate.ts';
 import { tensorsBelow } from '../recipe/tensors.ts';
 import type { Emit } from '../run/events.ts';
 import { pastRuns } from '../run/folder.ts';
@@ -78,6 +78,11 @@ async function submit(
   const code = codeDigests(STAGE_NAMES, sourceReader(join(root, 'trainer')));
   const data = await indexOf(resolved, local, (bytes) => emit({ event: 'reading_data', bytes }));
   const onRead = (bytes: number): void => emit({ event: 'reading_data', bytes });
+  const variants = [...(await indexVariants(resolved, local, onRead)).keys()];
+  if (variants.length > 0)
+    throw new UserError(
+      `on AWS variants read the files of their recipe, and ${variants.join(', ')} of compare.variants name others: compare them on this machine`,
+    );
   const folders = await foldersOf(resolved, { trainer: join(root, 'trainer'), runs: local, onRead });
   const arrays = arraySizes(recipe, data.tars);
   const { plan, past } = await planOnAws({ recipe, code, data, folders, arrays, store });

@@ -5,7 +5,7 @@ import { STAGE_NAMES } from '../../../contracts/src/stages.ts';
 import { codeDigests, sourceReader } from '../plan/code-digest.ts';
 import { createPlan, type Plan } from '../plan/plan.ts';
 import type { DataIndex } from '../recipe/data-index.ts';
-import { foldersOf, indexOf, type ResolvedRecipe } from '../recipe/locate.ts';
+import { foldersOf, indexOf, indexVariants, type ResolvedRecipe } from '../recipe/locate.ts';
 import { finishedRuns } from '../run/folder.ts';
 
 export interface HereOptions {
@@ -22,6 +22,7 @@ export async function planHere(resolved: ResolvedRecipe, { root, runs, onRead, d
   return createPlan(resolved.recipe, {
     code: codeDigests(STAGE_NAMES, sourceReader(trainer)),
     data: { uri: toFileUri(resolved.data), digest, parts },
+    variants: await indexVariants(resolved, runs, onRead),
     folders: await foldersOf(resolved, { trainer, runs, onRead }),
     runs: toFileUri(runs),
     finished: finishedRuns(runs, resolved.recipe.name),

@@ -7,7 +7,7 @@ import { FILES } from '../../../contracts/src/keys.ts';
 import { SCHEMA_VERSION } from '../../../contracts/src/schema-version.ts';
 import { RANKED_STAGES, type StageName } from '../../../contracts/src/stages.ts';
 import { TrainingJob } from '../../../contracts/src/training/job.ts';
-import { UserError } from '../../../contracts/src/user-error.ts';
+import { codeOf, reasonOf, UserError } from '../../../contracts/src/user-error.ts';
 import type { PlannedJob } from '../plan/plan.ts';
 import type { Emit } from '../run/events.ts';
 import { readReport } from '../run/folder.ts';
@@ -41,6 +41,11 @@ export function runJobs(jobs: readonly PlannedJob[], { shares, ...options }: Run
       running.add(id);
       try {
         return await runUnlessDone(planned, position, { ...options, env: { ...env, ...shares[place] } });
+      } catch (error) {
+        // Said at once, and not when the others end, which may be hours later.
+        if (running.size === 1 || !(error instanceof UserError || codeOf(error) !== undefined)) throw error;
+        emit({ event: 'refused', message: `${id}: ${reasonOf(error)}` });
+        return 'failed';
       } finally {
         running.delete(id);
       }

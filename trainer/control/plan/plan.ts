@@ -21,8 +21,9 @@ import type { ArraySizes } from './array-size.ts';
 export interface PlanSources {
   /** Digest of the source that each stage executes. */
   code: Readonly<Record<StageName, string>>;
-  /** The user's files; `parts`: by part of what `prepare` makes of them, the digest of those that it is made from. */
-  data: { uri: string; digest: string; parts: Readonly<Record<string, string>> };
+  data: { uri: string } & DataDigests;
+  /** In its place for variants, by name, that name files which the recipe does not. */
+  variants?: ReadonlyMap<string, DataDigests>;
   /** The folders of weights that the recipe names, by their path in it. */
   folders?: ReadonlyMap<string, WeightsFolder>;
   /** Folder under which every run gets its own. */
@@ -31,6 +32,12 @@ export interface PlanSources {
   arrays?: ArraySizes;
   /** Reports of finished runs by the URI of their folder. */
   finished: ReadonlyMap<string, TrainingReport>;
+}
+
+/** The user's files; `parts`: by part of what `prepare` makes of them, the digest of those that it is made from. */
+export interface DataDigests {
+  digest: string;
+  parts: Readonly<Record<string, string>>;
 }
 
 /** A folder of weights, or one file, that a recipe names. */
@@ -70,10 +77,11 @@ export function createPlan(recipe: Recipe, sources: PlanSources): Plan {
   const add = jobAdder(recipe.name, sources);
   const addChain = (chain: Chain): Map<string, PlannedJob> => {
     const made = new Map<string, PlannedJob>();
+    const { recipe: varied, data = sources.data } = chain;
     for (const stage of chain.stages) {
-      const config = configOf(chain.recipe, stage);
-      const inputs = inputsOfJob(chain.recipe, stage, made);
-      made.set(stage, add({ id: chain.idOf(stage), config, seed: chain.seedOf(stage), recipe: chain.recipe, inputs }));
+      const config = configOf(varied, stage);
+      const inputs = inputsOfJob(varied, stage, made);
+      made.set(stage, add({ id: chain.idOf(stage), config, seed: chain.seedOf(stage), recipe: varied, data, inputs }));
     }
     return made;
   };
@@ -86,8 +94,9 @@ export function createPlan(recipe: Recipe, sources: PlanSources): Plan {
   });
   // What is compared comes after everything else: the model itself is ready first.
   if (recipe.compare !== undefined) {
-    const inputs = comparedRuns(recipe, addChain);
-    add({ id: 'compare', config: configOf(recipe, 'compare'), seed: recipe.seed, recipe, inputs });
+    const inputs = comparedRuns(recipe, { addChain, variants: sources.variants });
+    const { seed } = recipe;
+    add({ id: 'compare', config: configOf(recipe, 'compare'), seed, recipe, data: sources.data, inputs });
   }
   return { recipe: recipe.name, runs: sources.runs, jobs: add.jobs, measuredOn: measuredOn(recipe, sources) };
 }
@@ -108,6 +117,8 @@ function measuredOn({ prepare, evaluate, seed }: Recipe, { code, data }: PlanSou
 /** Stages of a recipe or of a variant of it, each reading those before it. */
 interface Chain {
   recipe: Recipe;
+  /** Where it is not that of the plan. */
+  data?: DataDigests | undefined;
   stages: readonly StageName[];
   idOf(stage: StageName): string;
   seedOf(stage: StageName): number;
@@ -119,6 +130,7 @@ interface NewJob {
   seed: number;
   /** The recipe, or the variant of it, that the configuration is of. */
   recipe: Recipe;
+  data: DataDigests;
   /** By role. */
   inputs: ReadonlyMap<string, PlannedJob>;
 }
@@ -153,27 +165,26 @@ function storedWeights(recipe: Recipe, config: StageConfig, { folders }: PlanSou
 /** Adds jobs to a list; gives the job that is there where one has the same address. */
 function jobAdder(name: string, sources: PlanSources): { (job: NewJob): PlannedJob; jobs: PlannedJob[] } {
   const jobs: PlannedJob[] = [];
-  const add = ({ id, config, seed, recipe, inputs }: NewJob): PlannedJob => {
+  const add = ({ id, config, seed, recipe, data, inputs }: NewJob): PlannedJob => {
     const reads = inputsIn(recipe, config.stage);
-    const data = reads.includes(DATA) ? sources.data : undefined;
     const code = sources.code[config.stage];
     const prepared = reads.includes('prepare') ? preparedParts(config) : undefined;
     const embedded = reads.includes('embed_captions') ? embeddedParts(config) : undefined;
     const addresses = Object.fromEntries([...inputs].map(([role, input]) => [role, input.contentAddress]));
-    if (prepared !== undefined) addresses.prepare = digestOf(partsOf(recipe, prepared, sources));
+    if (prepared !== undefined) addresses.prepare = digestOf(partsOf(recipe, prepared, { ...sources, data }));
     const contentAddress = digestOf({
       config,
       seed,
       code,
       inputs: addresses,
-      data: data?.digest,
+      data: reads.includes(DATA) ? data.digest : undefined,
       folder: folderDigests(config, sources),
     });
     const same = jobs.find((planned) => planned.contentAddress === contentAddress);
     if (same !== undefined) return same;
     const output = runFolder(sources.runs, { recipe: name, job: id, address: contentAddress });
     const uris = [...inputs].map(([role, input]): [string, string] => [role, input.job.output]);
-    if (data !== undefined) uris.push([DATA, data.uri]);
+    if (reads.includes(DATA)) uris.push([DATA, sources.data.uri]);
     const weights = storedWeights(recipe, config, sources);
     const planned: PlannedJob = {
       job: {
@@ -201,7 +212,11 @@ function jobAdder(name: string, sources: PlanSources): { (job: NewJob): PlannedJ
 }
 
 /** All that decides what `prepare` writes into these parts. */
-function partsOf({ prepare, seed }: Recipe, parts: readonly Part[], { code, data }: PlanSources): object {
+function partsOf(
+  { prepare, seed }: Recipe,
+  parts: readonly Part[],
+  { code, data }: Pick<PlanSources, 'code'> & { data: DataDigests },
+): object {
   if (prepare === undefined) throw new Error('a job reads prepare, which the recipe lacks');
   const decided = parts.map((part) => [part, { settings: settingsOf(prepare, part), files: data.parts[part] }]);
   return { code: code.prepare, seed, parts: Object.fromEntries(decided) };
@@ -211,7 +226,10 @@ function partsOf({ prepare, seed }: Recipe, parts: readonly Part[], { code, data
  * By role, the runs that `compare` compares: the recipe and each variant with every seed, up to the stage that is
  * measured. Stages that do not build on `seeded_from` keep the seed of the recipe, so that they run once.
  */
-function comparedRuns(recipe: Recipe, addChain: (chain: Chain) => Map<string, PlannedJob>): Map<string, PlannedJob> {
+function comparedRuns(
+  recipe: Recipe,
+  { addChain, variants: data }: { addChain(chain: Chain): Map<string, PlannedJob> } & Pick<PlanSources, 'variants'>,
+): Map<string, PlannedJob> {
   const runs = new Map<string, PlannedJob>();
   if (recipe.compare === undefined) return runs;
   const { variants, seeds, at } = recipe.compare;
@@ -221,6 +239,7 @@ function comparedRuns(recipe: Recipe, addChain: (chain: Chain) => Map<string, Pl
       const varied = variantOf(recipe, name);
       const made = addChain({
         recipe: varied,
+        data: data?.get(name),
         stages: stagesBehind(varied, at),
         idOf: (stage) => `${stage}-${name}-${seed}`,
         seedOf: (stage) => (stagesBehind(varied, stage).includes(seeded_from) ? seed : recipe.seed),

@@ -15,8 +15,8 @@ export interface Layer {
 const OWN = ['name', 'description'] as const;
 
 /**
- * A recipe file and what it extends, the furthest base first. `extends` is a path relative to the file that says it, or
- * the name of a recipe in `named`, which is `trainer/recipes`. Throws a UserError for a circle or a file that is not there.
+ * A recipe file and what it extends, the furthest base first. `extends` is a path relative to the file that says it, also
+ * without `.json`, or the name of a recipe in `named`, which is `trainer/recipes`. Throws a UserError for a circle or a file that is not there.
  */
 export function readLayers(file: string, named: string): Layer[] {
   const layers: Layer[] = [];
@@ -65,7 +65,7 @@ function readObject(file: string): JsonObject {
 function baseFile(base: unknown, from: string, named: string): string {
   if (typeof base !== 'string' || base === '')
     throw new UserError(`${from}: extends is the path or the name of one recipe, not ${JSON.stringify(base)}`);
-  const places = [resolve(dirname(from), base), join(named, base), join(named, `${base}.json`)];
+  const places = [resolve(dirname(from), base), join(named, base)].flatMap((place) => [place, `${place}.json`]);
   const found = places.find((place) => existsSync(place) && place.endsWith('.json'));
   if (found !== undefined) return found;
   const looked = [...new Set(places.filter((place) => place.endsWith('.json')))].map((place) => relative('', place));

@@ -1,5 +1,5 @@
 // `npm run train` from outside: a process on a small repository whose stages are real Python programs.
-import { appendFileSync, existsSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { appendFileSync, existsSync, mkdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it, vi } from 'vitest';
@@ -120,6 +120,20 @@ describe('side by side', () => {
     expect(again.code).toBe(0);
     expect(ran(again.stdout)).toContain('embed_images');
     expect(ran(again.stdout)).not.toContain('mntp');
+  });
+
+  it('a stage that cannot be begun is told of at once, and not when the others end', async () => {
+    const repository = createRepository();
+    const first = startTrain(repository.root, [RECIPE, '--to', 'mntp', '--json'], slow);
+    await first.prints('"step":5,');
+    const args = [RECIPE, '--parallel', '2', '--json'];
+    const second = startTrain(repository.root, args, { SLOW_STAGE: 'embed_images' });
+    const { code, stdout } = await second.ended;
+    expect(code).toBe(1);
+    const told = events(stdout).findIndex(({ event }) => event === 'refused');
+    expect(events(stdout)[told]?.message).toMatch(/^mntp: .* is in use: another runner/);
+    expect(told).toBeLessThan(order(stdout, 'embed_images')[1] ?? 0);
+    await first.ended;
   });
 
   it('one Ctrl-C saves all that run', async () => {
@@ -297,6 +311,76 @@ it('--ablate runs variants and the recipe up to their comparison, reuses what is
   const again = await train(root, [RECIPE, '--ablate', 'control', '--seeds', '1,5', '--json']);
   expect(ran(again.stdout)).toEqual([]);
   expect(events(again.stdout).at(-1)).toEqual(table);
+});
+
+describe('what only a variant names', () => {
+  const texts = (path: string) => ({
+    prepare: { texts: [{ split: 'train' as const, kind: 'plain' as const, path }] },
+  });
+  const compared = (variant: object) =>
+    createRepository((recipe) => {
+      Object.assign(recipe, tinyComparison(), { variants: { other: variant } });
+      if (recipe.compare !== undefined) recipe.compare.variants = ['other'];
+    });
+  const args = [RECIPE, '--ablate', 'other', '--seeds', '1', '--json'];
+
+  it('counts by content: another file of texts runs the variant again, and not the recipe', async () => {
+    const { root } = compared(texts('mine.jsonl'));
+    writeFileSync(join(root, 'data/mine.jsonl'), 'one');
+    expect(ran((await train(root, args)).stdout)).toContain('clip');
+    expect(ran((await train(root, args)).stdout)).toEqual([]);
+    writeFileSync(join(root, 'data/mine.jsonl'), 'two');
+    const again = ran((await train(root, args)).stdout);
+    expect(again).toContain('prepare-other-1');
+    expect(again).not.toContain('prepare');
+    expect(again).not.toContain('clip');
+  });
+
+  it('counts by content: other weights in its folder', async () => {
+    const { root } = compared({ mntp: { language_model: { source: 'directory', name: 'mine' } } });
+    mkdirSync(join(root, 'trainer/mine'));
+    writeFileSync(join(root, 'trainer/mine/config.json'), '{}');
+    expect(ran((await train(root, args)).stdout)).toContain('mntp-other-1');
+    writeFileSync(join(root, 'trainer/mine/config.json'), '{"layers": 2}');
+    const again = ran((await train(root, args)).stdout);
+    expect(again).toContain('mntp-other-1');
+    expect(again).not.toContain('mntp');
+  });
+
+  it.each([
+    [texts('mine.jsonl'), /variants\.other\.prepare\.texts\[0\]\.path: nothing matches mine\.jsonl/],
+    [
+      { mntp: { language_model: { source: 'directory', name: 'mine' } } },
+      /variants\.other\.mntp\..*there is no folder .*mine/,
+    ],
+  ])('has to be there: %j', async (variant, message) => {
+    const { code, stdout } = await train(compared(variant).root, [...args, '--plan']);
+    expect(code).toBe(2);
+    expect(events(stdout).at(-1)?.message).toMatch(message);
+  });
+});
+
+it('recipes of one’s own in recipes/ hide none of those that have names, and extend one another by name', async () => {
+  const { root } = createRepository();
+  mkdirSync(join(root, 'recipes'));
+  const write = (name: string, document: object): void =>
+    writeFileSync(join(root, `recipes/${name}.json`), JSON.stringify({ description: 'mine', name, ...document }));
+  write('mine', { extends: 'tiny', seed: 5 });
+  write('again', { extends: 'mine', embed_captions: { max_tokens: 9 } });
+  const { code, stdout } = await train(root, ['recipes/again.json', '--show']);
+  expect(code).toBe(0);
+  expect(JSON.parse(stdout)).toMatchObject({ name: 'again', seed: 5, embed_captions: { max_tokens: 9 } });
+  const { stderr } = await train(root, ['recipes/none.json']);
+  expect(stderr).toContain('There are: recipes/again.json, recipes/mine.json, recipes/tiny.json');
+});
+
+it('names weights that Git LFS has not fetched', async () => {
+  const { root } = createRepository();
+  const pointer = 'version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n';
+  writeFileSync(join(root, 'trainer/tiny/model.safetensors'), pointer);
+  const { code, stdout } = await train(root, [RECIPE, '--plan', '--json']);
+  expect(code).toBe(2);
+  expect(events(stdout).at(-1)?.message).toMatch(/model\.safetensors is a pointer of Git LFS: 'git lfs pull'/);
 });
 
 it('--show prints the recipe with all that it extends, which is a recipe again', async () => {

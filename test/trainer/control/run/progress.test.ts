@@ -128,6 +128,20 @@ describe('the console', () => {
     ]);
   });
 
+  it('says of a second upload how long that one takes', () => {
+    let text = '';
+    let now = 0;
+    const emit = createConsole({ write: (part) => (text += part), now: () => now });
+    const GIB = 2 ** 30;
+    emit({ event: 'uploading', files: 0, of: 1, bytes: 0, of_bytes: 36 * GIB });
+    now = 3_600_000;
+    emit({ event: 'uploading', files: 1, of: 1, bytes: 36 * GIB, of_bytes: 36 * GIB });
+    emit({ event: 'uploading', files: 0, of: 3, bytes: 0, of_bytes: 3 * GIB });
+    now += 100_000;
+    emit({ event: 'uploading', files: 1, of: 3, bytes: GIB, of_bytes: 3 * GIB });
+    expect(text).toMatch(/1 of 3 files, .*, 3 min left\n$/);
+  });
+
   it('prints a line every ten seconds without a terminal, and the last step', () => {
     let text = '';
     let now = 0;
