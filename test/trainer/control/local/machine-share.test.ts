@@ -1,15 +1,15 @@
 // What a stage gets of a machine beside others, by what CUDA and OpenMP read.
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { sharesOf, visibleGpus } from '../../../../trainer/control/local/machine-share.ts';
-import { temporaryFolder } from '../../../support/temporary-folder.ts';
 
 const CPU = { cores: 16, gpus: [] };
 const EIGHT = { cores: 96, gpus: ['0', '1', '2', '3', '4', '5', '6', '7'] };
 
 describe('GPUs that a process sees', () => {
-  const devices = join(temporaryFolder(), 'dev');
+  const devices = join(mkdtempSync(join(tmpdir(), 'machine-')), 'dev');
   mkdirSync(devices);
   for (const name of ['nvidia0', 'nvidia1', 'nvidia2', 'nvidiactl', 'nvidia-uvm', 'null'])
     writeFileSync(join(devices, name), '');

@@ -87,9 +87,9 @@ describe('text', () => {
 });
 
 describe('the console', () => {
-  const progress = (step: number): RunEvent => ({
+  const progress = (step: number, id = 'mntp'): RunEvent => ({
     event: 'progress',
-    id: 'mntp',
+    id,
     stage: 'mntp',
     number: 1,
     of: 1,
@@ -117,9 +117,9 @@ describe('the console', () => {
     let text = '';
     const emit = createConsole({ write: (part) => (text += part), columns: 33 });
     emit(progress(1));
-    emit({ ...progress(7), id: 'inherit' });
+    emit(progress(7, 'inherit'));
     emit({ event: 'interrupted', id: 'mntp', message: 'stopped' });
-    emit({ ...progress(8), id: 'inherit' });
+    emit(progress(8, 'inherit'));
     expect(text.split('\r\x1b[2K').slice(1)).toEqual([
       '[1/1] mntp  1/100  1 %  2 min le',
       '[1/1] mntp  1/ | [1/1] inherit ',
