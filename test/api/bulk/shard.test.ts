@@ -69,6 +69,8 @@ describe('a shard', () => {
       { custom_id: 'sideways', uri: `file://${input}/../secret.png` },
       { custom_id: 'odd', picture: 'AAAA' },
       { custom_id: 'no-text', text: ' ' },
+      { custom_id: 'no-bytes', image: '' },
+      { custom_id: 'no-part', content: [{ text: 'a dog' }, { image: '' }] },
       '{"custom_id"',
     ]);
     const { output } = await runJob({ input: { jsonl } });
@@ -94,7 +96,9 @@ describe('a shard', () => {
       [13, 'sideways', 'invalid_request'],
       [14, 'odd', 'invalid_request'],
       [15, 'no-text', 'empty_input'],
-      [16, null, 'malformed_json'],
+      [16, 'no-bytes', 'empty_input'],
+      [17, 'no-part', 'empty_input'],
+      [18, null, 'malformed_json'],
     ]);
     expect(errorsIn(output).find(({ custom_id }) => custom_id === 'odd')?.message).toContain('this one has "picture"');
   });
