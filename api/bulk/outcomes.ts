@@ -1,6 +1,6 @@
 // Items of a shard become vectors or errors, in their order: chunks of images and texts, and videos one by one.
 import { BULK_LIMITS, type BulkJob } from '../../contracts/src/bulk/job.ts';
-import type { BulkError } from '../../contracts/src/bulk/lines.ts';
+import { type BulkError, LINE_PARTS } from '../../contracts/src/bulk/lines.ts';
 import type { Embedded } from '../core/embed.ts';
 import { CoreError } from '../core/errors.ts';
 import type { PlacedItem } from '../core/items/items.ts';
@@ -25,8 +25,8 @@ export interface OutcomeWork {
 
 export type Outcome = { row: Row; vector: Uint8Array } | BulkError;
 
-/** Items of a chunk, and bytes that are held for one: while a chunk is computed, the next one is read and decoded. */
-const CHUNK = { items: 32, bytes: 32 * 2 ** 20 };
+/** Parts of a chunk's items, and bytes that are held for one: while a chunk is computed, the next one is read and decoded. */
+const CHUNK = { parts: LINE_PARTS, bytes: 32 * 2 ** 20 };
 
 /** Of a shard, whose vectors are held in memory. */
 const MOST_ITEMS = BULK_LIMITS.shard_items + BULK_LIMITS.tar_items;
@@ -71,19 +71,25 @@ export async function* outcomesOf(work: OutcomeWork, items: AsyncIterable<BulkIt
 /** Chunks of items, and videos each by itself. */
 async function* chunksOf(items: AsyncIterable<BulkItem>): AsyncGenerator<Still[] | Video> {
   let chunk: Still[] = [];
-  let bytes = 0;
+  let [parts, bytes] = [0, 0];
   for await (const each of items) {
     if (isVideoItem(each)) {
       if (chunk.length > 0) yield chunk;
-      [chunk, bytes] = [[], 0];
+      [chunk, parts, bytes] = [[], 0, 0];
       yield each;
       continue;
     }
+    const own = 'content' in each.content ? each.content.content.length : 1;
+    if (parts > 0 && parts + own > CHUNK.parts) {
+      yield chunk;
+      [chunk, parts, bytes] = [[], 0, 0];
+    }
     chunk.push(each as Still);
+    parts += own;
     bytes += each.bytes;
-    if (chunk.length < CHUNK.items && bytes < CHUNK.bytes) continue;
+    if (parts < CHUNK.parts && bytes < CHUNK.bytes) continue;
     yield chunk;
-    [chunk, bytes] = [[], 0];
+    [chunk, parts, bytes] = [[], 0, 0];
   }
   if (chunk.length > 0) yield chunk;
 }

@@ -1,6 +1,7 @@
 // Qdrant by its REST interface: one collection, its points named by UUIDs that follow from `custom_id`.
 import { createHash } from 'node:crypto';
 import { UserError } from '../../../contracts/src/user-error.ts';
+import { withoutTrailing } from '../../core/validation/trailing.ts';
 import { fromFloat32Bytes } from '../../core/vectors/vectors.ts';
 import { type Database, otherSpace, type TableAt } from './database.ts';
 import type { Kind, NamedVector } from './vectors.ts';
@@ -53,7 +54,7 @@ export const qdrant: Database = {
 
 /** Asks for a path below the collection: the result, or undefined for what is not there. */
 function openCollection({ place, table, key }: TableAt) {
-  const base = `${place.replace(/\/+$/, '')}/collections/${table}`;
+  const base = `${withoutTrailing(place, '/')}/collections/${table}`;
   const headers = { 'content-type': 'application/json', ...(key === undefined ? {} : { 'api-key': key }) };
   return async <T>(method: string, path: string, body?: object): Promise<T | undefined> => {
     const url = `${base}${path}`;

@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import type { BulkJob } from '../../../contracts/src/bulk/job.ts';
 import { ENVARS } from '../../../contracts/src/envars.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
+import { withoutTrailing } from '../../core/validation/trailing.ts';
 import { downloadWhole } from '../../encoder/model-cache.ts';
 import { providerOf, readManifest as readEmbedded } from '../../encoder/session.ts';
 import { readManifest } from '../../registry/read.ts';
@@ -68,7 +69,7 @@ export function toUri(place: string): string {
   if (!['file', 's3', 'r2'].includes(scheme)) {
     throw new UserError(`${place}: only folders, file://, s3:// and r2:// can be read and written`);
   }
-  return place.replace(/\/+$/, '');
+  return withoutTrailing(place, '/');
 }
 
 export function openFolder(place: string): JobFolder {

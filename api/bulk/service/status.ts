@@ -20,11 +20,13 @@ export interface JobState {
 }
 
 /**
- * A job whose shards are all finished is completed, whatever came after. One that was cancelled stays so: a shard that was at
- * its end at that moment leaves its files, and the caller was told already that the job goes no further.
+ * A job whose shards are all finished is completed, whatever came after. One that was stopped or has expired stays so: a shard
+ * that was at work at that moment leaves its files, and the caller was told already that the job goes no further, and given
+ * back what it had not done.
  */
 export function statusOf({ job, plan, stop, done }: JobState, now: number): JobStatus {
-  const isLate = (time: string): boolean => stop?.status === 'cancelled' && Date.parse(time) > Date.parse(stop.at);
+  const ends = [stop?.at ?? null, job.expires_at].flatMap((time) => (time === null ? [] : [Date.parse(time)]));
+  const isLate = (time: string): boolean => Date.parse(time) > Math.min(...ends);
   if (plan && done.length >= plan.shards && !done.some(({ at }) => isLate(at))) return 'completed';
   if (stop) return stop.status;
   if (job.expires_at !== null && Date.parse(job.expires_at) <= now) return 'expired';

@@ -1,4 +1,5 @@
 // An image written as text: the base64 in it, or the one reason why there is none.
+import { countTrailing } from '../validation/trailing.ts';
 import { isBase64 } from '../vectors/base64.ts';
 
 /** Plain base64, padded or not; otherwise what is wrong with the text and what to send. */
@@ -63,7 +64,7 @@ function faultOf(text: string): string {
   if (/[-_]/.test(text) && /[+/]/.test(text)) {
     return 'the base64 mixes two alphabets: + and / belong to one, - and _ to the one for URLs. Write all of it in one.';
   }
-  const padding = text.length - text.replace(/=+$/, '').length;
+  const padding = countTrailing(text, '=');
   if (/=[^=]/.test(text)) {
     return '= stands within the base64: it may only end it. Send each file as an item of its own.';
   }

@@ -107,7 +107,8 @@ function* blocksOf(steps: Iterable<Step>): Generator<{ tokens: number; steps: St
  * then and back when it goes on, so that linear memory does not depend on how many requests there are.
  */
 function createOccupancy(width: number, { floats, workspace }: TowerMemory) {
-  const saved = new Map<Group, { x: Float32Array; qkv: Float32Array }>();
+  // Of a request that workerd dropped no `finally` runs: what nobody will ask for again must not need one to go.
+  const saved = new WeakMap<Group, { x: Float32Array; qkv: Float32Array }>();
   const [x, qkv] = [workspace.x / 4, workspace.qkv / 4];
   let occupant: Group | undefined;
   return {

@@ -20,6 +20,7 @@ export interface VectorCacheOptions {
 }
 
 export function createVectorCache({ memory, edge }: VectorCacheOptions): VectorCache {
+  /** Those that were made last are at the end. */
   const claims = new Map<string, Claim>();
   const isClaimed = (key: string) => (claims.get(key)?.until ?? 0) > Date.now();
 
@@ -49,8 +50,12 @@ export function createVectorCache({ memory, edge }: VectorCacheOptions): VectorC
     compute: (missing: string[]) => Promise<Outcome[]>,
     { forMs }: CacheOptions,
   ): Promise<[string, Outcome][]> => {
+    forgetEnded(claims);
     const mine: Claim = { until: Date.now() + forMs };
-    for (const key of keys) claims.set(key, mine);
+    for (const key of keys) {
+      claims.delete(key);
+      claims.set(key, mine);
+    }
     try {
       const results = await compute(keys);
       const entries = keys.map((key, index): [string, Outcome] => [key, results[index]]);
@@ -89,4 +94,13 @@ export function createVectorCache({ memory, edge }: VectorCacheOptions): VectorC
       return { outcomes, stored };
     },
   };
+}
+
+/** Claims of requests that were dropped, whose `finally` never runs, up to the first that still holds: none stays behind for longer than that. */
+function forgetEnded(claims: Map<string, Claim>): void {
+  const now = Date.now();
+  for (const [key, { until }] of claims) {
+    if (until > now) return;
+    claims.delete(key);
+  }
 }

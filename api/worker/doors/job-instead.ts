@@ -2,7 +2,7 @@
 import type { EmbeddingType, Truncate } from '../../../contracts/src/api/embed.ts';
 import { LIMITS } from '../../../contracts/src/api/limits.ts';
 import type { EmbedJob, JobReport, JobRequest } from '../../../contracts/src/api/tasks/jobs.ts';
-import type { BulkLine } from '../../../contracts/src/bulk/lines.ts';
+import { type BulkLine, LINE_PARTS } from '../../../contracts/src/bulk/lines.ts';
 import { WORK_HEADERS } from '../../../contracts/src/bulk/quota.ts';
 import { workIn } from '../../../contracts/src/bulk/work.ts';
 import { CoreError } from '../../core/errors.ts';
@@ -64,6 +64,7 @@ export async function jobInstead(
   // Without an encoder an answer may come all the same, from the cache.
   if (chosen.route !== 'batch') return undefined;
   const options = optionsOf(asked);
+  checkParts(asked.input);
   const items = (await resolve(asked.input)).map((item, index): BulkLine => {
     // Named by its place in the request.
     const [custom_id, uri] = [String(index), uriOf(item)];
@@ -108,6 +109,15 @@ function optionsOf({ model, dimensions, types = ['float'], truncate = 'end' }: A
 }
 
 const ELSE = `Up to ${LIMITS.images} images are answered at once without Prefer: respond-async.`;
+
+function checkParts(input: Item[]): void {
+  for (const [index, item] of input.entries()) {
+    const { length } = partsOf(item);
+    if (length <= LINE_PARTS) continue;
+    const message = `An item of a job may have ${LINE_PARTS} parts; item ${index} has ${length}.`;
+    throw new CoreError('too_many_items', message, { item: index, param: `input.${index}.content` });
+  }
+}
 
 type WrittenPart = { text: string } | { image: string };
 

@@ -12,6 +12,8 @@ export interface Breaker {
   refusal(): number | undefined;
   succeeded(): void;
   failed(): void;
+  /** The call was ended before the encoder could be told good or bad: another one may try. */
+  ended(): void;
   /** The same as `refusal` says, without taking the one call that may try; undefined: it would let a call through. */
   pausesFor(): number | undefined;
 }
@@ -47,6 +49,9 @@ export function createBreaker(): Breaker {
       if (failures > FAILURES && !isProbe) return;
       if (isProbe) pauseMs = Math.min(2 * pauseMs, MOST_OPEN_MS);
       [opensAt, probeEnds] = [now + pauseMs, 0];
+    },
+    ended() {
+      probeEnds = 0;
     },
   };
 }

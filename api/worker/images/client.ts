@@ -30,14 +30,16 @@ export interface ImageClientOptions {
   send?: Fetch | undefined;
 }
 
+/** For all that a request asks of an encoder. */
+export interface Due {
+  deadlineMs: number;
+  /** Less than an encoder is given: one that does not answer within it has not failed. */
+  isShort: boolean;
+}
+
 /** One of the encoders of a deployment. */
 export interface ImageBackend {
-  /** `deadlineMs`: for all that this request asks of it. */
-  encode(
-    files: Uint8Array[],
-    space: Space,
-    options: ImageOptions & { deadlineMs: number },
-  ): Promise<(EncodedFile | CoreError)[]>;
+  encode(files: Uint8Array[], space: Space, options: ImageOptions & Due): Promise<(EncodedFile | CoreError)[]>;
   /** Whether it would be asked now. */
   standing(): Standing;
 }
@@ -74,31 +76,30 @@ export async function probeImageEncoder(encode: ImageEncoder, space: Space): Pro
 }
 
 /** What the calls of one request share. */
-interface Errand {
+interface Errand extends Due {
   client: Client;
   space: Space;
   /** Headers of every call. */
   trace: Readonly<Record<string, string>>;
   ends: number;
-  deadlineMs: number;
   /** Aborts at the deadline, and when another call of the request has failed. */
   signal: AbortSignal;
   hasRetried: boolean;
 }
 
-type Asked = Pick<ImageOptions, 'onError' | 'trace'> & { space: Space; deadlineMs: number };
+type Asked = Pick<ImageOptions, 'onError' | 'trace'> & Due & { space: Space };
 
 async function encodeFiles(
   client: Client,
   files: Uint8Array[],
-  { space, onError, trace = {}, deadlineMs }: Asked,
+  { space, onError, trace = {}, deadlineMs, isShort }: Asked,
 ): Promise<(EncodedFile | CoreError)[]> {
   const results: (EncodedFile | CoreError | undefined)[] = files.map((file) =>
     file.length > client.maxBytes && !client.uploads ? tooLarge(file.length, client.maxBytes) : undefined,
   );
   let failure: unknown;
   try {
-    await encodeInto(results, { client, files, space, onError, trace, deadlineMs });
+    await encodeInto(results, { client, files, space, onError, trace, deadlineMs, isShort });
   } catch (error) {
     failure = error;
   }
@@ -110,7 +111,15 @@ async function encodeFiles(
 /** Fills the places that are empty. */
 async function encodeInto(
   results: (EncodedFile | CoreError | undefined)[],
-  { client, files, space, onError, trace, deadlineMs }: Required<Asked> & { client: Client; files: Uint8Array[] },
+  {
+    client,
+    files,
+    space,
+    onError,
+    trace,
+    deadlineMs,
+    isShort,
+  }: Required<Asked> & { client: Client; files: Uint8Array[] },
 ): Promise<void> {
   const groups = groupsOf(files, client);
   if (groups.length === 0) return;
@@ -120,7 +129,7 @@ async function encodeInto(
   const stop = new AbortController();
   const signal = AbortSignal.any([AbortSignal.timeout(deadlineMs), stop.signal]);
   const ends = Date.now() + deadlineMs;
-  const errand: Errand = { client, space, trace, ends, deadlineMs, signal, hasRetried: false };
+  const errand: Errand = { client, space, trace, ends, deadlineMs, isShort, signal, hasRetried: false };
   const next = groups.values();
   const work = async () => {
     for (const group of next) {
@@ -178,9 +187,10 @@ async function encodeGroup(errand: Errand, files: Uint8Array[]): Promise<(Encode
     breaker.succeeded();
     return results;
   } catch (error) {
-    // An encoder that is busy, or was stopped by us, has not failed.
-    const isBusy = error instanceof CoreError && error.code === 'overloaded';
-    if (isBusy) breaker.succeeded();
+    // An encoder that is busy, or was stopped by us or had to be faster than it is asked to be, has not failed.
+    const code = error instanceof CoreError ? error.code : undefined;
+    if (code === 'overloaded') breaker.succeeded();
+    else if (code === 'encoder_timeout' && errand.isShort) breaker.ended();
     else if (!(error instanceof Stopped)) breaker.failed();
     throw error;
   }
@@ -192,12 +202,15 @@ interface Body {
 }
 
 /** The files themselves, or the digest of the one that is staged. */
-async function bodyOf({ client, space, signal }: Errand, files: Uint8Array[], digests: string[]): Promise<Body> {
+async function bodyOf(errand: Errand, files: Uint8Array[], digests: string[]): Promise<Body> {
+  const { client, space, signal } = errand;
   const [file, ...others] = files;
   const { uploads, maxBytes } = client;
   if (!uploads || !file || others.length > 0 || file.length <= maxBytes)
     return { type: FRAME_TYPE, bytes: writeFrame(space.id, files) };
-  await uploads.put(digests[0] ?? '', file, signal);
+  await uploads.put(digests[0] ?? '', file, signal).catch((error) => {
+    throw failureOf(errand, error);
+  });
   const named: EncodeStaged = { space_id: space.id, staged: digests };
   return {
     type: 'application/json',
@@ -223,7 +236,8 @@ async function ask(errand: Errand, body: Body): Promise<Answer> {
   return answer;
 }
 
-async function send({ client, signal, trace, deadlineMs }: Errand, { type, bytes }: Body): Promise<Answer | CoreError> {
+async function send(errand: Errand, { type, bytes }: Body): Promise<Answer | CoreError> {
+  const { client, signal, trace } = errand;
   try {
     const response = await client.send(client.url, {
       method: 'POST',
@@ -237,12 +251,19 @@ async function send({ client, signal, trace, deadlineMs }: Errand, { type, bytes
       retryAfter: response.headers.get('retry-after'),
     };
   } catch (error) {
-    if (error instanceof CoreError) return error;
-    if (!signal.aborted) return unavailable('it cannot be reached');
-    if (!isTimeout(signal.reason)) throw new Stopped();
-    const message = `The image encoder did not answer within ${deadlineMs / 1000} seconds. Texts still work.`;
-    return new CoreError('encoder_timeout', message, { retryAfterSeconds: 5 });
+    const failure = failureOf(errand, error);
+    if (failure instanceof Stopped) throw failure;
+    return failure;
   }
+}
+
+/** What became of the encoder, or of what stages files for it. */
+function failureOf({ signal, deadlineMs }: Errand, error: unknown): CoreError | Stopped {
+  if (error instanceof CoreError) return error;
+  if (!signal.aborted) return unavailable('it cannot be reached');
+  if (!isTimeout(signal.reason)) return new Stopped();
+  const message = `The image encoder did not answer within ${deadlineMs / 1000} seconds. Texts still work.`;
+  return new CoreError('encoder_timeout', message, { retryAfterSeconds: 5 });
 }
 
 function isTimeout(reason: unknown): boolean {

@@ -17,6 +17,8 @@ import { createImageBackend, type ImageBackend, type ImageClientOptions } from '
 const DEADLINE_MS = 30_000;
 /** What an image is expected to take before any was measured: several times what one takes. */
 const FIRST_MS = 500;
+/** Of that time, what is left when another encoder was asked before: one that has less has not failed. */
+const FAIR_SHARE = 0.5;
 /** Weight of the newest request in what an image is expected to cost. */
 const NEWEST = 0.2;
 
@@ -59,7 +61,10 @@ export function createImageRouter(
     const { [route]: backend } = backends;
     if (backend === undefined) throw unavailable(`there is no ${route} here`);
     const started = Date.now();
-    const results = await backend.encode(files, space, { ...options, deadlineMs: Math.max(1, ends - started) });
+    const left = Math.max(1, ends - started);
+    const { prefer = {} } = options.routing ?? {};
+    const isShort = dueIn(prefer) < deadlineMs || left < FAIR_SHARE * deadlineMs;
+    const results = await backend.encode(files, space, { ...options, deadlineMs: left, isShort });
     if (route === 'lambda_cpu' && results.length > 0)
       msPerImage += NEWEST * ((Date.now() - started) / results.length - msPerImage);
     return results;

@@ -7,6 +7,7 @@ import { isBelow } from '../../bulk/service/inputs.ts';
 import { answer, askedIn, type BulkService, createBulkService } from '../../bulk/service/routes.ts';
 import type { Owner } from '../../bulk/service/states.ts';
 import { type Send, tellOfEnd } from '../../bulk/service/webhook.ts';
+import { withoutTrailing } from '../../core/validation/trailing.ts';
 import type { ObjectStore } from '../../registry/store.ts';
 import type { BatchClient } from './batch.ts';
 import { createBatchRunner } from './runner.ts';
@@ -48,7 +49,7 @@ export function createBatchService({ store, batch, current, background }: BatchS
 function below(store: ObjectStore, uri: string): ObjectStore {
   if (!isBelow(uri, store.uri)) throw new TypeError(`${uri} is not in ${store.uri}`);
   // A person's prefix may end with a slash, which would be another key than theirs.
-  const inside = uri.slice(store.uri.length + 1).replace(/\/+$/, '');
+  const inside = withoutTrailing(uri.slice(store.uri.length + 1), '/');
   const root = inside === '' ? '' : `${inside}/`;
   return {
     uri,

@@ -19,6 +19,9 @@ const customId = z
 const item = z.int().nonnegative().describe('Number of the item in its shard, from 0.');
 const pixels = z.int().positive();
 
+/** Texts and images of one line. */
+export const LINE_PARTS = 32;
+
 export const BulkLine = z
   .union([
     z
@@ -27,7 +30,8 @@ export const BulkLine = z
     z
       .strictObject({
         custom_id: customId,
-        image: z.string().min(1).describe('Base64 or a data URI of an image file.'),
+        // An empty one is told of by the core, in the words of any other item.
+        image: z.string().describe('Base64 or a data URI of an image file.'),
       })
       .meta({ title: 'BulkImage', description: 'An image inside the line.' }),
     z
@@ -36,7 +40,7 @@ export const BulkLine = z
         content: z
           .array(z.union([TextItem, ImageItem]))
           .min(1)
-          .max(32)
+          .max(LINE_PARTS)
           .describe('Texts and images that become one vector: the mean of their unit vectors, at unit length.'),
       })
       .meta({ title: 'BulkContent', description: 'Several texts and images that become one vector.' }),

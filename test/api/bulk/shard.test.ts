@@ -7,6 +7,7 @@ import type { BulkEncoder } from '../../../api/bulk/model.ts';
 import { openSources } from '../../../api/bulk/places.ts';
 import { encodeShard } from '../../../api/bulk/shard.ts';
 import { CoreError } from '../../../api/core/errors.ts';
+import { placeParts } from '../../../api/core/items/items.ts';
 import { decode } from '../../../api/encoder/pixels/decode.ts';
 import { createPreprocess } from '../../../api/encoder/pixels/preprocess.ts';
 import { LIMITS } from '../../../contracts/src/api/limits.ts';
@@ -69,6 +70,8 @@ describe('a shard', () => {
       { custom_id: 'sideways', uri: `file://${input}/../secret.png` },
       { custom_id: 'odd', picture: 'AAAA' },
       { custom_id: 'no-text', text: ' ' },
+      { custom_id: 'no-bytes', image: '' },
+      { custom_id: 'no-part', content: [{ text: 'a dog' }, { image: '' }] },
       '{"custom_id"',
     ]);
     const { output } = await runJob({ input: { jsonl } });
@@ -94,7 +97,9 @@ describe('a shard', () => {
       [13, 'sideways', 'invalid_request'],
       [14, 'odd', 'invalid_request'],
       [15, 'no-text', 'empty_input'],
-      [16, null, 'malformed_json'],
+      [16, 'no-bytes', 'empty_input'],
+      [17, 'no-part', 'empty_input'],
+      [18, null, 'malformed_json'],
     ]);
     expect(errorsIn(output).find(({ custom_id }) => custom_id === 'odd')?.message).toContain('this one has "picture"');
   });
@@ -153,6 +158,33 @@ describe('a shard', () => {
     expect(results.length + errors.length).toBe(35);
     for (const { code } of errors)
       expect(['too_many_pixels', 'image_too_large', 'broken_image', 'not_an_image']).toContain(code);
+  });
+
+  test('holds 32 images at a time, in however many items they are', async () => {
+    const input = newFolder('in');
+    await writeImages(input, 3);
+    const images = readdirSync(input).map((name) => ({ image: readFileSync(join(input, name)).toString('base64') }));
+    const imageOf = (at: number) => images[at % images.length] ?? { image: '' };
+    const parts = [20, 1, 12, 32, 1, 1, 31, ...Array(40).fill(1), 32];
+    const lines = parts.map((count, at) => {
+      const content = Array.from({ length: count }, (_, part) => imageOf(at + part));
+      return { custom_id: `${at}`, ...(count === 1 ? content[0] : { content }) };
+    });
+    const { job, output } = await runJob({ input: { jsonl: writeLines(input, lines) } });
+    const encoder = await openTiny();
+    const held: number[] = [];
+    const counting: BulkEncoder = {
+      ...encoder,
+      embed(items, options) {
+        held.push(items.flatMap(placeParts).length);
+        return encoder.embed(items, options);
+      },
+    };
+    const { folder } = await undone(output);
+    await encodeShard({ folder, job, shard: 0, encoder: counting, sources: openSources(job) });
+    // 20 and 1; 12; 32; 1 and 1; 31 and 1; of 39 alone 32 and 7; 32.
+    expect(held).toEqual([21, 12, 32, 2, 32, 32, 7, 32]);
+    expect(resultsIn(output).map(({ custom_id }) => custom_id)).toEqual(lines.map(({ custom_id }) => custom_id));
   });
 
   test('leaves the same bytes after a stop, and is not done again when it is finished', async () => {

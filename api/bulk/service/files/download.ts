@@ -24,8 +24,10 @@ export async function download(content: Content, { range, ifRange, ifNoneMatch }
 
 /** Undefined: it is passed over, as several ranges at a time are, which nothing here writes. */
 function rangeIn(text: string, size: number): ByteRange | undefined {
-  const [, first = '', last = ''] = /^\s*bytes\s*=\s*(\d*)\s*-\s*(\d*)\s*$/i.exec(text) ?? [];
-  if (first === '' && last === '') return undefined;
+  // White space is taken off afterwards: where several places of the expression may have it, they are tried in all ways.
+  const [, before = '', behind = ''] = /^bytes\s*=([^-]*)-([^-]*)$/i.exec(text.trim()) ?? [];
+  const [first, last] = [before.trim(), behind.trim()];
+  if ((first === '' && last === '') || !/^\d*$/.test(first) || !/^\d*$/.test(last)) return undefined;
   if (first !== '' && last !== '' && Number(last) < Number(first)) return undefined;
   const from = first === '' ? Math.max(0, size - Number(last)) : Number(first);
   const to = first === '' || last === '' ? size : Math.min(size, Number(last) + 1);

@@ -1,5 +1,5 @@
 // Requests that come at the same moment under one Idempotency-Key: one begins its job, with nothing of the others in it.
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { currentModel } from '../../../../api/bulk/hosts/open.ts';
 import { openPlace } from '../../../../api/bulk/places.ts';
 import { openJobFolder } from '../../../../api/bulk/service/folder.ts';
@@ -62,10 +62,8 @@ test('other bodies under the key of a job that is being begun put nothing into i
   }
 });
 
-test.each([
-  ['before', 'completed'],
-  ['after', 'cancelled'],
-])('a job whose last shard was finished %s it was cancelled is %s', async (when, status) => {
+/** A job of one shard, and what it leaves when that is finished. */
+async function beginJob() {
   const { store, jobs } = createService();
   const input = { items: [{ custom_id: 'one', image: 'AAAA' }] };
   const { id } = await jobs.create({ input }, { owner: null, idempotencyKey: null });
@@ -85,8 +83,34 @@ test.each([
     };
     await job.put(bulkFiles(0).done, encodeDocument(done));
   };
+  return { finish, cancel: () => jobs.cancel(id, null), get: () => jobs.get(id, null) };
+}
+
+test.each([
+  ['before', 'completed'],
+  ['after', 'cancelled'],
+])('a job whose last shard was finished %s it was cancelled is %s', async (when, status) => {
+  const { finish, cancel, get } = await beginJob();
   if (when === 'before') await finish(Date.now());
-  await jobs.cancel(id, null);
+  await cancel();
   if (when === 'after') await finish(Date.now() + 1000);
-  expect((await jobs.get(id, null)).status).toBe(status);
+  expect((await get()).status).toBe(status);
+});
+
+test.each([
+  ['before', 'completed', -1000],
+  ['after', 'expired', 2000],
+])('a job whose last shard was finished %s it expired is %s', async (_, status, behindMs) => {
+  const { finish, get } = await beginJob();
+  const end = 1000 * ((await get()).expires_at ?? Number.NaN);
+  if (behindMs < 0) await finish(end + behindMs);
+  vi.useFakeTimers({ now: end + 1000, toFake: ['Date'] });
+  try {
+    expect((await get()).status).toBe(status);
+    if (behindMs > 0) await finish(end + behindMs);
+    const { status: told, ended_at } = await get();
+    expect([told, ended_at]).toEqual([status, Math.min(end, end + behindMs) / 1000]);
+  } finally {
+    vi.useRealTimers();
+  }
 });

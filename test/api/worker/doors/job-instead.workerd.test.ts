@@ -111,6 +111,18 @@ describe('a request becomes a job', () => {
     expect(asked.map(({ body }) => body)).toEqual([{ input: { items: expected }, type: 'float32' }]);
   });
 
+  test('in which a file without bytes is a line as others are, for the job to say so', async () => {
+    const form = new FormData();
+    for (let file = 0; file < MANY; file++) form.append('image', new Blob(file === 20 ? [] : [GIF]));
+    expect((await service()('/embed', form)).status).toBe(202);
+    const { items } = (asked[0]?.body.input ?? {}) as { items: object[] };
+    expect(items.slice(19, 22)).toEqual([
+      { custom_id: '19', ...IMAGE },
+      { custom_id: '20', image: '' },
+      { custom_id: '21', ...IMAGE },
+    ]);
+  });
+
   test('of a form, too, whose files are sent on as base64', async () => {
     const form = new FormData();
     form.append('image', new Blob([GIF]));
@@ -172,6 +184,18 @@ describe('a request becomes no job', () => {
     const refused = await refusal(await service({})('/embed', { input: Array(MANY).fill(IMAGE) }));
     expect(refused).toMatchObject({ status: 422, code: 'too_many_items', param: 'input' });
     expect(refused.detail).toContain('not configured here');
+  });
+
+  test('of which an item has more parts than a line may have, by its place', async () => {
+    const content = (parts: number) => ({ content: [IMAGE, ...Array(parts - 1).fill({ text: 'a dog' })] });
+    const ask = (parts: number) =>
+      service()('/embed', { input: ['a dog', content(parts)] }, { prefer: 'respond-async' });
+    expect((await ask(32)).status).toBe(202);
+    asked = [];
+    const refused = await refusal(await ask(33));
+    expect(refused).toMatchObject({ status: 422, code: 'too_many_items', param: 'input.1.content' });
+    expect(refused.detail).toContain('32');
+    expect(asked).toEqual([]);
   });
 
   test.each([

@@ -65,6 +65,19 @@ test('a call that never reports, because its client has gone, does not keep it o
   expect(breaker.refusal()).toBeUndefined();
 });
 
+test('a call that was ended early counts for nothing, and lets another one try', () => {
+  const breaker = createBreaker();
+  for (let times = 0; times < 10; times++) breaker.ended();
+  expect(breaker.refusal()).toBeUndefined();
+  const other = opened();
+  vi.advanceTimersByTime(5000);
+  expect([other.refusal(), other.refusal()]).toEqual([undefined, 5]);
+  other.ended();
+  expect(other.refusal()).toBeUndefined();
+  other.failed();
+  expect(other.refusal()).toBe(10);
+});
+
 test('of many requests one in ten may be tried again', () => {
   const budget = createRetryBudget();
   let retries = 0;

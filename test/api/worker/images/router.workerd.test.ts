@@ -1,5 +1,5 @@
 // A deployment with two image encoders, as its callers see it: who answered and why, and that one stands in for the other.
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { readFrame } from '../../../../api/core/images/frame.ts';
 import { sha256 } from '../../../../api/registry/digest.ts';
 import { createImageRouter } from '../../../../api/worker/images/router.ts';
@@ -18,7 +18,7 @@ const unit = btoa('\0\0\x80\x3f'.concat('\0'.repeat(4 * (DIMENSIONS - 1))));
 /** What each encoder answers: vectors, a status, or nothing until the caller gives up. */
 type Behaviour = 'works' | 'stalls' | number;
 
-function deployment(behaviours: Partial<Record<typeof CPU | typeof GPU, Behaviour>>) {
+function deployment(behaviours: Partial<Record<typeof CPU | typeof GPU, Behaviour>>, deadlineMs?: number) {
   const asked: { url: string; images: number }[] = [];
   const send = async (address: string, { body, signal }: RequestInit): Promise<Response> => {
     const url = new URL(address).origin;
@@ -34,7 +34,7 @@ function deployment(behaviours: Partial<Record<typeof CPU | typeof GPU, Behaviou
     return Response.json({ space_id, results });
   };
   const urls = { lambda_cpu: CPU in behaviours ? CPU : undefined, lambda_gpu: GPU in behaviours ? GPU : undefined };
-  const { app } = appOf(source, { images: createImageRouter(urls, { send }).encode });
+  const { app } = appOf(source, { images: createImageRouter(urls, { send, deadlineMs }).encode });
   let sent = 0;
   const embed = async (count: number, { prefer, partial = false }: { prefer?: string; partial?: boolean } = {}) => {
     const form = new FormData();
@@ -114,6 +114,19 @@ test('where both fail, the caller is told of the one that was chosen, and when t
   expect([response.status, response.headers.get('retry-after')]).toEqual([503, '5']);
 });
 
+test('a file that is not staged in time is told of as one that is not encoded in time', async () => {
+  const put = (_digest: string, _file: Uint8Array, signal: AbortSignal) =>
+    new Promise<void>((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
+  const { encode } = createImageRouter({ lambda_cpu: CPU }, { deadlineMs: 50, maxBytes: 4, uploads: { put } });
+  const { app } = appOf(source, { images: encode });
+  const form = new FormData();
+  form.append('image', gif(0));
+  form.append('model', STATIC);
+  const response = await app.request('/embed', { method: 'POST', body: form });
+  expect(response.status).toBe(504);
+  expect(await response.text()).toContain('did not answer within 0.05 seconds');
+});
+
 test('who waits a second is answered after a second', async () => {
   const { embed } = deployment({ [CPU]: 'stalls' });
   const started = Date.now();
@@ -121,4 +134,27 @@ test('who waits a second is answered after a second', async () => {
   expect(response.status).toBe(504);
   expect(await response.text()).toContain('within 1 seconds');
   expect(Date.now() - started).toBeLessThan(5000);
+});
+
+describe('an encoder that answered nobody five times', () => {
+  test.each([false, true])(
+    'is asked again by others where its callers waited for less than it is given',
+    async (partial) => {
+      const behaviours: Parameters<typeof deployment>[0] = { [CPU]: 'stalls' };
+      const { embed } = deployment(behaviours);
+      const impatient = await Promise.all(Array.from({ length: 5 }, () => embed(1, { prefer: 'wait=1', partial })));
+      for (const response of impatient) expect(await response.text()).toContain('encoder_timeout');
+      behaviours[CPU] = 'works';
+      expect((await embed(1)).status).toBe(200);
+    },
+  );
+
+  test('is given a pause where it had all of its time', async () => {
+    const behaviours: Parameters<typeof deployment>[0] = { [CPU]: 'stalls' };
+    const { embed } = deployment(behaviours, 100);
+    for (const response of await Promise.all(Array.from({ length: 5 }, () => embed(1))))
+      expect(response.status).toBe(504);
+    behaviours[CPU] = 'works';
+    expect(await (await embed(1)).text()).toContain('it failed several times in a row');
+  });
 });

@@ -93,6 +93,12 @@ describe.each(['whole', 'parts'])('a file that was sent in its %s', (kind) => {
     expect([response.status, await response.text()]).toEqual([200, WHOLE]);
   });
 
+  test('takes white space in a range, and is whole for one of nothing else', async () => {
+    expect(said(await get({ range: 'bytes = 30 - 35' })).range).toBe(`bytes 30-35/${SIZE}`);
+    const blanks = ' '.repeat(8000);
+    expect((await get({ range: `bytes=${blanks}-${blanks}x` })).status).toBe(200);
+  });
+
   test('goes on only for who has its beginning, and is not sent again to who has it all', async () => {
     const etag = (await get({}, 'HEAD')).headers.get('etag') ?? '';
     const range = 'bytes=40-';

@@ -1,0 +1,38 @@
+// What is left in the memory of an isolate by requests that were dropped while they computed.
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { expect, test, vi } from 'vitest';
+import { createMemoryStore } from '../../../../api/worker/cache/memory.ts';
+import { createVectorCache } from '../../../../api/worker/cache/vector-cache.ts';
+
+setFlagsFromString('--expose-gc');
+const collect: () => void = runInNewContext('gc');
+
+function heapBytes(): number {
+  collect();
+  return process.memoryUsage().heapUsed;
+}
+
+const KEY_BYTES = 10_000;
+const REQUESTS = 4000;
+
+test('requests that were dropped leave no claims behind', async () => {
+  vi.useFakeTimers();
+  try {
+    const cache = createVectorCache({ memory: createMemoryStore(1 << 10) });
+    const key = (request: number) => Buffer.alloc(KEY_BYTES, `${request}.`).toString('latin1');
+    const before = heapBytes();
+    for (let request = 0; request < REQUESTS; request++) {
+      // Its end is never reached, and so no `finally` either.
+      void cache.through([key(request)], () => new Promise(() => {}), { forMs: 500 });
+      await vi.advanceTimersByTimeAsync(100);
+    }
+    expect(heapBytes() - before).toBeLessThan((REQUESTS * KEY_BYTES) / 4);
+    const unit = Float32Array.of(1, 0);
+    const last = cache.through([key(REQUESTS - 1)], async () => [{ vector: unit }], { forMs: 500 });
+    await vi.advanceTimersByTimeAsync(1000);
+    expect([...(await last).outcomes.values()]).toEqual([{ vector: unit }]);
+  } finally {
+    vi.useRealTimers();
+  }
+});
