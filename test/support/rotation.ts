@@ -1,4 +1,4 @@
-// What rotated bits are the signs of, written out: entries of a Hadamard matrix by the parity of common bits, in doubles.
+// The rotation of vectors written out slowly: entries of a Hadamard matrix by the parity of common bits, in doubles.
 
 /** Of MurmurHash3, in whole numbers of any size. */
 function fmix32(number: number): bigint {

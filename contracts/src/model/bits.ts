@@ -1,4 +1,4 @@
-// What the bits of a model's vectors are the signs of.
+// The two kinds of bits that a model may write.
 import * as z from 'zod';
 
 export const Bits = z.enum(['rotated', 'signs']).meta({
