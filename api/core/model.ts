@@ -87,7 +87,8 @@ export function chooseDimensions(
 }
 
 export function quantisationOf({ manifest: { quantisation } }: Model): Quantisation {
-  return quantisation ? { int8Scale: quantisation.int8_scale } : DEFAULT_QUANTISATION;
+  if (!quantisation) return DEFAULT_QUANTISATION;
+  return { int8Scale: quantisation.int8_scale, bits: quantisation.bits ?? DEFAULT_QUANTISATION.bits };
 }
 
 /** What the scores of a tier at full length say where many things were searched. */
@@ -111,6 +112,7 @@ export function knownScores(
 export function listModels(model: Model): ModelList {
   const { created_at, version, space_id, embed_dim, text, metrics, languages, search_verdicts } = model.manifest;
   const { plan: _, tokens, ...limits } = model.limits;
+  const { int8Scale: int8_scale, bits } = quantisationOf(model);
   return {
     object: 'list',
     data: choices(model).map(({ id, tier }) => ({
@@ -126,7 +128,8 @@ export function listModels(model: Model): ModelList {
       dimensions: recommendedDimensions(model),
       context_length: text.context_length,
       types: EmbeddingType.options,
-      int8_scale: quantisationOf(model).int8Scale,
+      int8_scale,
+      bits,
       limits: { ...limits, tokens: tokens[tier] },
       metrics,
       candidates: knownScores(model.manifest, tier) !== undefined,

@@ -7,6 +7,7 @@ import { LiveReport, ModelList, ReadyReport } from '../../contracts/src/api/mode
 import { SimilarityResponse } from '../../contracts/src/api/similarity.ts';
 import { ClassifyResponse } from '../../contracts/src/api/tasks/classify.ts';
 import { type LocalServer, startLocalServer } from '../support/local-server.ts';
+import { packed, rotatedSlowly } from '../support/rotation.ts';
 
 const API = join(import.meta.dirname, '../../api');
 const sample = (name: string) =>
@@ -58,7 +59,8 @@ describe('embeddings', () => {
     const { data: models } = ModelList.parse(await (await fetch(`${server.url}/v1/models`)).json());
     const scale = models[0]?.int8_scale ?? Number.NaN;
     expect(int8).toEqual(float.map((x) => Math.max(-128, Math.min(127, Math.round(Math.fround(x) * scale))) + 0));
-    expect(ubinary[0]).toBe(float.slice(0, 8).reduce((byte, x) => byte * 2 + (x > 0 ? 1 : 0), 0));
+    expect(models[0]?.bits).toBe('rotated');
+    expect(ubinary).toEqual(packed(rotatedSlowly(float)));
   });
 
   test('of fewer dimensions are the beginning of the whole one, made unit length again', async () => {

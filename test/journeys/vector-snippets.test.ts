@@ -18,9 +18,19 @@ const vector = cutAndNormalise(
   DIMENSIONS,
 );
 const written = Object.fromEntries(
-  EmbeddingType.options.map((type) => [type, encodeEmbedding(vector, type, { int8Scale: 201 })]),
+  EmbeddingType.options.map((type) => [type, encodeEmbedding(vector, type, { int8Scale: 201, bits: 'signs' })]),
 );
 const input = JSON.stringify({ written, dimensions: DIMENSIONS });
+/** Another kind of bits, of a length that is a power of two and of one that is none. */
+const rotated = [512, DIMENSIONS, 1].map((length) => {
+  const floats = cutAndNormalise(
+    Float32Array.from({ length }, (_, i) => Math.sin(i * i + 2)),
+    length,
+  );
+  const bits = encodeEmbedding(floats, 'ubinary', { int8Scale: 201, bits: 'rotated' });
+  return { floats: Array.from(floats), bits };
+});
+const inputOfRotated = JSON.stringify(rotated.map(({ floats }) => floats));
 
 /** By type: the numbers that were read, and their cosine with the floats. */
 type Read = Record<EmbeddingType, { numbers: number[]; cosine: number }>;
@@ -59,4 +69,22 @@ floats = decode(written["float"], "float", dimensions)
 read = {type: decode(embedding, type, dimensions) for type, embedding in written.items()}
 print(json.dumps({type: {"numbers": x.tolist(), "cosine": cosine(x, floats)} for type, x in read.items()}))`;
   check(JSON.parse(execFileSync(await trainerPython(), ['-'], { input: code, encoding: 'utf8' })));
+});
+
+test('rotated bits are written as the service writes them, in JavaScript', () => {
+  const code = `${snippet('js')}
+const pack = (numbers) => Array.from({ length: Math.ceil(numbers.length / 8) }, (_, byte) =>
+  [0, 1, 2, 3, 4, 5, 6, 7].reduce((sum, i) => 2 * sum + (numbers[8 * byte + i] > 0 ? 1 : 0), 0));
+console.log(JSON.stringify(${inputOfRotated}.map((floats) => pack(rotate(Float32Array.from(floats))))));`;
+  const out = execFileSync(process.execPath, ['--input-type=module', '-'], { input: code, encoding: 'utf8' });
+  expect(JSON.parse(out)).toEqual(rotated.map(({ bits }) => bits));
+});
+
+test('rotated bits are written as the service writes them, in Python', async () => {
+  const code = `import json
+${snippet('python')}
+vectors = [np.array(floats, np.float32) for floats in json.loads(${JSON.stringify(inputOfRotated)})]
+print(json.dumps([np.packbits(rotate(x) > 0).tolist() for x in vectors]))`;
+  const out = execFileSync(await trainerPython(), ['-'], { input: code, encoding: 'utf8' });
+  expect(JSON.parse(out)).toEqual(rotated.map(({ bits }) => bits));
 });

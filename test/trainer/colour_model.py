@@ -7,6 +7,7 @@ import numpy as np
 from contracts.types import PreprocessRecipe
 from evaluation.bench import TextTier
 from towers.preprocess import preprocess
+from towers.quantisation import WITHOUT_MANIFEST
 
 COLOURS = {
     "red": ((255, 0, 0), "rot", "红"),
@@ -52,7 +53,7 @@ class SeesColours:
     def __init__(self, space: str = "sees colours") -> None:
         self.space = self.title = space
         self.dims = [8, 4]
-        self.int8_scale = 127.0
+        self.quantisation = WITHOUT_MANIFEST
         self.recipe: PreprocessRecipe = {
             "resize_mode": "squash", "size": 4, "interpolation": "bicubic", "crop": "none",
             "mean": [0.0, 0.0, 0.0], "std": [1.0, 1.0, 1.0], "color": "rgb",

@@ -155,12 +155,15 @@ def test_the_text_side_learns_and_the_space_stays(model, shop, kept):
     assert not list(folder.glob("*.npy")) and not list(folder.glob("*.pt"))
 
 
-def test_the_new_model_is_whole_and_its_golden_vectors_are_what_is_served(kept):
+def test_the_new_model_is_whole_and_its_golden_vectors_are_what_is_served(model, kept):
     folder, report = kept
     manifest = manifest_of(folder)
     for file in artefacts_in(manifest):
         assert (folder / file["path"]).stat().st_size == file["size"]
     assert set(report["artefacts"]) >= {"manifest.json", "MODEL_CARD.md", "tiny.onnx", "static.projection.bin"}
+    assert manifest.get("quantisation") == manifest_of(model).get(
+        "quantisation"
+    )  # vectors that are stored stay what they are
     assert not {"engine", "packed"} & set(manifest["text"])  # they were the graph's before it
     served = served_tiers(folder, manifest)
     for golden in manifest["golden"]:
@@ -173,6 +176,7 @@ def test_a_new_space_has_another_id_and_serves_what_was_measured(model, shop, tm
     report = run_stage(job)
     before, after = manifest_of(model), manifest_of(job.parent)
     assert after["space_id"] != before["space_id"]
+    assert after["quantisation"]["bits"] == "rotated"
     assert "names" not in after["image"]  # their values are those before
     assert report["metrics"]["student.image_to_class_top1"] == 1
     assert "student.image_to_class_top5" not in report["metrics"]  # of three classes it says nothing

@@ -178,6 +178,7 @@ def test_a_manifest_holds_and_its_golden_vectors_are_what_pytorch_computes(expor
     }  # fmt: skip
     # Of 16 numbers at unit length the largest is at least 1/4, and the scale brings it to 127 or beyond.
     assert 127 <= manifest["quantisation"]["int8_scale"] <= 4 * 127
+    assert manifest["quantisation"]["bits"] == "rotated"
     verdicts = manifest["search_verdicts"]
     assert set(verdicts) == {"student", "tiny", "static"}
     for verdict in (each for tier in verdicts.values() for each in tier.values()):

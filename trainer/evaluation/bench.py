@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 from torch.nn import functional as F
 
+from contracts.types import ModelManifestQuantisation
 from engine.folders.files import digest_of_file
 from evaluation.cache import VectorCache
 from evaluation.progress import Progress
@@ -86,8 +87,8 @@ class Model(Protocol):
         ...
 
     @property
-    def int8_scale(self) -> float:
-        """What numbers of a vector are multiplied with to become int8."""
+    def quantisation(self) -> ModelManifestQuantisation:
+        """How its vectors are written as int8 and bits."""
         ...
 
     @property

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from contracts.types import ModelManifest, SearchVerdicts
+from contracts.types import ModelManifest, ModelManifestQuantisation, SearchVerdicts
 from evaluation.bench import TextTier
 from towers.exported_files import read_manifest
 from towers.onnx_export import session
@@ -42,7 +42,7 @@ class ServedModel:
         self.space = self.manifest["space_id"]
         self.preprocess = self.manifest["image"]["preprocess"]
         self.dims = self.manifest["matryoshka_dims"]
-        self.int8_scale = self.manifest.get("quantisation", {"int8_scale": DEFAULT_SCALE})["int8_scale"]
+        self.quantisation: ModelManifestQuantisation = self.manifest.get("quantisation", {"int8_scale": DEFAULT_SCALE})
         self.image_session = session(folder / self.manifest["image"]["graph"]["file"]["path"], threads)
         # The first tier is called "student" in requests and "base" where tiers are compared.
         tokens, verdicts = token_counts(folder, self.manifest), self.manifest.get("search_verdicts", {})

@@ -17,6 +17,7 @@ from engine.folders.inputs import job_of, path_of
 from evaluation.bench import TextTier
 from towers.image.of_run import load_image_tower
 from towers.preprocess import preprocess
+from towers.quantisation import WITHOUT_MANIFEST
 from towers.teachers import Teacher, read_teacher, teacher_files, text_features
 from towers.token_batches import padded
 from towers.two_towers import load_adapter, load_preprocess, load_scratch_tower, read_shape
@@ -32,7 +33,7 @@ class TrainedModel:
         self.space = f"{digest_of_file(folder / 'image_tower.safetensors')} {json.dumps(shape['preprocess'])}"
         self.preprocess = load_preprocess(folder)
         self.dims = [shape["embed_dim"]]
-        self.int8_scale = 127.0
+        self.quantisation = WITHOUT_MANIFEST
         self.image_tower = load_image_tower(folder)
         is_control = shape["text_tower"] == "scratch"
         self.tiers: Mapping[str, TextTier] = (

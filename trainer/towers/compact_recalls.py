@@ -8,7 +8,9 @@ from collections.abc import Sequence
 import torch
 from torch.nn import functional as F
 
+from contracts.types import ModelManifestQuantisation
 from towers.metrics import recalls_of_ranks, retrieval, retrieval_ranks, with_mean
+from towers.rotation import rotate
 
 # As many hits by bits as sentence-transformers takes for ten (rescore_multiplier 4), then by float query and int8 vectors.
 RESCORED = 40
@@ -19,14 +21,16 @@ def compact_recalls(
     captions_NE: torch.Tensor,
     image_of_N: torch.Tensor,
     dims: Sequence[int],
-    int8_scale: float,
+    quantisation: ModelManifestQuantisation,
 ) -> dict[str, dict[str, float]]:
     """Six recalls and their mean by form and length, for instance `int8@256`; both sides are stored in that form."""
+    int8_scale, is_rotated = quantisation["int8_scale"], quantisation.get("bits") == "rotated"
     found = {}
     for length in dims:
         images_IL, captions_NL = (F.normalize(x[:, :length].float(), dim=-1) for x in (images_IE, captions_NE))
         images_int8_IL, captions_int8_NL = (as_int8(x, int8_scale) for x in (images_IL, captions_NL))
-        bits_IN = as_bits(images_IL) @ as_bits(captions_NL).T
+        signed_IL, signed_NL = (rotated(x) if is_rotated else x for x in (images_IL, captions_NL))
+        bits_IN = as_bits(signed_IL) @ as_bits(signed_NL).T
         found |= {
             f"float@{length}": retrieval(images_IL, captions_NL, image_of_N),
             f"int8@{length}": retrieval(
@@ -45,6 +49,11 @@ def compact_recalls(
 def as_int8(vectors_NL: torch.Tensor, scale: float) -> torch.Tensor:
     """Whole numbers from -128 to 127, as servers write them."""
     return (vectors_NL * scale).round().clamp(-128, 127)
+
+
+def rotated(vectors_NL: torch.Tensor) -> torch.Tensor:
+    """The numbers that servers take bits of where a manifest's `bits` are `rotated`."""
+    return torch.from_numpy(rotate(vectors_NL.cpu().numpy())).to(vectors_NL.device)
 
 
 def as_bits(vectors_NL: torch.Tensor) -> torch.Tensor:

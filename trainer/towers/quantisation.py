@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from contracts.types import ModelManifest
+from contracts.types import ModelManifest, ModelManifestQuantisation
 from towers.exported_files import read_manifest, write_manifest
 from towers.onnx_export import session
 from towers.preprocess import preprocess
@@ -23,6 +23,8 @@ from towers.served_text import served_tiers
 INT8_MAX = 127
 PERCENTILE = 99.99  # of the absolute values: the rare larger ones are clamped
 DEFAULT_SCALE = 127.0  # of manifests that state none
+# Of models that have no manifest: the default scale, and bits as every new manifest states them.
+WITHOUT_MANIFEST: ModelManifestQuantisation = {"int8_scale": DEFAULT_SCALE, "bits": "rotated"}
 
 
 def int8_scale(vectors: Sequence[np.ndarray], lengths: Sequence[int]) -> float:
@@ -32,6 +34,11 @@ def int8_scale(vectors: Sequence[np.ndarray], lengths: Sequence[int]) -> float:
     """
     sizes = np.concatenate([np.abs(cut(vectors_NE, min(lengths))).ravel() for vectors_NE in vectors])
     return float(max(1, np.floor(INT8_MAX / np.percentile(sizes, PERCENTILE))))
+
+
+def quantisation_of(vectors: Sequence[np.ndarray], lengths: Sequence[int]) -> ModelManifestQuantisation:
+    """How a new space of these unit vectors is written: its scale, and bits that tell as much at every length."""
+    return {"int8_scale": int8_scale(vectors, lengths), "bits": "rotated"}
 
 
 def cut(vectors_NE: np.ndarray, length: int) -> np.ndarray:
@@ -90,8 +97,9 @@ def main() -> None:
                 print(f"| {each:g} | {name} | {length} | {mean:.5f} | {least:.5f} | {clamped:.4%} | {used} |")
     if asked.write:
         rest = {name: value for name, value in manifest.items() if name not in ("golden", "metrics", "lineage")}
+        kept = manifest.get("quantisation", {})  # bits that are stored stay what they are
         last = {name: manifest[name] for name in ("golden", "metrics", "lineage")}
-        write_manifest(asked.model, {**rest, "quantisation": {"int8_scale": scale}, **last})
+        write_manifest(asked.model, {**rest, "quantisation": {**kept, "int8_scale": scale}, **last})
 
 
 if __name__ == "__main__":

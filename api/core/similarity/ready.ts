@@ -1,9 +1,17 @@
 // Vectors that a request brings along, as `/embed` wrote them in any of its types: read, checked and cut.
 import { EmbeddingType } from '../../../contracts/src/api/embed.ts';
 import type { VectorItem } from '../../../contracts/src/api/similarity.ts';
+import type { Bits } from '../../../contracts/src/model/bits.ts';
 import { CoreError } from '../errors.ts';
 import type { Model } from '../model.ts';
-import { cutAndNormalise, decodeEmbedding, isBitType, isUnit, type WrittenVector } from '../vectors/vectors.ts';
+import {
+  cutAndNormalise,
+  decodeEmbedding,
+  isBitType,
+  isUnit,
+  numbersOfBits,
+  type WrittenVector,
+} from '../vectors/vectors.ts';
 import type { Scored } from './scores.ts';
 
 export interface ReadyVector {
@@ -60,12 +68,32 @@ function chooseType({ embedding, type }: VectorItem, param: string): { written: 
   throw new CoreError('invalid_request', `${param} holds no vector of type ${candidates.join(', ')}.`, { param });
 }
 
-export function cutReady({ param, numbers, isBits, modality, truncation }: ReadyVector, dimensions: number): Scored {
+/** `bits`: what those of the model are the signs of. Signs of a rotated vector are not those of its first numbers. */
+export function cutReady(
+  { param, numbers, isBits, modality, truncation }: ReadyVector,
+  { dimensions, bits }: { dimensions: number; bits: Bits },
+): Scored {
   if (numbers.length < dimensions) {
     const message = `${param} has ${numbers.length} numbers; ${dimensions} dimensions were asked for.`;
+    throw new CoreError('dimension_mismatch', message, { param });
+  }
+  if (isBits && bits === 'rotated' && Math.ceil(numbers.length / 8) !== Math.ceil(dimensions / 8)) {
+    const message =
+      `${param} has ${numbers.length} bits, which are of the whole vector and cannot be cut to ${dimensions} dimensions. ` +
+      `Embed it with "dimensions": ${dimensions}, or compare what was embedded at one length.`;
     throw new CoreError('dimension_mismatch', message, { param });
   }
   const embedding = cutAndNormalise(numbers, dimensions);
   if (!isUnit(embedding)) throw new CoreError('invalid_request', `${param} is zero or not finite.`, { param });
   return { embedding, isBits, modality, truncation };
+}
+
+/** Sides of which one holds bits: with the numbers that these are compared with, which take a transform of each vector. */
+export function withSigned<T extends object>(sides: [(Scored | T)[], (Scored | T)[]], bits: Bits): typeof sides {
+  const isVector = (entry: Scored | T): entry is Scored => 'embedding' in entry;
+  const hasBits = sides.flat().some((entry) => isVector(entry) && entry.isBits);
+  if (!hasBits || bits === 'signs') return sides;
+  const signed = (entry: Scored | T) =>
+    isVector(entry) && !entry.isBits ? { ...entry, signed: numbersOfBits(entry.embedding, bits) } : entry;
+  return [sides[0].map(signed), sides[1].map(signed)];
 }

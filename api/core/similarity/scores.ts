@@ -12,8 +12,10 @@ import { judgeSearch } from './verdict.ts';
 export interface Scored {
   /** At unit length. */
   embedding: Float32Array;
-  /** Only the signs of the embedding are known. */
+  /** The embedding is the signs of what bits are taken of. */
   isBits?: boolean;
+  /** What bits of the embedding would be the signs of; absent: the embedding itself. */
+  signed?: Float32Array;
   modality?: VectorItem['modality'];
   /** Of one text; undefined where that is not known. */
   truncation?: VectorItem['truncation'];
@@ -123,14 +125,14 @@ function tokensOf(item: Scored | null | undefined): number | undefined {
 /** Estimated where only the signs of a vector are known: exact for a vector with itself, rough for others. */
 export function cosine(a: Scored, b: Scored): number {
   if (a.isBits && b.isBits) return cosineOfSigns(a.embedding, b.embedding);
-  if (a.isBits) return cosineWithSigns(b.embedding, a.embedding);
-  if (b.isBits) return cosineWithSigns(a.embedding, b.embedding);
+  if (a.isBits) return cosineWithSigns(b.signed ?? b.embedding, a.embedding);
+  if (b.isBits) return cosineWithSigns(a.signed ?? a.embedding, b.embedding);
   return Math.max(-1, Math.min(1, dot(a.embedding, b.embedding)));
 }
 
 /**
- * The share of the vector's absolute sum that the signs agree with. Large numbers count more, as in a cosine: the first
- * dimensions of a Matryoshka space are many times the last. For normally distributed numbers the estimate is unbiased.
+ * The share of the vector's absolute sum that the signs agree with. Large numbers count more, as in a cosine. For normally
+ * distributed numbers, which those of a rotated vector nearly are, the estimate is unbiased.
  */
 function cosineWithSigns(vector: Float32Array, signs: Float32Array): number {
   let agreeing = 0;

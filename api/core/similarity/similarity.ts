@@ -11,10 +11,10 @@ import { attemptItems, catcherOf, type EmbedOptions, type Engines, orThrow } fro
 import { CoreError } from '../errors.ts';
 import { type Item, type PlacedItem, placeItems } from '../items/items.ts';
 import { checkPairs } from '../limits.ts';
-import { chooseDimensions, chooseModel, type Model } from '../model.ts';
+import { chooseDimensions, chooseModel, type Model, quantisationOf } from '../model.ts';
 import { type Plan, type Planning, planItems } from '../plan.ts';
 import { type Candidates, chooseCandidates } from './candidates.ts';
-import { cutReady, type ReadyVector, readVector } from './ready.ts';
+import { cutReady, type ReadyVector, readVector, withSigned } from './ready.ts';
 import { type Scored, type ScoreOptions, scoreSides } from './scores.ts';
 
 const DEFAULT_TOP_K = 10;
@@ -102,11 +102,12 @@ async function attempt(
   const side = (entries: Side) => {
     return entries.flatMap((entry) => ('item' in entry ? (computed.get(entry) ?? []) : entry));
   };
+  const [left, right] = withSigned([side(a), side(b)], quantisationOf(model).bits);
   const { calibration, space_id } = model.manifest;
   const { dimensions } = options;
   const { admit } = engines;
   const head = { object: 'similarity' as const, model: id, space_id, dimensions, usage };
-  return { a: side(a), b: side(b), head, options: { mode, topK: top_k, calibration, candidates, dimensions, admit } };
+  return { a: left, b: right, head, options: { mode, topK: top_k, calibration, candidates, dimensions, admit } };
 }
 
 function failuresIn(side: (object | CoreError)[], name: 'a' | 'b'): SideFailure[] {
@@ -147,7 +148,10 @@ function prepare(model: Model, asked: SimilarityInput & { onError: OnError }): P
   const shortest = Math.min(...lengths, model.manifest.embed_dim);
   const dimensions = chooseDimensions(model, asked.dimensions ?? shortest);
   const candidates = chooseCandidates(model, { count: asked.candidates, tier, dimensions });
-  const cut = (entry: Entry | CoreError) => ('numbers' in entry ? orError(() => cutReady(entry, dimensions)) : entry);
+  const { bits } = quantisationOf(model);
+  const cut = (entry: Entry | CoreError) => {
+    return 'numbers' in entry ? orError(() => cutReady(entry, { dimensions, bits })) : entry;
+  };
   const [a, b] = [readA.map(cut), readB.map(cut)];
   const items = [...a, ...b].flatMap((entry) => ('item' in entry ? entry : []));
   return { id, a, b, items, candidates, tier, dimensions, truncate, unknown: 'refuse' };

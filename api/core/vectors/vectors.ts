@@ -1,6 +1,8 @@
 // Vectors: cut to length, normalised, compared, written in a type and read back from it.
 import type { EmbeddingType } from '../../../contracts/src/api/embed.ts';
+import type { Bits } from '../../../contracts/src/model/bits.ts';
 import { fromBase64, isBase64, toBase64 } from './base64.ts';
+import { rotate } from './rotation.ts';
 import { shortestFloat } from './shortest.ts';
 
 /** The first `dimensions` numbers at unit length. Cut first: a vector normalised before the cut is too short. */
@@ -32,18 +34,26 @@ export function dot(a: ArrayLike<number>, b: ArrayLike<number>): number {
   return sum;
 }
 
-/** How whole numbers stand for the values of a space. */
+/** How whole numbers and bits stand for the values of a space. */
 export interface Quantisation {
   /** int8 = round(value * int8Scale), clamped. */
   int8Scale: number;
+  /** Of what bits are the signs. */
+  bits: Bits;
 }
-export const DEFAULT_QUANTISATION: Quantisation = { int8Scale: 127 };
+/** Of models that state none. */
+export const DEFAULT_QUANTISATION: Quantisation = { int8Scale: 127, bits: 'signs' };
+
+/** The numbers that bits are the signs of, up to a positive factor. */
+export function numbersOfBits(vector: Float32Array, bits: Bits): Float32Array {
+  return bits === 'rotated' ? rotate(vector) : vector;
+}
 
 /** A vector in a type as it goes into JSON; floats in the fewest digits that are read back as the same float32. */
 export function encodeEmbedding(
   vector: Float32Array,
   type: EmbeddingType,
-  { int8Scale }: Quantisation = DEFAULT_QUANTISATION,
+  { int8Scale, bits }: Quantisation = DEFAULT_QUANTISATION,
 ): number[] | string {
   switch (type) {
     case 'float':
@@ -55,9 +65,9 @@ export function encodeEmbedding(
     case 'uint8':
       return numbersOf(vector, (value) => toInt8(value * int8Scale) + PACKED.uint8.shift);
     case 'binary':
-      return signBits(vector).map((byte) => byte + PACKED.binary.shift);
+      return signBits(numbersOfBits(vector, bits)).map((byte) => byte + PACKED.binary.shift);
     case 'ubinary':
-      return signBits(vector);
+      return signBits(numbersOfBits(vector, bits));
   }
 }
 
@@ -89,7 +99,7 @@ function packedOf(type: EmbeddingType): Packed | undefined {
   return type === 'float' || type === 'base64' ? undefined : PACKED[type];
 }
 
-/** Whether a type keeps only the signs of a vector. */
+/** Whether a type keeps only signs. */
 export function isBitType(type: EmbeddingType): boolean {
   return packedOf(type)?.isBits ?? false;
 }

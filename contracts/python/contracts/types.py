@@ -617,7 +617,7 @@ BulkFormat = Literal["jsonl", "npy", "safetensors", "parquet"]
 
 
 BulkType = Literal["float32", "int8", "binary"]
-"""How a number of a vector is written; `binary` keeps one bit, whether it is above zero."""
+"""How a number of a vector is written; `binary` keeps one bit, as `ubinary` of POST /embed does."""
 
 
 class BulkOutput(TypedDict):
@@ -627,7 +627,7 @@ class BulkOutput(TypedDict):
     """Forms of the files; each shard has one file of each."""
 
     type: BulkType
-    """How a number of a vector is written; `binary` keeps one bit, whether it is above zero."""
+    """How a number of a vector is written; `binary` keeps one bit, as `ubinary` of POST /embed does."""
 
     dimensions: int
     """Numbers of a vector."""
@@ -1517,8 +1517,9 @@ EmbeddingType = Literal["float", "base64", "int8", "uint8", "binary", "ubinary"]
 """How a vector is written. `float`: JSON numbers, in the fewest digits that are read back as the same
 float32. `base64`: little-endian float32. `int8`: round(x * scale), clamped to -128..127; the scale is
 the model's `int8_scale`. `uint8`: the same plus 128. `ubinary`: a bit for each number, set where it is
-above 0, the first one in the highest bit (numpy.packbits(x > 0)). `binary`: the same bytes minus 128,
-as sentence-transformers and Cohere write them.
+above 0, the first one in the highest bit (numpy.packbits(x > 0)); where the model's `bits` are
+`rotated`, of the numbers after the rotation that docs/vectors.md defines. `binary`: the same bytes
+minus 128, as sentence-transformers and Cohere write them.
 """
 
 
@@ -2267,6 +2268,14 @@ class LiveReport(TypedDict):
     """The process answers."""
 
 
+Bits = Literal["rotated", "signs"]
+"""What the bits of vectors say. `signs`: which numbers of the vector are above zero. `rotated`: which are
+after a fixed pseudo-random rotation of the vector at its length, which docs/vectors.md defines: all of
+them then tell as much, and how many differ tells the angle. Bits of one kind or length must not be
+compared with those of another.
+"""
+
+
 class SearchVerdict(TypedDict):
     """A text among images."""
 
@@ -2415,6 +2424,13 @@ class ModelEntry(TypedDict):
 
     int8_scale: float
     """What numbers are multiplied with for `int8` and `uint8`, at every length."""
+
+    bits: Bits
+    """What the bits of vectors say. `signs`: which numbers of the vector are above zero. `rotated`: which are
+    after a fixed pseudo-random rotation of the vector at its length, which docs/vectors.md defines: all of
+    them then tell as much, and how many differ tells the angle. Bits of one kind or length must not be
+    compared with those of another.
+    """
 
     candidates: bool
     """Whether POST /similarity takes `candidates` for it."""
@@ -2720,10 +2736,13 @@ class ModelManifestImage(TypedDict):
 
 
 class ModelManifestQuantisation(TypedDict):
-    """How vectors are written in whole numbers, at every length; absent: a scale of 127."""
+    """How vectors are written in whole numbers and bits, at every length; absent: a scale of 127, and `signs`."""
 
     int8_scale: float
     """int8 = round(value * int8_scale), halves to even, clamped to -128..127."""
+
+    bits: NotRequired[Bits]
+    """What bits are the signs of; absent: `signs`."""
 
 
 class Calibration(TypedDict):
@@ -2869,7 +2888,7 @@ class ModelManifest(TypedDict):
     """
 
     quantisation: NotRequired[ModelManifestQuantisation]
-    """How vectors are written in whole numbers, at every length; absent: a scale of 127."""
+    """How vectors are written in whole numbers and bits, at every length; absent: a scale of 127, and `signs`."""
 
     calibration: ModelManifestCalibration
     """From cosines to probabilities, by the modalities of the pair."""
@@ -5115,7 +5134,8 @@ class SimilarityRequest(TypedDict):
     dimensions: NotRequired[int]
     """Length that vectors are cut to before they are scored; absent: that of the shortest ready vector, else
     the full one. Needed for bits whose length is no multiple of 8: their last byte doesn't say how many of
-    its bits count.
+    its bits count. Bits of models whose `bits` are `rotated` cannot be cut: they are refused where it isn't
+    their length.
     """
 
     truncate: NotRequired[Truncate]

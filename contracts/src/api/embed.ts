@@ -12,8 +12,8 @@ export const EmbeddingType = z.enum(['float', 'base64', 'int8', 'uint8', 'binary
     'How a vector is written. `float`: JSON numbers, in the fewest digits that are read back as the same float32. ' +
     "`base64`: little-endian float32. `int8`: round(x * scale), clamped to -128..127; the scale is the model's " +
     '`int8_scale`. `uint8`: the same plus 128. `ubinary`: a bit for each number, set where it is above 0, the first one ' +
-    'in the highest bit (numpy.packbits(x > 0)). `binary`: the same bytes minus 128, as sentence-transformers and ' +
-    'Cohere write them.',
+    "in the highest bit (numpy.packbits(x > 0)); where the model's `bits` are `rotated`, of the numbers after the rotation " +
+    'that docs/vectors.md defines. `binary`: the same bytes minus 128, as sentence-transformers and Cohere write them.',
 });
 export type EmbeddingType = z.infer<typeof EmbeddingType>;
 

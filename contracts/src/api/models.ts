@@ -1,6 +1,7 @@
 // GET /v1/models and GET /health/*: what this server answers with, and whether it still does.
 import * as z from 'zod';
 import { Digest } from '../model/artefact.ts';
+import { Bits } from '../model/bits.ts';
 import { LanguageFigures } from '../model/manifest.ts';
 import { Tier } from '../model/tier.ts';
 import { SearchVerdicts } from '../model/verdict.ts';
@@ -33,6 +34,7 @@ export const ModelEntry = z
       .number()
       .positive()
       .describe('What numbers are multiplied with for `int8` and `uint8`, at every length.'),
+    bits: Bits,
     candidates: z.boolean().describe('Whether POST /similarity takes `candidates` for it.'),
     search_verdicts: SearchVerdicts.optional().describe(
       'What its verdicts come from, for whoever searches where the vectors are; absent: it gives none.',

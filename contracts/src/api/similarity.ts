@@ -63,7 +63,8 @@ export const SimilarityRequest = z
       .optional()
       .describe(
         'Length that vectors are cut to before they are scored; absent: that of the shortest ready vector, else the full ' +
-          "one. Needed for bits whose length is no multiple of 8: their last byte doesn't say how many of its bits count.",
+          "one. Needed for bits whose length is no multiple of 8: their last byte doesn't say how many of its bits count. Bits of " +
+          "models whose `bits` are `rotated` cannot be cut: they are refused where it isn't their length.",
       ),
     truncate: Truncate.optional().describe('What happens to a text that is too long; absent: `end`.'),
     on_error: OnError.optional().describe('What happens when an item cannot be scored; absent: `fail`.'),

@@ -34,7 +34,7 @@ export type BulkFormat = z.infer<typeof BulkFormat>;
 
 export const BulkType = z.enum(['float32', 'int8', 'binary']).meta({
   title: 'BulkType',
-  description: 'How a number of a vector is written; `binary` keeps one bit, whether it is above zero.',
+  description: 'How a number of a vector is written; `binary` keeps one bit, as `ubinary` of POST /embed does.',
 });
 export type BulkType = z.infer<typeof BulkType>;
 

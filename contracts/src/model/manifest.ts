@@ -3,6 +3,7 @@ import * as z from 'zod';
 import { ModelName } from '../names.ts';
 import { SchemaVersion } from '../schema-version.ts';
 import { Artefact, Digest } from './artefact.ts';
+import { Bits } from './bits.ts';
 import { PreprocessRecipe } from './preprocess.ts';
 import { Tier } from './tier.ts';
 import { TextTokenizer } from './tokenizer.ts';
@@ -220,9 +221,12 @@ export const ModelManifest = z
           .number()
           .positive()
           .describe('int8 = round(value * int8_scale), halves to even, clamped to -128..127.'),
+        bits: Bits.optional().describe('What bits are the signs of; absent: `signs`.'),
       })
       .optional()
-      .describe('How vectors are written in whole numbers, at every length; absent: a scale of 127.'),
+      .describe(
+        'How vectors are written in whole numbers and bits, at every length; absent: a scale of 127, and `signs`.',
+      ),
     calibration: z
       .strictObject({
         text_image: Calibration.describe('Between a text and an image.'),

@@ -34,7 +34,9 @@ export function writeTinyModel(): string {
   writeFileSync(join(folder, 'vocabulary.txt'), words);
   const vocabulary = { path: 'vocabulary.txt', digest: sha256Of(words), size: words.length };
   const tokenizer = { ...manifest.text.tokenizer, vocabulary };
-  writeFileSync(join(folder, 'manifest.json'), JSON.stringify({ ...manifest, text: { ...manifest.text, tokenizer } }));
+  const text = { ...manifest.text, tokenizer };
+  const quantisation = { int8_scale: 127, bits: 'rotated' };
+  writeFileSync(join(folder, 'manifest.json'), JSON.stringify({ ...manifest, text, quantisation }));
   return folder;
 }
 

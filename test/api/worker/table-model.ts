@@ -83,6 +83,7 @@ export async function tableModel({ zero = false, changes = {} } = {}): Promise<M
     ],
     metrics: {},
     lineage: { recipe: 'none', code: absent.digest, parents: [] },
+    quantisation: { int8_scale: 127, bits: 'rotated' },
     ...changes,
   };
   return {

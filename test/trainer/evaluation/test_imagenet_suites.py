@@ -13,6 +13,7 @@ from evaluation.streaming.encoder import Settings
 from evaluation.streaming.rows import stored_rows
 from evaluation.suites.command import finished, measure_model, outcomes_as_figures, read_suites
 from evaluation.suites.zero_shot import fit_and_measure
+from towers.quantisation import WITHOUT_MANIFEST
 
 CODES = np.random.default_rng(0).normal(size=(1000, 32)).astype(np.float32)
 CODES /= np.linalg.norm(CODES, axis=1, keepdims=True)
@@ -23,7 +24,7 @@ class SeesNumbers:
 
     title = space = key = "sees numbers"
     dims = (32,)
-    int8_scale = 127.0
+    quantisation = WITHOUT_MANIFEST
 
     def __init__(self, misread: tuple[int, int] | None = None) -> None:
         self.tiers = {"names": self}

@@ -86,6 +86,7 @@ def test_a_clip_of_transformers_is_served_with_the_librarys_vectors(published, t
     assert cosines(found.images, images).min() > 0.9999
     manifest = json.loads((to / "manifest.json").read_text())
     assert manifest["calibration"]["text_image"]["scale"] == pytest.approx(model.logit_scale.exp().item())
+    assert manifest["quantisation"]["bits"] == "rotated"
     assert manifest["lineage"]["parents"] == [{"name": "taken", "source": folder.name, "licence": "MIT"}]
     metrics = json.loads(said)["metrics"]
     assert metrics["parity.image.worst"] > 0.9999

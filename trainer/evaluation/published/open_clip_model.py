@@ -15,6 +15,7 @@ from PIL import Image
 from evaluation.bench import TextTier
 from evaluation.published.identity import digest_of_weights, digests_of_settings, identity
 from towers.image.checkpoint import LOCAL, PREFIX, configuration_of, read_model
+from towers.quantisation import WITHOUT_MANIFEST
 
 
 class OpenClipModel:
@@ -36,7 +37,7 @@ class OpenClipModel:
         with torch.inference_mode():
             pixels_1CSS = torch.zeros(1, 3, *self._size(settings), device=device)
             self.dims = [self.model.encode_image(pixels_1CSS).shape[-1]]
-        self.int8_scale = 127.0
+        self.quantisation = WITHOUT_MANIFEST
         tokenizer = open_clip.get_tokenizer(own.partition("@")[0])
         beside = {} if folder is None else digests_of_settings(folder)
         key = identity("open_clip", digest_of_weights(weights), config, beside)

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from evaluation.bench import TextTier
 from evaluation.published.identity import digest_of_weights, digests_of_settings, identity
 from towers.published_weights import refuse_missing
+from towers.quantisation import WITHOUT_MANIFEST
 
 TOWERS = ("get_text_features", "get_image_features")
 
@@ -40,7 +41,7 @@ class TransformersModel:
         config = {key: value for key, value in model.config.to_dict().items() if key != "_name_or_path"}
         weights = digest_of_weights(model.state_dict())
         self.space = identity("transformers", weights, config, self.processor.to_json_string())
-        self.int8_scale = 127.0
+        self.quantisation = WITHOUT_MANIFEST
         self.tiers: Mapping[str, TextTier] = {
             "text": TransformersTexts(
                 self, folder, identity("transformers", weights, config, digests_of_settings(folder))

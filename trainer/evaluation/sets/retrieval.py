@@ -25,7 +25,7 @@ def flickr_compact(bench: Bench) -> Figures:
     rows = bench.rows(FLICKR_ROWS)
     texts_NE = bench.texts([caption for row in rows for caption in row["captions"]])
     found = compact_recalls(
-        bench.photos(FLICKR_SHARD, rows), texts_NE, image_of_captions(rows), bench.model.dims, bench.model.int8_scale
+        bench.photos(FLICKR_SHARD, rows), texts_NE, image_of_captions(rows), bench.model.dims, bench.model.quantisation
     )
     return {form: figures["mean_recall"] for form, figures in found.items()}
 

@@ -25,7 +25,7 @@ from exchange.refusal import CannotExpress
 from towers.exported_files import MIN_GOLDEN_COSINE, write_manifest
 from towers.onnx_export import export_image_tower, session, space_id
 from towers.preprocess import by_shape, keeps_shape, preprocess
-from towers.quantisation import int8_scale
+from towers.quantisation import quantisation_of
 from towers.served_text import EmbedTexts, served_tiers
 
 OPSET = 18
@@ -95,7 +95,7 @@ def take_in(source: Path, out: Path, options: ImportOptions) -> ModelManifest:
         "matryoshka_dims": [embed_dim],
         **text.described,
         "image": image,
-        "quantisation": {"int8_scale": int8_scale([images_ME, *served.values()], [embed_dim])},
+        "quantisation": quantisation_of([images_ME, *served.values()], [embed_dim]),
         "calibration": calibration_of(side, texts_NE[: len(names)], images_ME),
         "golden": [row for tier, embed in tiers.items() for row in golden_of(tier, embed)],
         "metrics": metrics,

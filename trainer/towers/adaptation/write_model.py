@@ -21,7 +21,7 @@ from towers.from_model import ImageGraph
 from towers.model_card import model_card
 from towers.onnx_export import space_id
 from towers.preprocess import keeps_shape
-from towers.quantisation import int8_scale
+from towers.quantisation import quantisation_of
 
 OWN_IMAGES = "own images"  # the source of a parent in a manifest
 
@@ -133,9 +133,8 @@ def finish_manifest(run: Run[AdaptConfig], base: Base, manifest: ModelManifest, 
         changed.pop(name, None)
     changed |= result.scores
     if config["space"] == "new":
-        changed["quantisation"] = {
-            "int8_scale": int8_scale([result.images_IE, result.measured.texts_TE], manifest["matryoshka_dims"])
-        }
+        vectors = [result.images_IE, result.measured.texts_TE]
+        changed["quantisation"] = quantisation_of(vectors, manifest["matryoshka_dims"])
     order = [*base.manifest, *changed]
     manifest = cast(ModelManifest, {name: changed[name] for name in dict.fromkeys(order) if name in changed})
     terms = (

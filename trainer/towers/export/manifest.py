@@ -14,7 +14,7 @@ from towers.export.scores import Scores
 from towers.exported_files import MIN_GOLDEN_COSINE
 from towers.languages import from_numpy, translation_recalls
 from towers.onnx_export import space_id
-from towers.quantisation import int8_scale
+from towers.quantisation import quantisation_of
 
 LEAST_TRANSLATIONS = 50  # of fewer sentences of a language no figure means anything
 GOLDEN: dict[Tier, list[str]] = {
@@ -52,7 +52,7 @@ def manifest_of(run: Run[ExportConfig], prepared: Path, exported: Exported, meas
         "text": described["text"],
         "static": described["static"],
         "image": described["image"],
-        "quantisation": {"int8_scale": int8_scale([images.vectors_ME, *texts.vectors.values()], shape.matryoshka_dims)},
+        "quantisation": quantisation_of([images.vectors_ME, *texts.vectors.values()], shape.matryoshka_dims),
         "calibration": scores.calibration,
         "score_distributions": scores.distributions,
         "search_verdicts": scores.verdicts,

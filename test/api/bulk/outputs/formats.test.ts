@@ -7,6 +7,7 @@ import { writeFormats } from '../../../../api/bulk/outputs/formats.ts';
 import type { Part } from '../../../../api/bulk/outputs/part.ts';
 import type { VideoSpan } from '../../../../contracts/src/bulk/video.ts';
 import { trainerPython } from '../../../support/python.ts';
+import { packed, rotatedSlowly } from '../../../support/rotation.ts';
 import { newFolder, resultsIn, runJob, vectorOf, writeImages } from '../jobs.ts';
 
 const READER = join(import.meta.dirname, 'read_outputs.py');
@@ -27,14 +28,6 @@ interface Read {
   };
 }
 
-const signs = (values: Float32Array): number[] => {
-  const bits = Array.from(values, (value) => (value > 0 ? 1 : 0));
-  const bytes = Math.ceil(bits.length / 8);
-  return Array.from({ length: bytes }, (_, i) =>
-    bits.slice(i * 8, i * 8 + 8).reduce((sum: number, bit, j) => sum + bit * 2 ** (7 - j), 0),
-  );
-};
-
 test.each(['float32', 'int8', 'binary'] as const)(
   '%s reads back as what was embedded, with its space',
   async (type) => {
@@ -47,7 +40,9 @@ test.each(['float32', 'int8', 'binary'] as const)(
     const expected = floats.map((line) => {
       const vector = vectorOf(line);
       if (type === 'float32') return Array.from(vector);
-      return type === 'int8' ? Array.from(vector, (value) => Math.round(value * 127)) : signs(vector);
+      return type === 'int8'
+        ? Array.from(vector, (value) => Math.round(value * 127))
+        : packed(rotatedSlowly(Array.from(vector)));
     });
     const { space_id } = job.model;
     const metadata = { space_id, type, model: 'tiny', version: '1', dimensions: '8' };

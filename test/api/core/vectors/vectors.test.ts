@@ -13,7 +13,7 @@ interface Golden extends Record<Type | 'cosine' | 'cosine_int8' | 'hamming', num
   int8_scale: number;
 }
 const vectors: Golden = JSON.parse(readFileSync(FILE, 'utf8'));
-const quantisation = { int8Scale: vectors.int8_scale };
+const quantisation = { int8Scale: vectors.int8_scale, bits: 'signs' as const };
 const model = wordModel();
 
 async function scores(a: Type, b: Type): Promise<number[][]> {

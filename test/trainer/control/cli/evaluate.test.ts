@@ -59,7 +59,7 @@ it('measures the embedded model on the sets that are there, names the others, an
   const { code, stdout } = await run('--cache', 'kept', '--only', 'stsb,long', '--tier', 'base,static', '--json');
   expect(code).toBe(0);
   expect(JSON.parse(stdout)).toEqual({
-    model: 'edge-clip-small 0.2.2',
+    model: 'edge-clip-small 0.2.3',
     space_id: expect.stringMatching(/^sha256:/),
     // Two pairs, in the right order.
     sets: { stsb: { base: { spearman: expect.closeTo(1) }, static: { spearman: expect.closeTo(1) } } },
@@ -71,7 +71,7 @@ it('measures the embedded model on the sets that are there, names the others, an
 it('knows the embedded model by its name', async () => {
   const words = ['--only', 'stsb', '--tier', 'static', '--json', '--registry', 'data'];
   const { stdout } = await run('edge-clip-small', ...words);
-  expect(JSON.parse(stdout)).toMatchObject({ model: 'edge-clip-small 0.2.2', sets: { stsb: { static: {} } } });
+  expect(JSON.parse(stdout)).toMatchObject({ model: 'edge-clip-small 0.2.3', sets: { stsb: { static: {} } } });
 });
 
 it('measures a benchmark of the user, by a path from where the user is', async () => {
@@ -90,8 +90,8 @@ it('has a column of the page for each of two models of one title', async () => {
   const { code, stderr } = await run(...models, '--cache', 'kept', '--suite', 'captions=own', '--html', 'page.html');
   expect({ code, stderr }).toMatchObject({ code: 0 });
   const page = readFileSync(join(folder, 'page.html'), 'utf8');
-  expect(page).toContain("<th scope='col'>1: edge-clip-small 0.2.2, static</th>");
-  expect(page).toContain("<th scope='col'>2: edge-clip-small 0.2.2, static</th>");
+  expect(page).toContain("<th scope='col'>1: edge-clip-small 0.2.3, static</th>");
+  expect(page).toContain("<th scope='col'>2: edge-clip-small 0.2.3, static</th>");
 });
 
 it.each<[string[], string]>([
