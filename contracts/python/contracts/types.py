@@ -4257,7 +4257,9 @@ class RecipeClip(TypedDict):
     """
 
     label_fraction: float
-    """Fraction of a batch that are labelled pictures; every label is drawn alike."""
+    """Fraction of a batch that are labelled pictures; every label is drawn alike. One captioned picture stays
+    for each process.
+    """
 
     caption_shares: NotRequired[CaptionShares]
     """How often a caption of each role is drawn, among the roles that an image has; `caption_fields` of
@@ -5871,7 +5873,9 @@ class ClipConfig(TypedDict):
     """
 
     label_fraction: float
-    """Fraction of a batch that are labelled pictures; every label is drawn alike."""
+    """Fraction of a batch that are labelled pictures; every label is drawn alike. One captioned picture stays
+    for each process.
+    """
 
     caption_shares: NotRequired[CaptionShares]
     """How often a caption of each role is drawn, among the roles that an image has; `caption_fields` of
