@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from contracts.types import ClipConfig, ContrastiveConfig
 from data.captions.sets import hypernym_texts
 from data.order import epoch_batch
+from engine.world import World
 from losses.contrastive import pair_loss
 from losses.matrices import info_nce, multi_positive_nce, shared_cross_entropy, soft_cross_entropy
 from tasks.clip.objective import Objective, Texts
@@ -151,6 +152,17 @@ def test_labels_fill_their_part_of_a_batch_and_each_comes_as_often_as_another():
         0, np.random.default_rng(0)
     )
     assert (len(captioned), len(labelled)) == (20, 0)
+
+
+@pytest.mark.parametrize(("batch", "fraction", "ranks", "labelled"), [
+    (16, 1.0, 1, 15), (2, 0.75, 1, 1), (16, 0.97, 4, 12), (4, 1.0, 4, 0), (1, 1.0, 1, 0), (60, 1.0, 1, 50), (16, 0.25, 8, 4),
+])  # fmt: skip
+def test_every_rank_has_a_captioned_picture_whatever_the_fraction_of_labelled_ones(batch, fraction, ranks, labelled):
+    rows = [{"key": str(n)} for n in range(50)] + [{"key": f"l{n}", "label": f"label {n}"} for n in range(50)]
+    config = {"batch_size": batch, "label_fraction": fraction, "labels_weight": 1.0}
+    world = World(0, ranks, 0, torch.device("cpu"), local_size=ranks)
+    captioned, with_labels = Sampler(rows, cast(ClipConfig, config), 1, world).draw(0, np.random.default_rng(0))
+    assert (len(captioned), len(with_labels)) == (batch - labelled, labelled)
 
 
 @pytest.mark.parametrize("weight", [0.0, 1.0])

@@ -177,6 +177,13 @@ def test_two_ranks_see_together_what_one_sees(tmp_path, inputs, clip):
     assert (one * other).sum(-1).min() > 0.999
 
 
+def test_labelled_images_leave_a_captioned_one_for_each_rank(tmp_path, inputs, clip):
+    changes = {"batch_size": 4, "label_fraction": 1.0}
+    alone, shared = (write_job(tmp_path, "clip", inputs, CONFIG | changes, name) for name in ("alone", "shared"))
+    assert [all(np.isfinite([*line.values()])) for line in clip(alone).values()] == [True] * 4
+    assert [all(np.isfinite([*line.values()])) for line in on_ranks(shared, 2).values()] == [True] * 4
+
+
 def test_a_drawn_caption_comes_with_its_own_wrong_ones(with_wrong):
     folder, embedded = with_wrong["prepare"], with_wrong["embed_captions"]
     manifest = read_manifest(folder)

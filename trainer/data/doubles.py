@@ -7,6 +7,7 @@ share a hash is 1e-4; the later one would be left out.
 import io
 from hashlib import blake2b
 from pathlib import PurePosixPath
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -41,6 +42,22 @@ def difference_hash(data: bytes) -> int:
     return int.from_bytes(np.packbits(grey_HW[:, 1:] > grey_HW[:, :-1]).tobytes())
 
 
+class Origin(NamedTuple):
+    """Which image one is: the set of its source, a file of that, and its own name in the file."""
+
+    set: str
+    file: str
+    name: str
+
+
+class Verdict(NamedTuple):
+    """The key to keep an image under, and why it is left out or None. `by_name`: its key was used, so that it has its name."""
+
+    key: str
+    reason: str | None = None
+    by_name: bool = False
+
+
 class Doubles:
     """Says of images one after the other, in the order of `hashes_NC`, under which key they are kept or why they are not.
 
@@ -53,42 +70,47 @@ class Doubles:
         self.keys = repeated(hashes_NC[:, 2] if with_set else hashes_NC[:, 1:3].ravel())
         self.near = None if near is None else Near(hashes_NC[:, 3], near)
         self.key_of_image: dict[int, str] = {}
-        self.user_of_key: dict[str, tuple[str, str]] = {}  # set and file
+        self.user_of_key: dict[str, Origin] = {}
         self.number = -1
 
-    def next(self, source: Source, file: str, key: str) -> tuple[str, str | None]:
-        """(key to keep the next image under, why it is left out or None); `file`: the one of the source that it comes from."""
+    def next(self, source: Source, origin: Origin, key: str) -> Verdict:
+        """What becomes of the next image."""
         self.number += 1
-        own_key = key
         image, bare, full, _ = (int(value) for value in self.hashes_NC[self.number])
-        if self.with_set:
-            key = full_key(source, key)
-            shared = full in self.keys
-        else:
-            # Sets count from zero alike: only a key that another set has used gets the set's name.
-            shared = bare in self.keys or full in self.keys
-            if self._user(source, file, key)[0] != source.name:
-                key = full_key(source, key)
-        # So do the tars of some sets: a key that another file of the set has used gets its own file's name, too.
-        if shared and self._user(source, file, key)[1] != file:
-            key = full_key(source, f"{PurePosixPath(file).with_suffix('')}/{own_key}")
-        if shared and key in self.user_of_key:
-            return key, "key used twice"
+        key, by_name = self._own_key(source, origin, key)
+        if key in self.user_of_key:
+            return Verdict(key, "key used twice")
         if (twin := self.key_of_image.get(image)) is not None:
-            return key, f"same image as another: {twin}"
+            return Verdict(key, f"same image as another: {twin}")
         if self.near is not None and (twin := self.near.twin(self.number)) is not None:
-            return key, f"nearly the same image as another: {twin}"
-        if shared:
-            self.user_of_key[key] = source.name, file
+            return Verdict(key, f"nearly the same image as another: {twin}")
+        if full in self.keys or (not self.with_set and bare in self.keys):
+            self.user_of_key[key] = origin
         if image in self.images:
             self.key_of_image[image] = key
         if self.near is not None:
             self.near.keep(self.number, key)
-        return key, None
+        return Verdict(key, None, by_name)
 
-    def _user(self, source: Source, file: str, key: str) -> tuple[str, str]:
-        """Set and file of the image that has a key; the ones given where none has it."""
-        return self.user_of_key.get(key, (source.name, file))
+    def _own_key(self, source: Source, origin: Origin, own: str) -> tuple[str, bool]:
+        """(a key that no other image has, whether the image's name is in it).
+
+        Sets count from zero alike: where not all keys have the name of their set, one that another set has used gets it. So do the
+        tars of some sets: a key that another file of the set has used gets its own file's name, too. One that another image of
+        the file has used, as cat/1.jpg and dog/1.jpg do, becomes the image's name.
+        """
+        key = full_key(source, own) if self.with_set or self._user(own, origin).set != origin.set else own
+        if self._user(key, origin).file != origin.file:
+            key = full_key(source, f"{PurePosixPath(origin.file).with_suffix('')}/{own}")
+        by_name = False
+        for name in (origin.name, f"{origin.file}/{origin.name}"):
+            if self._user(key, origin) != origin:
+                key, by_name = full_key(source, name), True
+        return key, by_name
+
+    def _user(self, key: str, otherwise: Origin) -> Origin:
+        """The image that has a key; the one given where none has it."""
+        return self.user_of_key.get(key, otherwise)
 
 
 def repeated(values: np.ndarray) -> set[int]:

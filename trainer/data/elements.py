@@ -69,7 +69,7 @@ def report_file(out: Path, number: int) -> Path:
 
 
 def rows_file(out: Path, number: int) -> Path:
-    """The rows of an element: {split, row}, in order."""
+    """The rows of an element: {split, row, name}, in order; `name` is the image's own in the file of the element."""
     return out / FOLDER / f"{number:05d}.jsonl"
 
 
@@ -125,7 +125,7 @@ def run_element(plan: Plan, element: Element, out: Path, maker: Maker = ALONE) -
         about, unusable = row_of(sample, image, kept, plan.caption_chars[1])
         translated = captions_in_other_languages(plan.data, source, sample.key)
         row = {"key": sample.key, "shard": writers[split].file.name, "place": place} | about | translated
-        rows.append({"split": split, "row": row})
+        rows.append({"split": split, "row": row, "name": sample.name or sample.key})
         drops += [at | {"reason": reason, "count": count} for reason, count in unusable.items()]
         hashes.append(hashes_of(source, sample.key, image, near=plan.hashes))
     for writer in writers.values():

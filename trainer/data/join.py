@@ -15,7 +15,7 @@ from typing import IO
 import numpy as np
 
 from contracts.types import Artefact, PreparedDrop, PreparedShard
-from data.doubles import Doubles
+from data.doubles import Doubles, Origin
 from data.elements import (
     FOLDER,
     ElementReport,
@@ -96,11 +96,13 @@ def join(plan: Plan, out: Path, *, with_set: bool, near: int | None) -> Joined:
             shards = {split: ShardRows(out, shard_name(split, element.number)) for split in report["tars"]}
             for both in rows_of(rows_file(out, element.number)):
                 split, row = both["split"], both["row"]
-                key, reason = doubles.next(source, element.path, row["key"])
-                if reason is not None:
-                    joined.drop({"source": source.path, "key": row["key"], "reason": reason}, dropped)
+                found = doubles.next(source, Origin(source.name, element.path, both["name"]), row["key"])
+                if found.reason is not None:
+                    joined.drop({"source": source.path, "key": row["key"], "reason": found.reason}, dropped)
                     continue
-                shards[split].add(row | {"key": key})
+                if found.by_name:
+                    row.pop("tr", None)  # captions in other languages are of the first image that has the key
+                shards[split].add(row | {"key": found.key})
                 joined.count(split, row)
                 if plan.counts_languages:
                     joined.languages += count_languages(row["captions"], source.language)

@@ -145,8 +145,10 @@ class EpochOrder:
 def epoch_batch(seed: tuple[int, ...], step: int, count: int, batch_size: int) -> np.ndarray:
     """`batch_size` different numbers below `count`: every epoch is a new order, inside an epoch nothing comes twice.
 
-    What does not fill a batch at the end of an epoch is left to the next one. A batch is at most `count`.
+    What does not fill a batch at the end of an epoch is left to the next one. A batch is at most `count`, and of one at least.
     """
+    if batch_size < 1:
+        raise ValueError(f"a batch of {batch_size} is none")
     size = min(batch_size, count)
     epoch, place = divmod(step, count // size)
     return _order((*seed, epoch), count)[place * size :][:size]

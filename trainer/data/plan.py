@@ -90,7 +90,7 @@ def parts_of(file: Path, source: Source, size: int) -> list[Part]:
     if source.format == "webdataset" or (source.format == "any" and file.name.endswith((".tar", ".tar.gz", ".tgz"))):
         return [(None, None)]
     if source.format in LINE_KEYS and file.suffix == ".jsonl":
-        cuts = line_cuts(file, source.image_column or LINE_KEYS[source.format], size)
+        cuts = line_cuts(file, source, size)
         if cuts is not None:
             return [(cut, None) for cut in cuts]
     count = sum(1 for _ in read_samples(file, source))
@@ -101,7 +101,7 @@ def parts_of(file: Path, source: Source, size: int) -> list[Part]:
 LINE_KEYS = {"jsonl": "image", "labelled": "key"}
 
 
-def line_cuts(file: Path, column: str, size: int) -> list[tuple[int, int]] | None:
+def line_cuts(file: Path, source: Source, size: int) -> list[tuple[int, int]] | None:
     """Byte ranges of a JSON lines file with `size` images each; rows of one image that follow each other stay together.
 
     None where rows of one image lie apart: only who reads the whole file can join them. Holds 8 bytes an image.
@@ -112,7 +112,7 @@ def line_cuts(file: Path, column: str, size: int) -> list[tuple[int, int]] | Non
         position = 0
         for number, line in enumerate(lines, 1):
             if line.strip():
-                name = name_in(file, number, line, column)
+                name = name_in(file, number, line, source)
                 if name != last:
                     hashes.append(hash64(str(name).encode()))
                     if images and images % size == 0:
@@ -120,19 +120,21 @@ def line_cuts(file: Path, column: str, size: int) -> list[tuple[int, int]] | Non
                     images, last = images + 1, name
             position += len(line)
     # Rows of labelled pictures are not joined: a key that comes again is dropped as a double.
-    if column != LINE_KEYS["labelled"] and len(np.unique(np.frombuffer(hashes, np.uint64))) < images:
+    if source.format != "labelled" and len(np.unique(np.frombuffer(hashes, np.uint64))) < images:
         return None
     return list(zip(starts, [*starts[1:], position], strict=True))
 
 
-def name_in(file: Path, number: int, line: bytes, column: str) -> object:
-    """The name of the image of a row; a line that is no object with that column is an error that says where."""
+def name_in(file: Path, number: int, line: bytes, source: Source) -> object:
+    """The name of the image of a row; a line that is no object with its column is an error that says where."""
+    settable = source.format != "labelled"
+    column = source.image_column if settable and source.image_column else LINE_KEYS[source.format]
     try:
         row = json.loads(line)
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{file.name}, line {number}: not JSON ({error})") from error
     if not isinstance(row, dict) or column not in row:
         found = sorted(row) if isinstance(row, dict) else type(row).__name__
-        setting = "" if column == LINE_KEYS["labelled"] else "; image_column of the source says which it is"
+        setting = "; image_column of the source says which it is" if settable else ""
         raise ValueError(f"{file.name}, row {number}: no column '{column}' (has {found}){setting}")
     return row[column]

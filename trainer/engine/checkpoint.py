@@ -41,6 +41,7 @@ class Checkpoints:
         self.output, self.name, self.world = output, name, world
         self._writer = ThreadPoolExecutor(1, "checkpoint")
         self._pending: Future[None] | None = None
+        self._newest_is_damaged = False  # found by `load`: the one before it is not given up for it
 
     def save(self, step: int, tensors: Tensors, small: dict[str, Any]) -> None:
         """Save a generation in the background, from a copy that is made now.
@@ -103,6 +104,7 @@ class Checkpoints:
                 log(f"{reasons[-1]}; trying the one before it")
                 continue
             log(f"resumed from {file.name}, step {small['step']}")
+            self._newest_is_damaged = bool(reasons)
             return tensors, small
         raise CheckpointError(
             f"no checkpoint in {self.output} can be read ({'; '.join(reasons)}): "
@@ -123,18 +125,22 @@ class Checkpoints:
         newest, before = self.output / f"{self.name}.pt", self.output / f"{self.name}{PREVIOUS}.pt"
         temporary = self.output / f"{self.name}.pt.tmp"
         temporary.write_bytes(small)
-        if newest.exists():
+        if newest.exists() and not self._newest_is_damaged:
             os.replace(newest, before)
         os.replace(temporary, newest)
+        self._newest_is_damaged = False
         self._forget_others()
 
     def _forget_others(self) -> None:
-        """Remove generations that neither file names."""
+        """Remove generations that neither file names; none while one of the files cannot be read."""
         kept = set()
         for name in (self.name, self.name + PREVIOUS):
             file = self.output / f"{name}.pt"
             if file.exists():
-                kept.add(torch.load(file, map_location="cpu", weights_only=True)["folder"])
+                try:
+                    kept.add(torch.load(file, map_location="cpu", weights_only=True)["folder"])
+                except FAILURES:
+                    return
         for place in (self.output / FOLDER).glob(f"{self.name}-*"):
             if place.name not in kept and place.name.removeprefix(f"{self.name}-").isdigit():
                 shutil.rmtree(place, ignore_errors=True)

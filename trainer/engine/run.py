@@ -216,11 +216,15 @@ class Run(Generic[Config]):
             end_process(self.world, EXIT_OK)
 
     def finish(
-        self, metrics: dict[str, float], files: Mapping[str, str | Artefact], notes: list[str] | None = None
+        self,
+        metrics: dict[str, float],
+        files: Mapping[str, str | Artefact],
+        notes: list[str] | None = None,
+        tidy: Callable[[], None] | None = None,
     ) -> None:
         """Write report.json, the last write: `files` maps a name to a path relative to the output folder, or to its descriptor.
 
-        Among several ranks this ends the process.
+        `tidy` then removes what nothing needs any more. Among several ranks this ends the process.
         """
         report: TrainingReport = {
             "schema_version": SCHEMA_VERSION,
@@ -244,6 +248,8 @@ class Run(Generic[Config]):
             leftover.unlink()
         shutil.rmtree(self.output / CHECKPOINTS, ignore_errors=True)
         write_atomically(self.output / FILE_REPORT, text)
+        if tidy is not None:
+            tidy()
         if self.world.size > 1:
             end_process(self.world, EXIT_OK)
 

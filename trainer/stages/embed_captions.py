@@ -19,8 +19,8 @@ def main() -> None:
     work = CaptionWork(run.input("prepare"), run.output, run.config)
     embed_all(run, work.units, read_teachers(run))
     run.leave_to_first()
-    run.finish(*work.finish())
-    work.tidy()
+    metrics, files = work.finish()
+    run.finish(metrics, files, tidy=work.tidy)
 
 
 def read_teachers(run: Run[EmbedCaptionsConfig]) -> list[Teacher]:

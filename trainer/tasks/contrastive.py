@@ -129,16 +129,18 @@ class Sampler:
         seed: int,
     ) -> None:
         self.seed = seed
-        wanted = round(config["batch_size"] * config["concept_fraction"]) if groups.concepts else 0
-        plain = round(config["batch_size"] * config.get("document_fraction", 0)) if groups.passages else 0
-        described = round(config["batch_size"] * config.get("long_fraction", 0)) if groups.long else 0
-        # Groups of texts, or of a name and texts, and how many of them a batch has.
-        self.parts: list[tuple[Sequence[list[str]] | Sequence[Group], int]] = [
-            (groups.captions, config["batch_size"] - wanted - plain - described),
-            (groups.concepts, wanted),
-            (groups.passages, plain),
-            (groups.long, described),
+        kinds: list[tuple[Sequence[list[str]] | Sequence[Group], float]] = [
+            (groups.concepts, config["concept_fraction"]),
+            (groups.passages, config.get("document_fraction", 0)),
+            (groups.long, config.get("long_fraction", 0)),
         ]
+        # Each fraction is rounded by itself: the last ones get what the others leave.
+        left, sizes = config["batch_size"], list[int]()
+        for found, fraction in kinds:
+            sizes.append(min(round(config["batch_size"] * fraction), left) if found else 0)
+            left -= sizes[-1]
+        # Groups of texts, or of a name and texts, and how many of them a batch has.
+        self.parts = [(groups.captions, left), *((found, size) for (found, _), size in zip(kinds, sizes, strict=True))]
         if not any(found and size for found, size in self.parts):
             raise ValueError(
                 "contrastive: nothing to learn from says the same twice. It takes train images with two captions or more and "

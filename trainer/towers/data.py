@@ -110,7 +110,7 @@ def class_rows(folder: Path) -> list[Row]:
 
 
 def read_class_images(folder: Path) -> list[Row]:
-    """Class images, rows {key, shard, index}, empty where the data has none."""
+    """Class images, rows {key, shard, index, place}, empty where the data has none."""
     file = folder / "class_images.jsonl"
     return read_rows(file) if file.exists() else []
 
@@ -155,7 +155,10 @@ def read_images(
                     raise ShardError(f"{name} ends within {row['key']}.jpg: it was cut off; run prepare again")
                 yield row["key"], image
                 continue
-            member = shard.extractfile(f"{row['key']}.jpg")
+            try:
+                member = shard.extractfile(f"{row['key']}.jpg")
+            except KeyError:
+                member = None
             if member is None:
                 raise FileNotFoundError(f"{name} has no image {row['key']}.jpg")
             yield row["key"], member.read()

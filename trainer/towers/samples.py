@@ -35,6 +35,7 @@ class Sample:
     """One image with its captions; `load` gives its bytes or raises an OSError. `about` goes into its row as it is.
 
     `roles`: what each caption is (`raw`, `short`, `long`), None where the recipe does not say. `details`: negatives and regions.
+    `name`: what tells it from every other image of its file, whose key may be the same; empty where its key does.
     """
 
     key: str
@@ -43,6 +44,7 @@ class Sample:
     about: Row = field(default_factory=dict)
     roles: list[str] | None = None
     details: Details = field(default_factory=dict)
+    name: str = ""
 
     def caption(self, number: int) -> str:
         """A caption with single spaces between its words."""

@@ -101,14 +101,17 @@ def read_webdataset(path: Path, source: Source) -> Iterator[Sample]:
         if source.caption_fields:
             captions, roles = captions_by_role(values, source)
         details = checked_details(raw_details(values), f"{path.name}, {stem}.json")
-        yield Sample(Path(stem).name, lambda image=image: tar_bytes(path, image), captions, {}, roles, details)
+        name = stem if image is None else image.name
+        yield Sample(Path(stem).name, lambda image=image: tar_bytes(path, image), captions, {}, roles, details, name)
 
 
 def read_folder(path: Path, _source: Source) -> Iterator[Sample]:
     """Every image below a folder with the text file of the same stem beside it, one caption per line."""
     for image in folder_images(path):
-        key = "_".join(image.relative_to(path).with_suffix("").parts)
-        yield Sample(key, image.read_bytes, captions_beside(image))
+        name = image.relative_to(path)
+        yield Sample(
+            "_".join(name.with_suffix("").parts), image.read_bytes, captions_beside(image), name=name.as_posix()
+        )
 
 
 @lru_cache(maxsize=1)

@@ -6,7 +6,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 
 from towers.data import Row, read_rows
-from towers.formats.archives import member_bytes, tar_members
+from towers.formats.archives import member_bytes, picture_of, tar_members
 from towers.formats.details import Details, checked_details, joined_details, raw_details
 from towers.formats.item import failing, file_of, label_of, read_file
 from towers.formats.tables import csv_rows
@@ -52,7 +52,7 @@ def rows_to_samples(path: Path, rows: Iterable[Row], source: Source, start: int)
         roles = [role for _, role in said] if source.caption_fields else None
         captions, load = [caption for caption, _ in said], partial(table_image, path.parent, name)
         own = checked_details(joined_details(details[name]), f"{path.name}, {name}")
-        yield Sample(key, load, captions, {}, roles, own)
+        yield Sample(key, load, captions, {}, roles, own, Path(name).as_posix())
 
 
 def row_number(path: Path, start: int, number: int) -> int:
@@ -101,9 +101,10 @@ def labelled_samples(path: Path, rows: Iterable[Row], source: Source, start: int
             captions = [template.replace("{}", label) for template in source.templates]
         about = {"set": source.set} | {name: row[name] for name in KEPT if name in row}
         about |= {} if label is None else {"label": label, "prompted": "captions" not in row}
-        member = tar_members(path.with_name(shard)).get(key, {}).get(".jpg")
+        member = picture_of(tar_members(path.with_name(shard)).get(key, {}))
         details = checked_details(raw_details(row), f"{path.name}, {key}")
-        yield Sample(key, partial(tar_bytes, path.with_name(shard), member), captions, about, None, details)
+        load = partial(tar_bytes, path.with_name(shard), member)
+        yield Sample(key, load, captions, about, None, details, f"{Path(shard).stem}/{key}")
 
 
 def tar_bytes(path: Path, member) -> bytes:

@@ -27,6 +27,11 @@ class TextSet:
         self.keys = list(dict.fromkeys(row["id"] for row in rows))
         number_of = {key: number for number, key in enumerate(self.keys)}
         self.group_of_N = torch.tensor([number_of[row["id"]] for row in rows], dtype=torch.long)
+        if (self.group_of_N.diff() < 0).any():
+            raise ValueError(
+                f"captions.{name}.jsonl: the texts of one id do not lie next to each other, so that they would be taken for those "
+                "of another. Give each class of prepare.classes one row, and run prepare and embed_captions again"
+            )
         counts = torch.bincount(self.group_of_N, minlength=len(self.keys))
         self.first_of_G = (counts.cumsum(0) - counts).numpy()
         self.count_of_G = counts.numpy()

@@ -3544,7 +3544,8 @@ class RecipePrepare(TypedDict):
     keys: NotRequired[Literal["source"]]
     """`source`: every key gets the name of its set in front. Absent: only a key that an earlier set uses as
     well, for which the keys of all images are compared. A key that comes again in another file of its set
-    gets the name of the file, too.
+    gets the name of the file, too; one that comes again in the same file becomes the name of its image
+    there: cat/1.jpg beside dog/1.jpg.
     """
 
     near_duplicates: NotRequired[int]
@@ -3572,7 +3573,9 @@ class RecipePrepare(TypedDict):
     """Class names and prompt templates, a ClassFile relative to the data folder; null: no zero-shot figures."""
 
     class_images: str | None
-    """Tar of class images with a .jsonl of {key, index} per row beside it, for zero-shot figures; null: none."""
+    """Tar of class images with a .jsonl of {key, index} per row beside it, for zero-shot figures; null: none.
+    `key` is the image's name in the tar without its ending.
+    """
 
 
 class LanguageModel(TypedDict):
@@ -4273,7 +4276,9 @@ class RecipeClip(TypedDict):
     """
 
     label_fraction: float
-    """Fraction of a batch that are labelled pictures; every label is drawn alike."""
+    """Fraction of a batch that are labelled pictures; every label is drawn alike. One captioned picture stays
+    for each process.
+    """
 
     caption_shares: NotRequired[CaptionShares]
     """How often a caption of each role is drawn, among the roles that an image has; `caption_fields` of
@@ -5398,7 +5403,8 @@ class PrepareConfig(TypedDict):
     keys: NotRequired[Literal["source"]]
     """`source`: every key gets the name of its set in front. Absent: only a key that an earlier set uses as
     well, for which the keys of all images are compared. A key that comes again in another file of its set
-    gets the name of the file, too.
+    gets the name of the file, too; one that comes again in the same file becomes the name of its image
+    there: cat/1.jpg beside dog/1.jpg.
     """
 
     near_duplicates: NotRequired[int]
@@ -5426,7 +5432,9 @@ class PrepareConfig(TypedDict):
     """Class names and prompt templates, a ClassFile relative to the data folder; null: no zero-shot figures."""
 
     class_images: str | None
-    """Tar of class images with a .jsonl of {key, index} per row beside it, for zero-shot figures; null: none."""
+    """Tar of class images with a .jsonl of {key, index} per row beside it, for zero-shot figures; null: none.
+    `key` is the image's name in the tar without its ending.
+    """
 
 
 class MntpConfigMaskedAs(TypedDict):
@@ -5885,7 +5893,9 @@ class ClipConfig(TypedDict):
     """
 
     label_fraction: float
-    """Fraction of a batch that are labelled pictures; every label is drawn alike."""
+    """Fraction of a batch that are labelled pictures; every label is drawn alike. One captioned picture stays
+    for each process.
+    """
 
     caption_shares: NotRequired[CaptionShares]
     """How often a caption of each role is drawn, among the roles that an image has; `caption_fields` of

@@ -4,6 +4,7 @@ import json
 import signal
 import sys
 import threading
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,6 +15,7 @@ from shard_sets import feature_of, vector_of_text, write_shards
 from data.captions.embed import CaptionWork, embed_all
 from data.features import FeatureStore, features_of_set
 from data.manifest import rows_digest
+from engine.world import World
 from stages import embed_captions
 from support import write_job
 from towers.data import read_rows
@@ -126,6 +128,22 @@ def test_every_caption_of_an_image_has_its_own_features_however_the_work_is_cut(
     report = json.loads((folder / "report.json").read_text())
     assert (report["metrics"]["rows.pairs.train"], report["metrics"]["width"]) == (30, WIDTH)
     assert {artefact["path"] for artefact in report["artefacts"].values()} >= set(all_files(folder))
+    assert not (folder / ".locks").exists() and not list(folder.glob("shard-*"))
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_the_first_of_several_processes_leaves_what_one_alone_leaves(stage, tmp_path, monkeypatch, ranks):
+    def end(_, code):
+        raise SystemExit(code)
+
+    world = World(0, ranks, 0, torch.device("cpu"), local_size=ranks)
+    monkeypatch.setattr("engine.run.join_world", lambda: world)
+    monkeypatch.setattr("engine.run.end_process", end)
+    with pytest.raises(SystemExit) if ranks > 1 else nullcontext():
+        stage("shared")
+    folder = tmp_path / "shared"
+    names = ["captions.pairs.train.jsonl", "features.groups.train.safetensors", "pairs.train", "report.json"]
+    assert all((folder / name).exists() for name in names)
     assert not (folder / ".locks").exists() and not list(folder.glob("shard-*"))
 
 

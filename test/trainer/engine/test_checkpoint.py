@@ -17,13 +17,20 @@ def saved(folder: Path, *steps: int) -> Checkpoints:
     """A checkpoint after each step, whose one tensor is full of the step."""
     checkpoints = Checkpoints(folder, "checkpoint", ALONE_ON_CPU)
     for step in steps:
-        checkpoints.save(
-            step,
-            {"weights": {"w": torch.full((1000,), float(step))}},
-            {"task": {"losses": [1.5]}},
-        )
-    checkpoints.wait()
+        save(checkpoints, step)
     return checkpoints
+
+
+def save(checkpoints: Checkpoints, step: int) -> None:
+    """One more, and wait for it."""
+    weights = {"w": torch.full((1000,), float(step))}
+    checkpoints.save(step, {"weights": weights}, {"task": {"losses": [1.5]}})
+    checkpoints.wait()
+
+
+def cut(file: Path) -> None:
+    """Leave the first half, as a machine that is lost does."""
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
 
 
 def loaded(checkpoints: Checkpoints, lines: list[str]) -> tuple[int, float]:
@@ -71,6 +78,36 @@ def test_the_one_before_is_read_where_the_newest_is_damaged(tmp_path, name, dama
         file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
     assert loaded(checkpoints, lines) == (4, 4.0)
     assert "checkpoint.pt" in lines[0] and "step 4" in lines[1]
+
+
+DAMAGED = ["checkpoint.pt", "checkpoints/checkpoint-00000005/__0_0.distcp"]
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_a_run_that_went_on_from_the_one_before_keeps_it_beside_what_it_saves(tmp_path, name):
+    saved(tmp_path, 4, 5)
+    cut(tmp_path / name)
+    checkpoints = Checkpoints(tmp_path, "checkpoint", ALONE_ON_CPU)
+    assert loaded(checkpoints, []) == (4, 4.0)
+    save(checkpoints, 6)
+    places = {place.name for place in (tmp_path / "checkpoints").iterdir()}
+    assert places == {"checkpoint-00000004", "checkpoint-00000006"}
+    assert loaded(checkpoints, []) == (6, 6.0)
+    # From here on two generations take turns as always.
+    save(checkpoints, 7)
+    assert loaded(checkpoints, []) == (7, 7.0)
+    cut(tmp_path / "checkpoint.pt")
+    assert loaded(checkpoints, []) == (6, 6.0)
+
+
+def test_one_that_is_damaged_while_a_run_goes_on_does_not_end_it(tmp_path):
+    checkpoints = saved(tmp_path, 4, 5)
+    cut(tmp_path / "checkpoint.pt")
+    save(checkpoints, 6)
+    assert loaded(checkpoints, []) == (6, 6.0)
+    save(checkpoints, 7)
+    places = {place.name for place in (tmp_path / "checkpoints").iterdir()}
+    assert places == {"checkpoint-00000006", "checkpoint-00000007"}
 
 
 def test_without_a_whole_one_the_sentence_says_what_to_delete(tmp_path):

@@ -5,6 +5,7 @@ which are small, into one file each. In a small set all different texts of all s
 """
 
 import fcntl
+import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -155,12 +156,10 @@ class CaptionWork:
         return {"texts": embedded + len(self.texts), "width": width} | metrics, files
 
     def tidy(self) -> None:
-        """Remove what was joined."""
+        """Remove what was joined. Locks go first: another process that still looks for work finds none to begin anew."""
+        shutil.rmtree(self.output / LOCKS, ignore_errors=True)
         for unit in self.chunks:
             unit.file.unlink()
-        for lock in (self.output / LOCKS).glob("*"):
-            lock.unlink()
-        (self.output / LOCKS).rmdir()
 
     def _units(self, name: str, split: str, shards: Sequence[TextShard]) -> list[ShardUnit]:
         writer = FeatureWriter(

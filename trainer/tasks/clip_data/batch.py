@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import torch
 
+from contracts.types import ClipConfig
 from engine.world import ALONE_ON_CPU, World
 from towers.regions.seen import Regions
 
@@ -16,6 +17,15 @@ class Place(NamedTuple):
 
     world: World = ALONE_ON_CPU
     dtype: torch.dtype = torch.float32
+
+
+def labelled_images(config: ClipConfig, available: int, world: World) -> int:
+    """How many images of a step are labelled ones: their fraction of it, where so many are available.
+
+    One captioned image stays for each rank: there is no loss without.
+    """
+    wanted = round(config["batch_size"] * config["label_fraction"]) if config["labels_weight"] > 0 else 0
+    return max(0, min(wanted, available, config["batch_size"] - world.size))
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from engine.folders.inputs import job_of
 from engine.run import Run
 from tasks.clip.objective import Objective, Texts
 from tasks.clip.task import Clip
-from tasks.clip_data.batch import Counts, Pairs, Place
+from tasks.clip_data.batch import Counts, Pairs, Place, labelled_images
 from tasks.clip_data.cached import CachedPairs, Sampler, StoredPairs
 from tasks.clip_data.frozen import FrozenTower
 from tasks.clip_data.measure import Measure
@@ -178,7 +178,7 @@ def cached_pairs(
         recipe = preprocess_recipe(tower.backbone, activations.shape["backbone"]["size"])
         regions = StoredRegions(texts[REGION_TEXTS], train, options, inputs.images, recipe)
     stored = StoredPairs(activations, captions, labels, wrong, regions)
-    return CachedPairs(stored, Sampler(train, run.config, run.seed), place)
+    return CachedPairs(stored, Sampler(train, run.config, run.seed, run.world), place)
 
 
 def streamed_pairs(run: Run[ClipConfig], inputs: Inputs, frozen: FrozenTower, vocabulary: WordPiece | None) -> Pairs:
@@ -205,8 +205,8 @@ def streamed_pairs(run: Run[ClipConfig], inputs: Inputs, frozen: FrozenTower, vo
         raise ValueError("clip.caption_shares: no caption has a role; name them in prepare's caption_fields")
     labelled = [has_labels(shard) for shard in shards]
     total = sum(shard["count"] for shard, is_pair in zip(shards, are_pairs(labelled), strict=True) if not is_pair)
-    wanted = round(config["batch_size"] * config["label_fraction"]) if config["labels_weight"] > 0 else 0
-    counts = Counts.of(config["batch_size"] - min(wanted, total), min(wanted, total), run.world)
+    count = labelled_images(config, total, run.world)
+    counts = Counts.of(config["batch_size"] - count, count, run.world)
     low = LowResolution(streamed["low_resolution"], streamed["low_resolution_side"])
     crop = CropOptions(streamed["crop_scale"], streamed["flip"], reduced=True)
     files = shards_in(prepared, run.remote_input("prepare"))

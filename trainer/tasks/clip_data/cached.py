@@ -10,7 +10,8 @@ import torch
 from contracts.types import ClipConfig
 from data.manifest import are_pairs
 from data.order import epoch_batch
-from tasks.clip_data.batch import Counts, Place
+from engine.world import ALONE_ON_CPU, World
+from tasks.clip_data.batch import Counts, Place, labelled_images
 from tasks.clip_data.regions import StoredRegions
 from tasks.clip_data.wrong import WrongCaptions
 from towers.crops import Activations
@@ -29,7 +30,7 @@ class Sampler:
     Where every image has a label all count as captioned (`are_pairs`).
     """
 
-    def __init__(self, rows: list[Row], config: ClipConfig, seed: int) -> None:
+    def __init__(self, rows: list[Row], config: ClipConfig, seed: int, world: World = ALONE_ON_CPU) -> None:
         self.seed = seed
         captioned = are_pairs(["label" in row for row in rows])
         self.captioned = np.flatnonzero(captioned)
@@ -38,8 +39,7 @@ class Sampler:
             if not captioned[number]:
                 by_label.setdefault(normalised_label(row["label"]), []).append(number)
         self.images_of_label = list(by_label.values()) if config["labels_weight"] > 0 else []
-        wanted = round(config["batch_size"] * config["label_fraction"])
-        self.label_count = min(wanted, len(self.images_of_label))
+        self.label_count = labelled_images(config, len(self.images_of_label), world)
         self.caption_count = min(config["batch_size"] - self.label_count, len(self.captioned))
 
     def draw(self, step: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

@@ -72,6 +72,11 @@ def image_of(parts: dict[str, tarfile.TarInfo]) -> tarfile.TarInfo | None:
     return next((parts[suffix] for suffix in parts if suffix in IMAGE_SUFFIXES), None)
 
 
+def picture_of(parts: dict[str, tarfile.TarInfo]) -> tarfile.TarInfo | None:
+    """The image that a row of a table means by a key: KEY.jpg where there is one, else any other."""
+    return parts.get(".jpg") or image_of(parts)
+
+
 @lru_cache(maxsize=4)
 def tar_members(path: Path) -> dict[str, dict[str, tarfile.TarInfo]]:
     """The files of a tar by name without ending, in the order of the first of each, and by ending in lower case."""

@@ -171,7 +171,9 @@ export const ClipConfig = z
         'other; 0 leaves labelled pictures out. Where every picture has a label there is no such term: all are pairs for ' +
         'InfoNCE, with the captions of their templates, and those of one label are no negatives of each other.',
     ),
-    label_fraction: fraction.describe('Fraction of a batch that are labelled pictures; every label is drawn alike.'),
+    label_fraction: fraction.describe(
+      'Fraction of a batch that are labelled pictures; every label is drawn alike. One captioned picture stays for each process.',
+    ),
     caption_shares: CaptionShares.optional().describe(
       'How often a caption of each role is drawn, among the roles that an image has; `caption_fields` of `prepare` names ' +
         'roles. Absent: every caption of an image alike.',

@@ -142,7 +142,7 @@ export const PrepareConfig = z
       .describe(
         '`source`: every key gets the name of its set in front. Absent: only a key that an earlier set uses as well, for ' +
           'which the keys of all images are compared. A key that comes again in another file of its set gets the name of the ' +
-          'file, too.',
+          'file, too; one that comes again in the same file becomes the name of its image there: cat/1.jpg beside dog/1.jpg.',
       ),
     near_duplicates: z
       .int()
@@ -176,7 +176,8 @@ export const PrepareConfig = z
       .string()
       .nullable()
       .describe(
-        'Tar of class images with a .jsonl of {key, index} per row beside it, for zero-shot figures; null: none.',
+        'Tar of class images with a .jsonl of {key, index} per row beside it, for zero-shot figures; null: none. `key` is the ' +
+          "image's name in the tar without its ending.",
       ),
   })
   .meta({ title: 'PrepareConfig', description: 'Configuration of stage `prepare`.' });

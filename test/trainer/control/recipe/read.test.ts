@@ -69,6 +69,11 @@ it('accepts the tiny recipe', () => {
   expect(problemsOf(JSON.stringify(tinyRecipe()))).toBe('none');
 });
 
+it('accepts fractions that are together the whole step as they are written', () => {
+  const fractions = { concept_fraction: 0.33, document_fraction: 0.56, long_fraction: 0.11 };
+  expect(problemsOf(withMembers('contrastive', fractions))).toBe('none');
+});
+
 it.each([
   [withMembers('clip', { text_tower: 'gpt' }), 'clip.text_tower: "gpt" is not allowed; use one of "llm", "scratch"'],
   [withMembers('evaluate', { bootstrap: 3 }), 'evaluate: unknown key "bootstrap"; allowed here: dev_sets'],
