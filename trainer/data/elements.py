@@ -37,6 +37,7 @@ from towers.preprocess import upright_size
 from towers.regions.seen import SIZE
 from towers.samples import Sample, Source
 from towers.shards import ShardWriter, stored_image
+from towers.text.unicode import spelled, whole_in
 
 FOLDER = ELEMENTS  # of what the elements leave for the join
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz")
@@ -235,7 +236,10 @@ def captions_in_other_languages(data: Path, source: Source, key: str) -> Row:
 @lru_cache(maxsize=2)
 def translated_captions(data: Path, files: tuple[tuple[str, str], ...]) -> dict[str, dict[str, list[str]]]:
     """By language and key, the captions of a source's images in other languages."""
-    return {language: {row["key"]: row["captions"] for row in read_rows(data / path)} for language, path in files}
+    return {
+        language: {spelled(row["key"]): whole_in(row["captions"]) for row in read_rows(data / path)}
+        for language, path in files
+    }
 
 
 def not_downloaded(data: Path, element: Element, source: Source) -> Iterator[Row]:

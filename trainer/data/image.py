@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 
 from towers.crops import drawn_crop, random_crop, shrunk
 from towers.preprocess import (
@@ -23,6 +23,7 @@ from towers.preprocess import (
     resampled,
     resize,
     to_rgb,
+    upright,
     upright_size,
 )
 from towers.regions.boxes import Window, window_of
@@ -77,7 +78,7 @@ def reduced_crop(data: bytes, recipe: Mapping[str, Any], options: CropOptions, s
     if image.format == "JPEG" and smaller > 1:
         image.draft("RGB", (image.width // smaller, image.height // smaller))
         image.load()
-    rgb = to_rgb(ImageOps.exif_transpose(image))
+    rgb = to_rgb(upright(image))
     x, y = rgb.width / width, rgb.height / height
     box = (left * x, top * y, min((left + crop_width) * x, rgb.width), min((top + crop_height) * y, rgb.height))
     pixels_HWC = np.asarray(rgb.resize((size, size), FILTERS[recipe["interpolation"]], box=box))

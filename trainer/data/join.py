@@ -4,7 +4,6 @@ Reads rows one by one: what it holds are hashes, 32 bytes an image, and names of
 shards are not changed, and rows are written from what the elements left.
 """
 
-import json
 import shutil
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -28,8 +27,9 @@ from data.elements import (
 from data.plan import Plan
 from data.prepared.languages import count_languages
 from engine.folders.files import artefact
-from towers.data import Row, rows_between
+from towers.data import Row, json_line, rows_between
 from towers.formats.details import NEGATIVES, REGIONS
+from towers.text.unicode import spelled
 
 EXAMPLES = 5  # of what was left out, by source and reason
 
@@ -96,7 +96,7 @@ def join(plan: Plan, out: Path, *, with_set: bool, near: int | None) -> Joined:
             shards = {split: ShardRows(out, shard_name(split, element.number)) for split in report["tars"]}
             for both in rows_of(rows_file(out, element.number)):
                 split, row = both["split"], both["row"]
-                found = doubles.next(source, Origin(source.name, element.path, both["name"]), row["key"])
+                found = doubles.next(source, Origin(source.name, spelled(element.path), both["name"]), row["key"])
                 if found.reason is not None:
                     joined.drop({"source": source.path, "key": row["key"], "reason": found.reason}, dropped)
                     continue
@@ -153,7 +153,7 @@ class Jsonl:
 
     def write(self, row: Row) -> None:
         """One more row."""
-        self.out.write(json.dumps(row, ensure_ascii=False) + "\n")
+        self.out.write(json_line(row))
         self.count += 1
 
     def close(self) -> None:

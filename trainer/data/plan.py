@@ -114,7 +114,7 @@ def line_cuts(file: Path, source: Source, size: int) -> list[tuple[int, int]] | 
             if line.strip():
                 name = name_in(file, number, line, source)
                 if name != last:
-                    hashes.append(hash64(str(name).encode()))
+                    hashes.append(hash64(str(name).encode("utf-8", "surrogatepass")))
                     if images and images % size == 0:
                         starts.append(position)
                     images, last = images + 1, name

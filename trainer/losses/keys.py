@@ -56,7 +56,7 @@ def text_keys(texts: Iterable[str | None], device: torch.device | str = "cpu") -
 
 
 def _number(text: str) -> int:
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
+    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big") >> 1
 
 
 def pair_keys(texts: Sequence[str], names: Sequence[str | None] | None, device: torch.device | str) -> Keys:

@@ -11,6 +11,7 @@ from typing import Any
 
 from contracts.types import PreparedShard
 from data.manifest import ShardError, read_manifest, shard_file, shards_of
+from towers.text.unicode import whole, whole_in
 
 Row = dict[str, Any]
 
@@ -57,8 +58,13 @@ def write_rows(file: Path, rows: Iterable[Row]) -> None:
     temporary = file.with_name(file.name + ".tmp")
     with temporary.open("w", encoding="utf-8") as out:
         for row in rows:
-            out.write(json.dumps(row, ensure_ascii=False) + "\n")
+            out.write(json_line(row))
     os.replace(temporary, file)
+
+
+def json_line(row: Row) -> str:
+    """A row as UTF-8 can hold it: what is said of a file may quote its name, which need not be."""
+    return whole(json.dumps(row, ensure_ascii=False)) + "\n"
 
 
 def first_pairs(folder: Path, split: str, count: int) -> list[Row]:
@@ -106,7 +112,7 @@ def shard_rows(folder: Path, shards: list[PreparedShard]) -> Iterator[Row]:
 def class_rows(folder: Path) -> list[Row]:
     """The classes of the class file, empty where the data names none."""
     file = folder / "classes.json"
-    return json.loads(file.read_text(encoding="utf-8"))["classes"] if file.exists() else []
+    return whole_in(json.loads(file.read_text(encoding="utf-8"))["classes"]) if file.exists() else []
 
 
 def read_class_images(folder: Path) -> list[Row]:

@@ -20,13 +20,23 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image
 
 from contracts.constants import MAX_IMAGE_PIXELS, MAX_PHOTO_PIXELS
 
 # Pillow's filters by their names in a recipe; shrinking widens them (antialiasing).
 FILTERS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
-SIDEWAYS = {5, 6, 7, 8}  # EXIF orientations that swap width and height
+# What makes a picture of an EXIF orientation upright.
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+SIDEWAYS = {5, 6, 7, 8}  # orientations that swap width and height
 RECIPE_KEYS = {"resize_mode", "size", "interpolation", "crop", "mean", "std", "color"}
 SCALES = (1e-6, 100.0)  # between which transformers looks for a picture's scale, and how near it comes
 SCALE_STEP = 1e-5
@@ -49,13 +59,32 @@ def decode(data: bytes, max_pixels: int = MAX_IMAGE_PIXELS, max_photo_pixels: in
     pixels, most = image.width * image.height, max_photo_pixels if is_photo(image) else max_pixels
     if pixels > most:
         raise ValueError(f"image is {image.width} x {image.height} pixels; at most {most} are allowed")
-    rgb = to_rgb(ImageOps.exif_transpose(image))
+    rgb = to_rgb(upright(image))
     return resampled(rgb, *decoded_size(rgb.size, max_pixels), "bicubic") if pixels > max_pixels else rgb
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """An opened image file as it is looked at; itself where it is not to be turned.
+
+    `ImageOps.exif_transpose` has the same pixels, but writes all tags anew and fails at one of another type than TIFF gives it.
+    """
+    image.load()  # which turns a TIFF, and finds the EXIF behind the pixels of a PNG
+    turn = TURNS.get(orientation(image))
+    return image if turn is None else image.transpose(turn)
+
+
+def orientation(image: Image.Image) -> int:
+    """EXIF's, 1 to 8; 1 where there is none, or none that the encoder's decoder reads, too."""
+    try:
+        found = image.getexif().get(ExifTags.Base.Orientation)
+    except Exception:  # of any kind: what is malformed fails where Pillow comes upon it
+        return 1
+    return int(found) if found in TURNS and not isinstance(found, float) else 1
 
 
 def upright_size(image: Image.Image) -> tuple[int, int]:
     """(width, height) of an opened image file as it is looked at, without decoding it."""
-    return (image.height, image.width) if image.getexif().get(0x0112) in SIDEWAYS else image.size
+    return (image.height, image.width) if orientation(image) in SIDEWAYS else image.size
 
 
 def decoded_size(size: tuple[int, int], max_pixels: int = MAX_IMAGE_PIXELS) -> tuple[int, int]:
@@ -166,7 +195,7 @@ def normalise(pixels_HWC: np.ndarray, recipe: Mapping[str, Any]) -> np.ndarray:
 
 def preprocess(image: bytes | Image.Image, recipe: Mapping[str, Any]) -> np.ndarray:
     """float32 [3, H, W], as `resize`, from an image file's bytes or from a Pillow image."""
-    rgb = decode(image) if isinstance(image, bytes) else to_rgb(ImageOps.exif_transpose(image))
+    rgb = decode(image) if isinstance(image, bytes) else to_rgb(upright(image))
     return normalise(resize(rgb, recipe), recipe)
 
 

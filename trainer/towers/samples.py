@@ -1,11 +1,12 @@
 """What every source of a recipe is, and one image of it with its captions, however it is stored."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from towers.data import Row
 from towers.formats.details import Details
+from towers.text.unicode import spelled, whole, whole_in
 
 
 @dataclass(frozen=True)
@@ -47,13 +48,18 @@ class Sample:
     name: str = ""
 
     def caption(self, number: int) -> str:
-        """A caption with single spaces between its words."""
-        return " ".join(self.captions[number].split())
+        """A caption with single spaces between its words, without halves of surrogate pairs."""
+        return " ".join(whole(self.captions[number]).split())
 
     @property
     def every_caption(self) -> list[str]:
         """All of them with single spaces."""
         return [self.caption(number) for number in range(len(self.captions))]
+
+
+def storable(sample: Sample) -> Sample:
+    """With a key and a label that UTF-8 can hold, whatever the names of its file and its row are."""
+    return replace(sample, key=spelled(sample.key), about=whole_in(sample.about))
 
 
 def captions_of(value: object) -> list[str]:

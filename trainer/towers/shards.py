@@ -6,9 +6,9 @@ import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image, ImageOps
+from PIL import Image
 
-from towers.preprocess import to_rgb
+from towers.preprocess import to_rgb, upright
 
 
 @dataclass(frozen=True)
@@ -32,12 +32,14 @@ def stored_image(data: bytes, limits: ImageLimits) -> tuple[bytes | None, str]:
             image.load()
             if image.format == "JPEG" and max(width, height) <= limits.max_side:
                 return data, ""
-            upright = to_rgb(ImageOps.exif_transpose(image))
-            upright.thumbnail((limits.max_side, limits.max_side), Image.Resampling.BICUBIC)
+            rgb = to_rgb(upright(image))
+            rgb.thumbnail((limits.max_side, limits.max_side), Image.Resampling.BICUBIC)
             buffer = io.BytesIO()
-            upright.save(buffer, "JPEG", quality=92)
+            rgb.save(buffer, "JPEG", quality=92)
             return buffer.getvalue(), ""
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except MemoryError:  # not the image's fault
+        raise
+    except Exception as error:  # of any kind: each of Pillow's decoders has its own, AVIF's a RuntimeError
         return None, f"broken image: {error}"
 
 

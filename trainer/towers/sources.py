@@ -18,7 +18,7 @@ from towers.formats.details import checked_details, raw_details
 from towers.formats.item import IMAGE_SUFFIXES, Columns, Found
 from towers.formats.places import captions_beside, files_below
 from towers.formats.table import read_items
-from towers.samples import Sample, Source, captions_by_role, captions_of
+from towers.samples import Sample, Source, captions_by_role, captions_of, storable
 from towers.table_samples import labelled_samples, rows_before, rows_to_samples, table_rows, tar_bytes
 
 
@@ -74,9 +74,10 @@ def read_samples(path: Path, source: Source, lines: tuple[int, int] | None = Non
     """Samples of one file in a fixed order; `lines`: only those of a JSON lines file between two bytes."""
     if source.format in FROM_ROWS:
         rows = rows_between(path, *lines) if lines is not None else table_rows(path)
-        yield from FROM_ROWS[source.format](path, rows, source, lines[0] if lines is not None else 0)
+        samples = FROM_ROWS[source.format](path, rows, source, lines[0] if lines is not None else 0)
     else:
-        yield from READERS[source.format](path, source)
+        samples = READERS[source.format](path, source)
+    yield from map(storable, samples)
 
 
 # ---- readers ---------------------------------------------------------------------------------------------------------

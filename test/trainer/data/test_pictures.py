@@ -1,11 +1,13 @@
 """Pictures for training: the pixels that serving sees, and crops that are the same however much smaller a JPEG is decoded."""
 
 import io
+import struct
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
 from torch._subclasses import FakeTensorMode
 
 from data.image import CropOptions, crop_pixels, normalised, whole_pixels
@@ -32,10 +34,32 @@ def encoded(image, kind, **options):
     return buffer.getvalue()
 
 
+def same(one, other):
+    return np.array_equal(np.asarray(one), np.asarray(other))
+
+
 def sideways():
     exif = Image.Exif()
     exif[0x0112] = 6
     return encoded(waves(500, 320), "JPEG", quality=95, exif=exif)
+
+
+RESOLUTION_UNIT, DESCRIPTION, X_RESOLUTION, TURN, XMP = 0x0128, 0x010E, 0x011A, 0x0112, 0x02BC
+SHORT, RATIONAL, TEXT, FLOAT, BYTES = 3, 5, 2, 11, 7
+
+
+def tags(*entries):
+    """EXIF's block of (tag, type, count, bytes of the value), written here: no library writes what is malformed."""
+    table, rest = struct.pack("<H", len(entries)), b""
+    for tag, kind, count, value in sorted(entries):
+        outside = len(value) > 4
+        place = struct.pack("<I", 8 + 2 + 12 * len(entries) + 4 + len(rest)) if outside else value.ljust(4, b"\0")
+        table, rest = table + struct.pack("<HHI", tag, kind, count) + place, rest + (value if outside else b"")
+    return b"II*\0" + struct.pack("<I", 8) + table + bytes(4) + rest
+
+
+def turned(kind=SHORT, value=b"\6\0"):
+    return TURN, kind, 1, value
 
 
 def transparent():
@@ -77,6 +101,58 @@ def test_what_preparation_stores_is_the_picture_that_serving_sees(name):
     assert stored is not None and max(decode(stored).size) == 48
     small, expected = (resize(decode(picture), SQUASH).astype(int) for picture in (stored, data))
     assert np.abs(small - expected).mean() < 4
+
+
+# What the API makes of each (sharp 0.35): turned as a sound tag says, or as it is.
+ODD_TAGS = {
+    "a unit that is a fraction": (tags(turned(), (RESOLUTION_UNIT, RATIONAL, 1, struct.pack("<II", 2, 1))), 6),
+    "a description that is a number": (tags(turned(), (DESCRIPTION, FLOAT, 1, struct.pack("<f", 1.5))), 6),
+    "a resolution that is text": (tags(turned(), (X_RESOLUTION, TEXT, 3, b"72\0")), 6),
+    "a turn that is a fraction": (tags(turned(RATIONAL, struct.pack("<II", 6, 1))), 6),
+    "a turn that is text": (tags(turned(TEXT, b"6\0"), (RESOLUTION_UNIT, RATIONAL, 1, struct.pack("<II", 2, 1))), 1),
+    "a turn that is bytes": (tags(turned(BYTES, b"\6")), 1),
+    "a turn with a point": (tags(turned(FLOAT, struct.pack("<f", 6))), 1),
+    "no ninth turn": (tags(turned(SHORT, struct.pack("<H", 9))), 1),
+    "tags that are cut off": (b"II*\0\x08", 1),
+    "no tags at all": (b"junk of somebody", 1),
+}
+
+
+@pytest.mark.parametrize("name", ODD_TAGS)
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP", "PNG"])
+def test_a_malformed_tag_costs_no_picture(kind, name):
+    block, turn = ODD_TAGS[name]
+    data = encoded(waves(500, 320), kind, exif=b"Exif\0\0" + block)
+    sound = encoded(waves(500, 320), kind, exif=b"Exif\0\0" + tags(turned(value=struct.pack("<H", turn))))
+    assert same(decode(data), decode(sound))
+    assert decode(data).size == ((320, 500) if turn == 6 else (500, 320))
+    for side in (1000, 100):
+        stored, expected = (stored_image(picture, ImageLimits(side, 8, 10**6))[0] for picture in (data, sound))
+        assert stored is not None and expected is not None and same(decode(stored), decode(expected))
+    for options in (CropOptions((0.4, 1.0)), CropOptions((0.4, 1.0), reduced=True)):
+        made, expected = (crop_pixels(picture, SQUASH, options, "seed") for picture in (data, sound))
+        assert np.array_equal(made, expected)
+
+
+@pytest.mark.parametrize("turn", range(10))
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP", "PNG", "TIFF"])
+def test_every_turn_is_that_of_pillow(kind, turn):
+    exif = Image.Exif()
+    exif[TURN] = turn
+    data = encoded(waves(50, 32), kind, exif=exif)
+    with Image.open(io.BytesIO(data)) as image:
+        assert same(decode(data), ImageOps.exif_transpose(image))
+
+
+def test_a_picture_at_which_a_decoder_fails_in_its_own_way_is_left_out():
+    avif, limits = bytearray(encoded(waves(64, 48), "AVIF")), ImageLimits(32, 8, 10**6)
+    assert stored_image(bytes(avif), limits)[1] == ""
+    avif[avif.index(b"mdat") + 4 :] = bytes(len(avif) - avif.index(b"mdat") - 4)
+    info = ImageFileDirectory_v2()
+    info[XMP], info.tagtype[XMP] = 6, SHORT
+    for broken in (bytes(avif), encoded(waves(64, 48), "TIFF", tiffinfo=info)):
+        stored, reason = stored_image(broken, limits)
+        assert stored is None and reason.startswith("broken image: ")
 
 
 @pytest.mark.parametrize("name", PICTURES)

@@ -16,6 +16,7 @@ from towers.formats.classes import Class, ClassTable, read_classes, whole
 from towers.formats.item import Columns, FormatError, texts_of
 from towers.formats.table import read_items
 from towers.formats.usable import Checker, Picture, reasons
+from towers.text.unicode import whole as whole_text
 
 LEAST_IMAGES = 4
 MOST_DEV = 1000  # images kept for measuring, however many there are
@@ -236,7 +237,7 @@ def with_further_captions(
 
 def to_json(pictures: Pictures) -> str:
     """What `--dry-run` shows: counts, sentences, and everything that was left out."""
-    return json.dumps(
+    document = json.dumps(
         {
             "train": len(pictures.train),
             "dev": len(pictures.dev),
@@ -247,3 +248,4 @@ def to_json(pictures: Pictures) -> str:
         },
         ensure_ascii=False,
     )
+    return whole_text(document)  # a reason may quote the name of a file

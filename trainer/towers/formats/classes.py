@@ -11,6 +11,7 @@ from typing import Any
 from towers.formats.item import FormatError, Item, plain, texts_of
 from towers.formats.places import decoded_text
 from towers.formats.tables import csv_rows, json_lines
+from towers.text.unicode import whole_in
 
 NAMES = ["name", "class", "class_name", "label", "title"]
 DESCRIPTIONS = ["description", "descriptions", "gloss", "definition", "text"]
@@ -41,7 +42,7 @@ def read_classes(file: Path) -> list[Class]:
         rows = parsed(file)
     else:
         rows = [line.strip() for line in decoded_text(file)[0].splitlines() if line.strip()]
-    classes = [class_of(file, number, row) for number, row in enumerate(rows)]
+    classes = [class_of(file, number, whole_in(row)) for number, row in enumerate(rows)]
     if not classes:
         raise FormatError(f"{file.name} holds no classes")
     if all(whole(each.name) is not None for each in classes):

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from towers.formats.item import FormatError
+from towers.text.unicode import whole
 
 NEGATIVES, REGIONS = "negatives", "regions"
 Details = dict[str, list[Any]]  # by the name of the field, of those that are there
@@ -45,12 +46,12 @@ def checked_details(raw: Details, where: str) -> Details:
 
 
 def text_of(value: Any, what: str) -> str:
-    """A text with single spaces between its words."""
+    """A text with single spaces between its words, without halves of surrogate pairs."""
     if not isinstance(value, str):
         raise FormatError(
             f"{what}: has to be text, not {value!r}; a column that means something else needs another name"
         )
-    return " ".join(value.split())
+    return " ".join(whole(value).split())
 
 
 def region_of(value: Any, what: str) -> dict[str, Any]:

@@ -48,7 +48,7 @@ def decoded_text(path: Path) -> tuple[str, str]:
 def decoded_bytes(data: bytes) -> tuple[str, str]:
     """The same of what was read already."""
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return data.decode("utf-16"), "UTF-16"
+        return data.decode("utf-16", "replace"), "UTF-16"
     try:
         return data.decode("utf-8-sig"), "UTF-8"
     except UnicodeDecodeError:

@@ -8,9 +8,10 @@ from towers.formats.annotations import read_json
 from towers.formats.archives import read_tar
 from towers.formats.classes import several_classes
 from towers.formats.folders import read_folder
-from towers.formats.item import IMAGE_SUFFIXES, Columns, FormatError, Found
+from towers.formats.item import IMAGE_SUFFIXES, Columns, FormatError, Found, Item
 from towers.formats.splits import settled
 from towers.formats.tables import read_csv, read_jsonl, read_parquet
+from towers.text.unicode import spelled, whole
 
 Reader = Callable[[Path, Columns], Found]
 
@@ -70,6 +71,12 @@ def read_items(path: Path, columns: Columns | None = None) -> Found:
         )
     if not found.items:
         raise FormatError(f"{path} holds no image")
-    (found,) = settled([found])
+    (found,) = settled([replace(found, items=[*map(storable, found.items)])])
     several = several_classes(found.items)
     return found if several is None else replace(found, notes=[*found.notes, several])
+
+
+def storable(item: Item) -> Item:
+    """With a key, captions and classes that UTF-8 can hold, whatever the names of its file and its row are."""
+    texts = {"captions": [*map(whole, item.captions)], "labels": [*map(whole, item.labels)]}
+    return replace(item, key=spelled(item.key), **texts)
