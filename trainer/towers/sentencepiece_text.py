@@ -8,6 +8,8 @@ from typing import Literal
 
 import sentencepiece
 
+from towers.text.unicode import whole
+
 Cleaning = Literal["lower", "canonical", "canonical_spaced"]
 PUNCTUATION = str.maketrans("", "", string.punctuation)
 
@@ -37,7 +39,7 @@ class SentencePiece:
 
 def clean(text: str, cleaning: Cleaning | None) -> str:
     """What is done before the library reads a text: of transformers' SigLIP 2 and SigLIP tokenizers, and of open_clip's."""
-    text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")  # lone surrogates become U+FFFD
+    text = whole(text)
     if cleaning is None:
         return text
     if cleaning == "lower":

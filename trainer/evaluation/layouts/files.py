@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from evaluation.layouts.items import Picture
+from towers.text.unicode import whole
 
 SHOWN = 80  # characters of a value in a refusal
 
@@ -89,11 +90,6 @@ def texts_in(row: Any, key: str, file: Path) -> list[str]:
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
         raise WrongLayout(f"{file}: {key!r} of a row is {json.dumps(value)[:SHOWN]}, neither a text nor texts")
     return [whole(text) for text in texts]
-
-
-def whole(text: str) -> str:
-    """As a server reads a text with half of a surrogate pair, which a broken JSON escape leaves: the half is U+FFFD."""
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def text_in(row: Any, key: str, file: Path) -> str:
