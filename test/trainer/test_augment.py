@@ -447,6 +447,7 @@ def test_fine_tuning_learns_what_was_written_and_says_by_whom(tmp_path: Path) ->
         {"label": "round", "captions": ["A round thing on a plain field."], "by": "Qwen"},
         {"label": "triangle", "captions": ["There is no such class."], "by": "Qwen"},
         *({"key": f"drawn{n:03d}.jpg", "captions": [f"Said anew {n}."], "by": "Qwen"} for n in range(12)),
+        *({"key": f"drawn{n:03d}.jpg", "captions": [f"And again {n}."], "by": "Qwen"} for n in range(12)),
     ]
     (tmp_path / "captions.jsonl").write_text("\n".join(map(json.dumps, written)))
     own: Any = {
@@ -466,6 +467,8 @@ def test_fine_tuning_learns_what_was_written_and_says_by_whom(tmp_path: Path) ->
     }
     # What is measured on is not told more.
     assert [len(picture.captions) for picture in pictures.dev] == [1] * len(pictures.dev)
-    assert [len(picture.captions) for picture in pictures.train] == [2] * len(pictures.train)
-    sentence = f"captions.jsonl: {len(pictures.train)} further captions of images and 1 of classes to learn from, written by Qwen"
+    for picture in pictures.train:
+        number = int(picture.key[5:8])
+        assert picture.captions == [f"a caption of {picture.key}", f"Said anew {number}.", f"And again {number}."]
+    sentence = f"captions.jsonl: {2 * len(pictures.train)} further captions of images and 1 of classes to learn from, written by Qwen"
     assert sentence in pictures.summary()
