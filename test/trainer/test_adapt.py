@@ -321,6 +321,15 @@ def coloured(folder: Path, *names: str) -> None:
         Image.new("RGB", (9, 9), (number * 9, number, 255 - number)).save(folder / name)
 
 
+def test_a_picture_of_more_pixels_than_servers_take_is_left_out(tmp_path):
+    coloured(tmp_path / "own", *[f"{name}/{number}.png" for name in "ab" for number in range(3)])
+    Image.new("L", (7100, 7100)).save(tmp_path / "own" / "a" / "huge.jpg")
+    pictures = read_own(tmp_path, own("own"), 1)
+    assert pictures.skipped == [
+        ("a/huge.jpg", "it cannot be decoded (image is 7100 x 7100 pixels; at most 50000000 are allowed)")
+    ]
+
+
 def test_classes_that_are_measured_on_and_not_learned_from_are_named_with_their_images(tmp_path):
     learned = [f"train/{name}/{number}.png" for name in ("rose", "lily") for number in range(3)]
     coloured(tmp_path / "own", *learned, "val/rose/1.png", "val/iris/1.png", "val/iris/2.png", "val/fern/1.png")

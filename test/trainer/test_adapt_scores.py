@@ -117,14 +117,17 @@ def test_a_model_that_has_changed_has_no_verdicts_and_says_how_to_fit_some(model
     assert f"and {reason}. npm run model -- calibrate FOLDER --images PATH" in note
 
 
-def test_a_general_image_that_cannot_be_read_does_not_cost_the_training(model, data, tmp_path):
-    rows = (data / "photos.jsonl").read_text(encoding="utf-8") + json.dumps(
-        {"file_name": "gone.png", "captions": ["a cup"]}
-    )
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("gone.png", "there is no file"), ("huge.png", "image is 4100 x 4000 pixels; at most 16000000 are allowed")],
+)
+def test_a_general_image_that_cannot_be_read_does_not_cost_the_training(model, data, tmp_path, name, reason):
+    Image.new("1", (4100, 4000)).save(data / "huge.png")
+    rows = (data / "photos.jsonl").read_text(encoding="utf-8") + json.dumps({"file_name": name, "captions": ["a cup"]})
     (data / "broken.jsonl").write_text(rows, encoding="utf-8")
     _, manifest, report = adapted(model, data, tmp_path, "photos.jsonl", general_images="broken.jsonl")
     assert manifest["search_verdicts"] == manifest_of(model)["search_verdicts"]
-    assert "133 with captions, one of which cannot be read: there is no file" in " ".join(report["notes"])
+    assert f"133 with captions, one of which cannot be read: {reason}" in " ".join(report["notes"])
 
 
 def test_own_classes_are_the_names_that_a_model_of_them_is_judged_by(model, data, tmp_path):

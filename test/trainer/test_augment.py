@@ -1,16 +1,12 @@
 """`python -m augment`, against servers on this machine: a real language model, and one that refuses in turn."""
 
 import contextlib
-import io
 import json
 import os
 import re
-import signal
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -19,111 +15,17 @@ from unittest import mock
 
 import pytest
 
-from augment.__main__ import main
 from augment.check import Judge, lines_of
 from augment.endpoint import Address, Endpoint, seconds_to_wait
 from augment.items import Wanted, read_wanted
 from augment.local import LocalModel
 from augment.prompts import read_prompts, usable
 from augment.writer import Question, WriterError
+from caption_server import Reply, augment, completion, rows, sensible, serving
 from support import draw_images, tiny_language_model
 from towers.adaptation.own_data import read_own
 from towers.formats.item import FormatError
-
-APPLES = [
-    {"name": "Granny Smith", "coarse": "Apple", "description": "A green apple with firm white pulp."},
-    {"name": "Pink Lady", "coarse": "Apple", "description": "A pink and crispy apple."},
-    {"name": "Leek", "coarse": "Leek", "description": "A long vegetable with green leaves."},
-]
-Reply = tuple[int, dict[str, str], Any]
-
-
-@contextmanager
-def serving(answer: Callable[[dict[str, Any]], Reply]) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """A server of chat completions on this machine: its base URL, and what it was sent (body and authorization)."""
-    received: list[dict[str, Any]] = []
-    lock = threading.Lock()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-            with lock:
-                received.append({**body, "authorization": self.headers["authorization"], "path": self.path})
-                status, headers, document = answer(body)
-            data = document if isinstance(document, bytes) else json.dumps(document).encode()
-            self.send_response(status)
-            for name, value in {**headers, "content-length": str(len(data))}.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(data)
-
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}/v1", received
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
-
-
-def completion(text: str, read: int = 100, written: int = 20) -> Reply:
-    """A chat completion as OpenAI documents it."""
-    choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
-    usage = {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
-    return 200, {}, {"object": "chat.completion", "choices": [choice], "usage": usage}
-
-
-def sensible(body: dict[str, Any]) -> Reply:
-    """Two usable captions of the thing that is asked about."""
-    thing = body["messages"][-1]["content"].split("Thing: ")[1].split(" (")[0].split(".")[0].split("\n")[0]
-    kind = "vegetable" if thing == "Leek" else "apple"
-    return completion(f"1. A {thing} {kind} on a wooden table.\n2. Close-up of one {thing} {kind} held in a hand.\n")
-
-
-def augment(folder: Path, url: str, env: dict[str, str] | None = None, **more: Any) -> tuple[int, str, dict[str, Any]]:
-    """(exit code, standard error, report) of one run over APPLES."""
-    writer = {"type": "openai", "base_url": url, "model": "m", "key_variable": None, "concurrency": 1}
-    source = folder / "classes.json"
-    source.write_text(json.dumps(APPLES))
-    job = {
-        "input": str(source),
-        "output": str(folder / "captions.jsonl"),
-        "cache": str(folder / "cache"),
-        "prompts": None,
-        "writer": {**writer, "timeout_seconds": 60, **more.pop("writer", {})},
-        "per_item": 2,
-        "language": "English",
-        "max_words": 40,
-        "answer_tokens": 48,
-        "temperature": 0.8,
-        "seed": 0,
-        "limits": {"requests": None, "tokens": None, "usd": None},
-        "prices": None,
-        **more,
-    }
-    file = folder / "job.json"
-    file.write_text(json.dumps(job))
-    errors = io.StringIO()
-    with mock.patch.dict(os.environ, env or {}), mock.patch.object(sys, "argv", ["augment", str(file)]):
-        handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-        try:
-            with contextlib.redirect_stderr(errors), contextlib.redirect_stdout(io.StringIO()):
-                code = main()
-        finally:
-            for number, handler in handlers.items():
-                signal.signal(number, handler)
-    report = folder / "captions.jsonl.report.json"
-    return code, errors.getvalue(), json.loads(report.read_text()) if report.exists() else {}
-
-
-def rows(folder: Path) -> list[dict[str, Any]]:
-    """What was written."""
-    return [json.loads(line) for line in (folder / "captions.jsonl").read_text().splitlines()]
+from towers.formats.table import read_items
 
 
 def test_a_server_is_asked_once_and_a_second_run_asks_nothing(tmp_path: Path) -> None:
@@ -255,6 +157,31 @@ def test_what_is_no_completion_is_said_at_once_and_tried_again_once_the_address_
     with serving(lambda asked: next(replies, sensible)(asked)) as (url, _), mock.patch("random.uniform", lambda *_: 0):
         code, errors, report = augment(tmp_path, url, **key)
     assert (code, errors, report["complete"]) == (0, "", 3)
+
+
+def test_half_of_an_emoji_in_an_answer_costs_nothing(tmp_path: Path) -> None:
+    """Nor where it was kept by an earlier run: it is read as the API reads such a text."""
+    with serving(lambda _: completion("A Leek vegetable on a wooden table \ud83e.")) as (url, _):
+        for _ in range(2):
+            code, errors, report = augment(tmp_path, url, per_item=1)
+            assert (code, errors, report["captions"]) == (0, "", 1)
+    assert [row["captions"] for row in rows(tmp_path)] == [["A Leek vegetable on a wooden table \ufffd."]]
+
+
+def test_half_of_an_emoji_in_what_is_asked_about_is_the_replacement_character(tmp_path: Path) -> None:
+    draw_images(tmp_path, 2)
+    said = [{"image": f"drawn00{n}.jpg", "caption": f"leek {n} \ud83e", "label": "Leek \ud83e"} for n in range(2)]
+    (tmp_path / "own.jsonl").write_text("\n".join(map(json.dumps, said)))
+    (tmp_path / "drawn001.jpg").rename(tmp_path / "\udcff.jpg")  # a name that is no UTF-8
+    (tmp_path / "own.jsonl").write_text((tmp_path / "own.jsonl").read_text().replace("drawn001", "\\udcff"))
+    limits = {"tokens": 100_000, "usd": None, "requests": None}
+    with serving(lambda _: completion("A leek on a wooden table.\nTwo leeks in a basket.")) as (url, received):
+        code, errors, _ = augment(tmp_path, url, input=str(tmp_path / "own.jsonl"), per_item=1, limits=limits)
+    assert (code, errors) == (0, "")
+    assert any("leek 0 \ufffd" in request["messages"][-1]["content"] for request in received)
+    found = [(row.get("label"), row.get("key")) for row in rows(tmp_path)]
+    keys = [item.key for item in read_items(tmp_path / "own.jsonl").items]  # by which fine-tuning finds them
+    assert found == [("Leek \ufffd", None), *((None, key) for key in keys)]
 
 
 def test_a_redirection_takes_no_key_along(tmp_path: Path) -> None:
@@ -520,6 +447,7 @@ def test_fine_tuning_learns_what_was_written_and_says_by_whom(tmp_path: Path) ->
         {"label": "round", "captions": ["A round thing on a plain field."], "by": "Qwen"},
         {"label": "triangle", "captions": ["There is no such class."], "by": "Qwen"},
         *({"key": f"drawn{n:03d}.jpg", "captions": [f"Said anew {n}."], "by": "Qwen"} for n in range(12)),
+        *({"key": f"drawn{n:03d}.jpg", "captions": [f"And again {n}."], "by": "Qwen"} for n in range(12)),
     ]
     (tmp_path / "captions.jsonl").write_text("\n".join(map(json.dumps, written)))
     own: Any = {
@@ -539,6 +467,8 @@ def test_fine_tuning_learns_what_was_written_and_says_by_whom(tmp_path: Path) ->
     }
     # What is measured on is not told more.
     assert [len(picture.captions) for picture in pictures.dev] == [1] * len(pictures.dev)
-    assert [len(picture.captions) for picture in pictures.train] == [2] * len(pictures.train)
-    sentence = f"captions.jsonl: {len(pictures.train)} further captions of images and 1 of classes to learn from, written by Qwen"
+    for picture in pictures.train:
+        number = int(picture.key[5:8])
+        assert picture.captions == [f"a caption of {picture.key}", f"Said anew {number}.", f"And again {number}."]
+    sentence = f"captions.jsonl: {2 * len(pictures.train)} further captions of images and 1 of classes to learn from, written by Qwen"
     assert sentence in pictures.summary()

@@ -95,6 +95,15 @@ def test_a_character_without_a_piece_is_spelled_by_the_bytes_of_its_utf8():
     assert WordPiece([*SPECIAL_TOKENS, "dog"]).tokens(["dog 漢"]) == [[5, UNK]]
 
 
+def test_half_of_a_surrogate_pair_is_the_replacement_character(wordpiece):
+    """As `toWellFormed` of ECMAScript has it, which the API reads texts by; two halves that belong together are one emoji."""
+    broken, whole = ["dog \ud83d runs", "\udc15", "dog \ud83d\udc15"], ["dog \ufffd runs", "\ufffd", "dog \U0001f415"]
+    spelling = WordPiece([*SPECIAL_TOKENS, *(f"<0x{byte:02X}>" for byte in range(256)), "dog"])
+    for vocabulary in (wordpiece, spelling):
+        assert vocabulary.encode(broken, 20) == vocabulary.encode(whole, 20)
+    assert train_vocabulary([*CAPTIONS, *broken], 300).pieces == train_vocabulary([*CAPTIONS, *whole], 300).pieces
+
+
 def test_the_name_of_a_special_token_in_a_text_is_not_the_token(wordpiece):
     assert CLS not in wordpiece.tokens(["[CLS] dog"])[0]
 

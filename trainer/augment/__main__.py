@@ -130,7 +130,7 @@ def carry_out(scribe: Scribe, notes: list[str]) -> int:
     }
     if left is None:
         write_atomically(output, "".join(rows_of(items, outcome, writer.name)))
-    text = json.dumps(report, indent=2, ensure_ascii=False)
+    text = readable(report, indent=2)
     load("AugmentReport", text)
     write_atomically(output.with_name(output.name + ".report.json"), text + "\n")
     if isinstance(outcome.end, WriterError):
@@ -182,7 +182,12 @@ def rows_of(items: Sequence[Wanted], outcome: Outcome, by: str) -> Iterator[str]
             "prompts": [prompt for prompt, _ in captions],
             "by": by,
         }
-        yield json.dumps(row, ensure_ascii=False) + "\n"
+        yield readable(row) + "\n"
+
+
+def readable(document: Any, indent: int | None = None) -> str:
+    """JSON with letters as they are. The name of an image may be no UTF-8: what stands for its bytes is escaped."""
+    return json.dumps(document, indent=indent, ensure_ascii=False).encode("utf-8", "backslashreplace").decode()
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from augment.prompts import Prompt, usable
 from augment.writer import Answer, Question, Writer, WriterError
 from contracts.types import AugmentJob
 from engine.failure import sentence_of_disk
+from towers.text.unicode import whole
 
 # Of what small models write a part is dropped: more is asked for than is wanted.
 SPARE = 1.5
@@ -113,7 +114,7 @@ class Scribe:
             samples=1 if self.writer.lists else share,
             max_tokens=self.job["answer_tokens"] * count,
             temperature=self.job["temperature"],
-            seed=int.from_bytes(hashlib.sha256(key.encode()).digest()[:4], "big") >> 1,
+            seed=int.from_bytes(hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()[:4], "big") >> 1,
         )
 
     def _answers(self, tasks: Sequence[Task], outcome: Outcome) -> Iterator[tuple[Task, Answer]]:
@@ -187,7 +188,7 @@ class Scribe:
         """Take the usable captions of an answer, no more than are wanted."""
         item, kept = self.items[task.item], outcome.kept[task.item]
         for text, ended in zip(answer.texts, answer.ended, strict=False):
-            lines, unfinished = lines_of(text, ended=ended)
+            lines, unfinished = lines_of(whole(text), ended=ended)
             if unfinished:
                 outcome.dropped["unfinished"] += unfinished
             if not lines and not unfinished:

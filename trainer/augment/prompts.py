@@ -10,6 +10,7 @@ from typing import Any
 from augment.items import Wanted
 from augment.writer import Message
 from towers.formats.item import FormatError
+from towers.text.unicode import whole
 
 OWN = Path(__file__).with_name("prompts.json")
 FIELDS = {"name", "thing", "group", "description", "captions", "count", "language"}
@@ -38,12 +39,12 @@ class Prompt:
     def messages(self, item: Wanted, count: int, language: str) -> list[Message]:
         """The conversation that ends with the question; each example is a question with its answer, one text a line."""
         always = {"count": str(count), "language": language}
-        messages: list[Message] = [{"role": "system", "content": filled(self.system, always)}]
+        turns = [("system", filled(self.system, always))]
         for example in self.examples:
-            messages.append({"role": "user", "content": filled(example["ask"], always)})
-            messages.append({"role": "assistant", "content": "\n".join(example["answers"][:count])})
-        messages.append({"role": "user", "content": filled(self.ask, {**item.fields(), **always})})
-        return messages
+            turns.append(("user", filled(example["ask"], always)))
+            turns.append(("assistant", "\n".join(example["answers"][:count])))
+        turns.append(("user", filled(self.ask, {**item.fields(), **always})))
+        return [{"role": role, "content": whole(content)} for role, content in turns]
 
 
 def read_prompts(file: Path | None) -> tuple[list[Prompt], list[str]]:

@@ -3,6 +3,7 @@
 N texts, M images, E dimensions of the joint space, L the length that vectors are cut to.
 """
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple, cast, get_args
@@ -16,12 +17,13 @@ from edge_clip.locate import find_model
 from edge_clip.on_device import ImageOnDevice, texts_on_device
 from towers.exported_files import read_manifest
 from towers.onnx_export import session
-from towers.preprocess import by_shape, preprocess
+from towers.preprocess import UNREADABLE, by_shape, preprocess
 from towers.served_text import served_tiers
 
 Engine = Literal["onnxruntime", "torch"]
 ImageInput = str | Path | bytes | Image.Image
 BATCH = 32
+SHOWN = 200  # characters of what was taken for a path, in a refusal
 
 
 class Vectors(NamedTuple):
@@ -155,8 +157,15 @@ def look_at(texts: Sequence[object], images: Sequence[object]) -> None:
             )
         if isinstance(image, str) and "://" in image:
             raise ValueError(f"images[{number}]: {image} is a web address: download the image and name the file")
-        if isinstance(image, str | Path) and not Path(image).is_file():
-            raise FileNotFoundError(f"images[{number}]: there is no file {image}")
+        if isinstance(image, str) and image.startswith("data:"):
+            raise ValueError(
+                f"images[{number}] is a data URI: give the bytes in it (base64.b64decode of what follows the comma)"
+            )
+        if isinstance(image, str | Path) and not os.path.isfile(
+            image
+        ):  # unlike the path's own, no error for a long text
+            shown = str(image) if len(str(image)) <= SHOWN else f"{str(image)[:SHOWN]}…"
+            raise FileNotFoundError(f"images[{number}]: there is no file {shown}")
 
 
 def pixels(number: int, image: ImageInput, recipe: PreprocessRecipe) -> np.ndarray:
@@ -166,7 +175,7 @@ def pixels(number: int, image: ImageInput, recipe: PreprocessRecipe) -> np.ndarr
         return preprocess(Path(image).read_bytes() if isinstance(image, str | Path) else image, recipe)
     except UnidentifiedImageError as error:
         raise ValueError(f"images[{number}]{name} is no image, or in a format that cannot be read") from error
-    except (OSError, ValueError, SyntaxError) as error:  # Pillow's for a broken file
+    except UNREADABLE as error:
         raise ValueError(f"images[{number}]{name} cannot be decoded: {error}") from error
 
 

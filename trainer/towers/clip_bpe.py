@@ -8,6 +8,8 @@ from pathlib import Path
 
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
 
+from towers.text.unicode import whole
+
 START, END = "<|startoftext|>", "<|endoftext|>"
 END_OF_WORD = "</w>"
 WORDS = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
@@ -58,7 +60,8 @@ class ClipBpe:
 
     def tokens(self, texts: Sequence[str]) -> list[list[int]]:
         """Ids of each text without special tokens, uncut."""
-        return [encoding.ids for encoding in self._tokenizer.encode_batch(list(texts), add_special_tokens=False)]
+        readable = [whole(text) for text in texts]
+        return [encoding.ids for encoding in self._tokenizer.encode_batch(readable, add_special_tokens=False)]
 
     def encode(self, texts: Sequence[str], context_length: int) -> list[list[int]]:
         """Start, ids, end, cut at the end of the text to `context_length`: what a text tower reads."""

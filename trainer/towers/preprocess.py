@@ -20,7 +20,7 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, ImageFile
 
 from contracts.constants import MAX_IMAGE_PIXELS, MAX_PHOTO_PIXELS
 
@@ -40,6 +40,8 @@ SIDEWAYS = {5, 6, 7, 8}  # orientations that swap width and height
 RECIPE_KEYS = {"resize_mode", "size", "interpolation", "crop", "mean", "std", "color"}
 SCALES = (1e-6, 100.0)  # between which transformers looks for a picture's scale, and how near it comes
 SCALE_STEP = 1e-5
+# What `decode` raises for a file that cannot be read; SyntaxError is Pillow's for a broken PNG.
+UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 
 
 class Geometry(NamedTuple):
@@ -54,13 +56,22 @@ class Geometry(NamedTuple):
 
 
 def decode(data: bytes, max_pixels: int = MAX_IMAGE_PIXELS, max_photo_pixels: int = MAX_PHOTO_PIXELS) -> Image.Image:
-    """An upright 8-bit RGB image from the bytes of an image file."""
-    image = Image.open(io.BytesIO(data))
-    pixels, most = image.width * image.height, max_photo_pixels if is_photo(image) else max_pixels
-    if pixels > most:
-        raise ValueError(f"image is {image.width} x {image.height} pixels; at most {most} are allowed")
+    """An upright 8-bit RGB image from the bytes of an image file. Raises one of UNREADABLE."""
+    image = opened(data, max_pixels, max_photo_pixels)
+    is_large = image.width * image.height > max_pixels
     rgb = to_rgb(upright(image))
-    return resampled(rgb, *decoded_size(rgb.size, max_pixels), "bicubic") if pixels > max_pixels else rgb
+    return resampled(rgb, *decoded_size(rgb.size, max_pixels), "bicubic") if is_large else rgb
+
+
+def opened(
+    data: bytes, max_pixels: int = MAX_IMAGE_PIXELS, max_photo_pixels: int = MAX_PHOTO_PIXELS
+) -> ImageFile.ImageFile:
+    """An image file of allowed size, not decoded yet."""
+    image = Image.open(io.BytesIO(data))
+    most = max_photo_pixels if is_photo(image) else max_pixels
+    if image.width * image.height > most:
+        raise ValueError(f"image is {image.width} x {image.height} pixels; at most {most} are allowed")
+    return image
 
 
 def upright(image: Image.Image) -> Image.Image:

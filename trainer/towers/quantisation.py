@@ -5,14 +5,12 @@
 """
 
 import argparse
-import io
 import json
 import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
 
 from contracts.types import ModelManifest, ModelManifestQuantisation
 from towers.exported_files import read_manifest, write_manifest
@@ -70,8 +68,8 @@ def dev_vectors(folder: Path, manifest: ModelManifest, photos: Path) -> dict[str
             if member.name.endswith(".json"):
                 captions += json.loads(file.read())["captions"]
             else:
-                image = ImageOps.exif_transpose(Image.open(io.BytesIO(file.read()))).convert("RGB")
-                images.append(np.asarray(tower.run(["embedding"], {"pixels": preprocess(image, recipe)[None]})[0])[0])
+                pixels_13HW = preprocess(file.read(), recipe)[None]
+                images.append(np.asarray(tower.run(["embedding"], {"pixels": pixels_13HW})[0])[0])
     tiers = served_tiers(folder, manifest)
     return {"image": np.stack(images), **{tier: embed(captions) for tier, embed in tiers.items()}}
 

@@ -17,6 +17,7 @@ from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, tr
 
 from engine.folders.files import write_atomically
 from towers.symbols import SYMBOLS
+from towers.text.unicode import whole
 
 PAD, UNK, CLS, SEP, MASK = range(5)
 SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -57,7 +58,8 @@ class WordPiece:
 
     def tokens(self, texts: Sequence[str]) -> list[list[int]]:
         """Ids of each text without special tokens, uncut: what the static tier sums."""
-        encodings = self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
+        texts = [whole(text) for text in texts]
+        encodings = self._tokenizer.encode_batch(texts, add_special_tokens=False)
         if not self.spells:
             return [encoding.ids for encoding in encodings]
         # Every look at the ids of an encoding copies them.
@@ -121,7 +123,7 @@ def train_vocabulary(
     `alphabet_size`: the most frequent characters, which get pieces of their own. `spells`: the rest is read as bytes.
     """
     tokenizer = bert_like(models.WordPiece(unk_token="[UNK]"), symbols_apart=spells)
-    texts = list(texts)
+    texts = [whole(text) for text in texts]
     counts = characters(texts, tokenizer) + Counter(chr(code) for code in range(0x21, 0x7F) if not chr(code).isupper())
     alphabet = sorted(sorted(counts, key=lambda character: (-counts[character], character))[:alphabet_size])
     # The trainer numbers continued characters in hash order, and ties between merges follow the numbers: fixed here.

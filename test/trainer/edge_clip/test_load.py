@@ -1,5 +1,6 @@
 """`load(…).embed(…)`: equal to the vectors that a manifest publishes, on every engine, from a folder, a registry and a wheel."""
 
+import base64
 import hashlib
 import io
 import json
@@ -7,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 from typing import Any, cast
 
@@ -144,6 +146,13 @@ def test_a_folder_that_was_copied_badly_is_refused_by_its_file(tiered, tmp_path)
         load(copied)
 
 
+def test_half_of_a_surrogate_pair_is_read_as_the_api_reads_it(tiered):
+    model = load(tiered, device="cpu")
+    for tier in model.tiers:
+        broken, whole = (model.embed([text, "a dog"], tier=tier).texts for text in ("a dog \ud83d", "a dog \ufffd"))
+        np.testing.assert_array_equal(broken, whole)
+
+
 def test_what_cannot_be_embedded_is_refused_by_its_place(tiered, tmp_path):
     model = load(device="cpu")
     with pytest.raises(ValueError, match=r"texts\[1\] holds nothing to read"):
@@ -179,6 +188,7 @@ def test_an_image_that_cannot_be_embedded_is_named_among_many(tiered, tmp_path):
     broken.write_text("no image")
     cut.write_bytes(good.read_bytes()[:2000])
     assert model.embed(images=[good, str(good)]).images.shape == (2, model.embed_dim)
+    encoded = base64.b64encode(good.read_bytes()).decode()
     many: list[Any] = [good] * 40
     for image, error, sentence in [
         (tmp_path / "none.jpg", FileNotFoundError, r"images\[40\]: there is no file .*none\.jpg"),
@@ -187,12 +197,23 @@ def test_an_image_that_cannot_be_embedded_is_named_among_many(tiered, tmp_path):
         (broken, ValueError, r"images\[40\] \(.*notes\.jpg\) is no image, or in a format that cannot be read"),
         (str(cut), ValueError, r"images\[40\] \(.*cut ü\.png\) cannot be decoded: "),
         (b"", ValueError, r"images\[40\] is no image"),
+        (encoded, FileNotFoundError, r"images\[40\]: there is no file iVBORw0KGgo.{,200}…"),
+        (f"data:image/png;base64,{encoded}", ValueError, r"images\[40\] is a data URI: give the bytes in it"),
+        ("\0", FileNotFoundError, r"images\[40\]: there is no file"),
+        (Path(encoded), FileNotFoundError, r"images\[40\]: there is no file"),
+        (bomb(good.read_bytes()), ValueError, r"images\[40\] cannot be decoded: Image size \(400000000 pixels\)"),
         (np.zeros((9, 9, 3), np.uint8), TypeError, r"images\[40\] is a ndarray: give a path.*Image\.fromarray"),
     ]:
         with pytest.raises(error, match=sentence):
             model.embed(images=[*many, image])
     with pytest.raises(TypeError, match=r"texts\[1\] is no text but None"):
         model.embed(["a dog", cast(Any, None)])
+
+
+def bomb(png: bytes) -> bytes:
+    """A PNG that says of itself that it is 20,000 pixels wide and high: chunk IHDR begins at byte 12."""
+    header = png[12:16] + (20_000).to_bytes(4, "big") * 2 + png[24:29]
+    return png[:12] + header + zlib.crc32(header).to_bytes(4, "big") + png[33:]
 
 
 def test_the_wheel_carries_the_model_and_needs_nothing_of_the_repository(tmp_path):

@@ -3,7 +3,9 @@
 import json
 import subprocess
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from support import ROOT, STAGE_ENV, warm_python, write_captioned_noise, write_tiered_model
 from towers.exported_files import artefacts_in
@@ -82,3 +84,30 @@ def test_what_cannot_be_fitted_is_refused_with_what_is_needed_and_nothing_is_lef
         done = calibrate(model, photos / file, tmp_path / to, version=name)
         assert (done.returncode, done.stdout) == (2, "") and sentence in done.stderr, done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["full"]
+
+
+def test_scores_are_fitted_on_what_servers_make_of_transparent_and_sixteen_bit_pictures(model, tmp_path):
+    """The same scores as of opaque pictures of 8 bits that show what servers read: over white, and the high byte."""
+    rng = np.random.default_rng(5)
+    write_captioned_noise(tmp_path / "stored" / "rows.jsonl", tmp_path / "stored")
+    write_captioned_noise(tmp_path / "read" / "rows.jsonl", tmp_path / "read")
+    for number in range(0, 132, 2):
+        colours, alpha = rng.integers(0, 256, (24, 24, 3)), rng.integers(0, 256, (24, 24, 1))
+        grey = rng.integers(0, 2**16, (24, 24))
+        name = f"{number}.png"
+        if number % 4 == 0:
+            stored = np.concatenate([colours, alpha], axis=2).astype(np.uint8)
+            read = np.round((colours * alpha + 255 * (255 - alpha)) / 255)
+        else:
+            stored, read = grey.astype(np.uint16), grey // 256
+        Image.fromarray(stored).save(tmp_path / "stored" / name)
+        Image.fromarray(read.astype(np.uint8)).save(tmp_path / "read" / name)
+    for kind in ("stored", "read"):
+        done = calibrate(model, tmp_path / kind / "rows.jsonl", tmp_path / f"of-{kind}")
+        assert done.returncode == 0, done.stderr
+    found, expected = (
+        json.loads((tmp_path / f"of-{kind}" / "manifest.json").read_text(encoding="utf-8"))
+        for kind in ("stored", "read")
+    )
+    for fitted in ("calibration", "score_distributions", "search_verdicts"):
+        assert found[fitted] == expected[fitted]

@@ -299,3 +299,6 @@ def test_the_tokenizer_is_the_librarys_and_takes_special_names_for_text(tmp_path
     cases = json.loads((ROOT / "contracts/vectors/tokenizer/nasty.json").read_text())["cases"]
     texts = [case["text"] for case in cases] + ["a <|endoftext|>! b", "<|startoftext|>", "DON'T we'll"]
     assert found.encode(texts, 10**6) == clip_tokenizer(split_special_tokens=True)(texts)["input_ids"]
+    assert found.encode(["a dog \ud83d", "\udc15 \ud83d\udc15"], 77) == found.encode(
+        ["a dog \ufffd", "\ufffd \U0001f415"], 77
+    )

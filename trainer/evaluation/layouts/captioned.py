@@ -17,11 +17,11 @@ from evaluation.layouts.files import (
     text_in,
     texts_in,
     value_of,
-    whole,
 )
 from evaluation.layouts.items import Captioned, Picture, PictureList
 from evaluation.streaming.lists import Chosen, TextList
 from evaluation.streaming.rows import numbered
+from towers.text.unicode import whole
 
 FLICKR_FOLDERS = (
     "",

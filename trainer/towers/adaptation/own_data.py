@@ -208,7 +208,10 @@ def with_further_captions(
 ) -> tuple[list[Picture], list[Class], str]:
     """Pictures with the captions of rows {key, captions}, classes with those of rows {label, captions}, and a sentence."""
     rows = rows_of_captions(file)
-    by_key = {str(row["key"]): texts_of(row.get("captions")) for row in rows if "key" in row}
+    by_key: dict[str, list[str]] = {}
+    for row in rows:
+        if "key" in row:
+            by_key.setdefault(str(row["key"]), []).extend(texts_of(row.get("captions")))
     labels = [str(row["label"]) for row in rows if "label" in row and "key" not in row]
     if not by_key.keys() & {picture.key for picture in pictures} and not any(
         table.number_of(label) is not None for label in labels

@@ -22,6 +22,7 @@ from towers.formats.item import FormatError, Item
 from towers.formats.table import read_items
 from towers.names import class_names
 from towers.names_verdict import LEAST_NAMES, LONGEST_NAMES, ShortSide, fit_short, measure_short
+from towers.preprocess import UNREADABLE
 from towers.served_text import token_counts
 from towers.verdict import JUDGED_AMONG, LEAST_HALF, Sides, judge, search
 
@@ -93,7 +94,7 @@ def fitted_on(run: Run[AdaptConfig], adapted: Adapted, items: list[Item], kind: 
         texts, images = serve_described(
             run.output, adapted.manifest, items, lambda _, done, total: run.tick(done, total)
         )
-    except OSError as error:  # a file that is gone since it was looked through, or is no image any more
+    except UNREADABLE as error:  # a file that is gone since it was looked through, or is no image any more
         return f"{len(items)} with captions, one of which cannot be read: {error}"
     scores = fit_scores(texts, images, run.seed)
     fields = {

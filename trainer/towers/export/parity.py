@@ -1,6 +1,5 @@
 """Vectors of dev as they are served, and their cosines to PyTorch in float32: below the least nothing is exported."""
 
-import io
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import islice
@@ -18,7 +17,7 @@ from towers.data import read_images, read_pairs
 from towers.export.graphs import Exported
 from towers.exported_files import FILE_OF
 from towers.onnx_export import session
-from towers.preprocess import by_shape, preprocess
+from towers.preprocess import by_shape, decode, preprocess
 from towers.served_text import CountTokens, EmbedTexts, served_tiers, token_counts
 from towers.student.model import TextStudent
 
@@ -119,7 +118,7 @@ def see_images(
     for some in in_batches(files):
         pixels, crops = [], []
         for _, data in some:
-            image = ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB")
+            image = decode(data)
             pixels.append(preprocess(image, recipe))
             if done + len(pixels) <= VIEW_IMAGES:
                 crops.append(preprocess(mirrored_centre(image), recipe))

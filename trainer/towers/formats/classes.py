@@ -11,6 +11,7 @@ from typing import Any
 from towers.formats.item import FormatError, Item, plain, texts_of
 from towers.formats.places import decoded_text
 from towers.formats.tables import csv_rows, json_lines
+from towers.text.unicode import whole as whole_text
 from towers.text.unicode import whole_in
 
 NAMES = ["name", "class", "class_name", "label", "title"]
@@ -91,18 +92,17 @@ def class_of(file: Path, number: int, row: Any) -> Class:
     def first(names: Sequence[str]) -> Any:
         return next((by_plain[plain(name)] for name in names if by_plain.get(plain(name)) not in (None, "")), None)
 
-    name = first(NAMES)
+    name, group = first(NAMES), first(GROUPS)
     if not isinstance(name, str) or not name.strip():
         raise FormatError(f"{file.name}: class {number + 1} has no name; it has {', '.join(map(repr, row))}")
     keys = [str(by_plain[plain(key)]) for key in KEYS if by_plain.get(plain(key)) not in (None, "")]
     descriptions = [text for kind in DESCRIPTIONS for text in texts_of(by_plain.get(plain(kind)))]
-    group = first(GROUPS)
     return Class(" ".join(name.split()), descriptions, str(group) if group else None, [*keys, name])
 
 
 def readable(name: str) -> str:
     """A folder's or file's name as words: `Golden-Delicious_apple` becomes `Golden Delicious apple`."""
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", re.sub(r"[_\-.\s]+", " ", name)).strip() or name
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", re.sub(r"[_\-.\s]+", " ", whole_text(name))).strip() or name
 
 
 def whole(label: str) -> str | None:

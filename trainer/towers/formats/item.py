@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from contracts.constants import IMAGE_ENDINGS
+from towers.text.unicode import whole
 
 IMAGE_SUFFIXES = {f".{ending}" for ending in IMAGE_ENDINGS}
 
@@ -78,7 +79,7 @@ class Found:
 def texts_of(value: Any) -> list[str]:
     """A text, a list of texts, or a mapping with one of the usual keys, as a list of texts without empty ones."""
     if isinstance(value, str):
-        text = " ".join(value.split())
+        text = " ".join(whole(value).split())
         return [text] if text else []
     if isinstance(value, list | tuple):
         return [text for item in value for text in texts_of(item)]
@@ -94,7 +95,7 @@ def label_of(value: Any) -> str | None:
     if value is None or isinstance(value, bool | list | dict) or value != value:  # NaN is not itself
         return None
     text = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()
-    return text or None
+    return whole(text) or None
 
 
 def labels_of(value: Any) -> list[str]:

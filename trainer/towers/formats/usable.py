@@ -1,16 +1,13 @@
 """Looks at every image of a user once: usable, the same file as another, or left out with a reason."""
 
 import hashlib
-import io
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from PIL import Image
-
 from towers.formats.classes import ClassTable
 from towers.formats.item import Item, NoBytesError
-from towers.preprocess import decode
+from towers.preprocess import decode, opened
 
 SMALL = (64, 64)  # a JPEG is decoded to about this when it is only checked
 NAMED_KINDS, NAMED_ALIKE = 5, 5
@@ -100,8 +97,8 @@ def reasons(skipped: Sequence[tuple[str, str]]) -> str:
 
 
 def look_at(data: bytes) -> None:
-    """Fails for what cannot be decoded; a JPEG is decoded small, which is enough to find that its end is missing."""
-    with Image.open(io.BytesIO(data)) as image:
+    """Fails for what `decode` refuses; a JPEG is decoded small, which is enough to find that its end is missing."""
+    with opened(data) as image:
         if image.format in {"JPEG", "MPO"}:
             image.draft("RGB", SMALL)
             image.load()

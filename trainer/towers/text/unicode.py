@@ -4,7 +4,7 @@ from typing import Any
 
 
 def whole(text: str) -> str:
-    """As a server reads a text with half of a surrogate pair, which a broken JSON escape leaves: the half is U+FFFD."""
+    """As a server reads a text (`toWellFormed` of ECMAScript): a half is U+FFFD, two that belong together are their character."""
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
