@@ -70,7 +70,7 @@ def test_rotated_bits_find_what_the_last_numbers_say_nothing_of():
     assert found["rotated"]["float@64"] == plain["float@64"] and found["rotated"]["int8@64"] == plain["int8@64"]
     assert found["rotated"]["bits@64"]["mean_recall"] > plain["bits@64"]["mean_recall"] + 0.1
     rotated = [torch.from_numpy(rotate(unit(side).numpy())) for side in (images, captions)]
-    assert found["rotated"]["bits@64"] == retrieval(*(as_bits(side) for side in rotated), owner)
+    assert found["rotated"]["bits@64"] == retrieval(as_bits(rotated[0]), as_bits(rotated[1]), owner)
 
 
 def test_forms_are_those_that_servers_write():
