@@ -39,28 +39,32 @@ export function isVideoName(path: string): boolean {
  * them apart. A tar that is given twice has one name.
  */
 export function linesOfTars(uris: string[]): { custom_id: string; tar: string }[] {
-  const names = new Map<string, string>();
-  let alike = [...new Set(uris)];
-  for (let depth = 1; alike.length > 0; depth++) {
-    const byName = Map.groupBy(alike, (uri) => nameOfTar(uri, depth));
-    alike = [];
-    for (const [name, some] of byName) {
-      for (const uri of some) names.set(uri, name);
-      if (some.length > 1) alike.push(...some);
-    }
-  }
+  // Sorted by what they end in, those that have most of it in common stand side by side; with a slash at its end, each part counts whole.
+  const ends = [...new Set(uris)].map((uri) => ({ uri, end: `${partsOfTar(uri).reverse().join('/')}/` }));
+  ends.sort((a, b) => (a.end < b.end ? -1 : 1));
+  const alike = ends.map(({ end }, at) => partsAlike(end, ends[at + 1]?.end ?? ''));
+  const names = new Map(
+    ends.map(({ uri }, at) => [uri, nameOfTar(uri, 1 + Math.max(alike[at - 1] ?? 0, alike[at] ?? 0))]),
+  );
   return uris.map((uri) => ({ custom_id: names.get(uri) ?? uri, tar: uri }));
+}
+
+/** Without the ending of its file. */
+function partsOfTar(uri: string): string[] {
+  return uri.replace(/\.tar$/, '').split('/');
+}
+
+/** How many parts both begin with, each of which ends in a slash. */
+function partsAlike(one: string, other: string): number {
+  let parts = 0;
+  for (let at = 0; at < one.length && one[at] === other[at]; at++) if (one[at] === '/') parts++;
+  return parts;
 }
 
 /** The last `depth` parts of its URI; beyond the whole of it, which `a` and `a.tar` have in common, with its ending. */
 function nameOfTar(uri: string, depth: number): string {
-  const parts = uri.split('/');
-  return depth > parts.length
-    ? uri
-    : parts
-        .slice(-depth)
-        .join('/')
-        .replace(/\.tar$/, '');
+  const parts = partsOfTar(uri);
+  return depth > parts.length ? uri : parts.slice(-depth).join('/');
 }
 
 function dirname(uri: string): string {

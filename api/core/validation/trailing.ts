@@ -1,4 +1,4 @@
-// What a text ends in, counted from its end: the regular expression /x+$/ begins anew at every x, in quadratic time where they end nothing.
+// Characters at the end of a text, counted from its end: the regular expression /x+$/ begins anew at every x, in quadratic time where they end nothing.
 
 /** How many times `character`, which is one unit of UTF-16, stands at the end. */
 export function countTrailing(text: string, character: string): number {

@@ -76,6 +76,10 @@ describe('a plan', () => {
       'j',
       'j',
     ]);
+    // At a time that grows with the square of what they have in common, these would take an hour.
+    const deep = `${'/'.repeat(200_000)}i`;
+    const names = await namesOf([`s3://x/a${deep}.tar`, `s3://x/b${deep}.tar`]);
+    expect(names.map((name) => name === `a${deep}` || name === `b${deep}`)).toEqual([true, true]);
   });
 
   test('fills shards with videos by the frames that they may have, and leaves them out where the job does not read them', async () => {

@@ -1,4 +1,4 @@
-// What is left in the memory of an isolate by requests that were dropped while they computed.
+// Requests that were dropped while they computed, and the memory of their isolate.
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { expect, test, vi } from 'vitest';

@@ -1,4 +1,4 @@
-// What the service of bulk jobs in the Worker is asked, in Node, whose regular expressions have no bound of their own as workerd's do.
+// The service of bulk jobs in the Worker, in Node, whose regular expressions have no bound of their own as workerd's do.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
