@@ -27,7 +27,7 @@ from data.copies import Copy, CopyProcess, copy_command
 from data.doubles import COLUMNS, full_key, hashes_of
 from data.plan import Element, Plan
 from data.prepared.details import kept_details
-from data.prepared.languages import language_of
+from data.prepared.languages import is_wanted, language_of
 from engine.failure import outcome_of, result_of
 from engine.folders.files import artefact
 from towers.data import Row, read_rows, write_rows
@@ -193,7 +193,8 @@ def checked(sample: Sample, source: Source, plan: Plan) -> tuple[str | None, byt
         return "no usable caption", None, []
     fitting = kept
     if plan.languages is not None:
-        kept = [number for number in kept if language_of(captions[number], source.language) in plan.languages]
+        tags = {number: language_of(captions[number], source.language) for number in kept}
+        kept = [number for number in kept if is_wanted(tags[number], plan.languages)]
     if not kept:
         found = language_of(captions[fitting[0]], source.language)
         return f"no caption in a wanted language: {found}", None, []

@@ -3555,7 +3555,8 @@ class RecipePrepare(TypedDict):
 
     languages: NotRequired[list[str]]
     """Captions with another tag are left out: the `language` of the source, or by script `ja`, `ko`, `el` and
-    others that alone have theirs, else `und-Latn`, `und-Cyrl` and so on. Absent: all are kept.
+    others that alone have theirs, else `und-Latn`, `und-Cyrl` and so on. `zh` stands for `zh-Hant`, too.
+    Absent: all are kept.
     """
 
     min_caption_chars: int
@@ -5414,7 +5415,8 @@ class PrepareConfig(TypedDict):
 
     languages: NotRequired[list[str]]
     """Captions with another tag are left out: the `language` of the source, or by script `ja`, `ko`, `el` and
-    others that alone have theirs, else `und-Latn`, `und-Cyrl` and so on. Absent: all are kept.
+    others that alone have theirs, else `und-Latn`, `und-Cyrl` and so on. `zh` stands for `zh-Hant`, too.
+    Absent: all are kept.
     """
 
     min_caption_chars: int

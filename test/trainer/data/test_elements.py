@@ -21,7 +21,7 @@ from data.elements import report_file, run_element
 from data.manifest import ShardError, shards_of, verify
 from data.manifest import read_manifest as manifest_if_any
 from data.plan import plan_of
-from data.prepared.languages import language_of
+from data.prepared.languages import is_wanted, language_of
 from stages.prepare import main
 from support import draw_images, interrupt_stage, run_stage, write_job
 from towers.data import read_images, read_pairs, read_rows, read_texts
@@ -406,6 +406,35 @@ def test_a_language_is_what_the_source_declares_unless_the_script_is_another(tex
     assert language_of(text, declared) == tag
 
 
+# A dog in many languages, in the script of each; of several scripts the tag says which one.
+DOGS = {
+    "gu": "કૂતરો", "pa": "ਕੁੱਤਾ", "ml": "നായ", "kn": "ನಾಯಿ", "my": "ခွေး", "km": "ឆ្កែ", "lo": "ໝາ", "si": "බල්ලා", "or": "କୁକୁର", "dv": "ކުއްތާ",
+    "am": "ውሻ", "ti": "ከልቢ", "bo": "ཁྱི", "yi": "הונט", "he": "כלב", "yue": "雪中的狗", "zh-Hant": "雪中的狗", "ja": "雪中犬", "sa": "श्वा",
+    "ckb": "سەگ", "sd": "ڪتو", "tt": "эт", "ce": "жӏаьла", "sr": "пас", "sr-Latn": "pas u snegu", "uz": "it", "uz-Cyrl": "ит",
+    "pa-Arab": "کتا", "chr": "ᎩᎵ", "zgh": "ⴰⵢⴷⵉ", "de-Latn-AT": "Hund", "pt-BR": "cão", "vi": "con chó", "xh": "inja",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("tag", DOGS)
+def test_a_declared_language_is_believed_in_its_script_and_kept_where_it_is_wanted(tag):
+    assert language_of(DOGS[tag], tag) == tag
+    assert is_wanted(tag, {tag}) and is_wanted(tag, {"en", tag.partition("-")[0]})
+    # In a script that is not that of the language it is not.
+    other = "a dog" if tag in ("gu", "am", "yi", "ja", "uz-Cyrl") else "Ω"
+    assert language_of(other, tag) in ("und-Latn", "el")
+
+
+def test_a_wanted_tag_stands_for_those_that_it_begins_and_undetermined_for_itself():
+    found = ["zh-Hant", "zh", "yue", "und", "und-Latn", "pt-PT", "sr-latn-RS"]
+    assert [tag for tag in found if is_wanted(tag, {"zh", "pt-BR", "und", "sr-Latn"})] == [
+        "zh-Hant",
+        "zh",
+        "und",
+        "sr-latn-RS",
+    ]
+    assert [tag for tag in found if is_wanted(tag, ["und-Latn"])] == ["und-Latn"]
+
+
 def test_captions_in_other_languages_are_left_out_and_all_are_counted(tmp_path, prepare):
     texts = ["a red bus\nкрасный автобус", "красный трамвай", "a tram\na yellow tram"]
     members = [(f"{n}.{end}", data) for n, text in enumerate(texts) for end, data in
@@ -420,6 +449,9 @@ def test_captions_in_other_languages_are_left_out_and_all_are_counted(tmp_path, 
     assert manifest.get("languages") == {"en": 3}
     assert {(drop["reason"], drop["count"], *drop["examples"]) for drop in manifest["drops"]} == {
         ("caption in another language", 1, "0"), ("no caption in a wanted language", 1, "1 (und-Cyrl)")}  # fmt: skip
+    _, regional = prepare([source | {"language": "en-GB"}], "regional", languages=["en"])
+    assert [row["captions"] for row in read_pairs(regional, "train")] == [["a red bus"], ["a tram", "a yellow tram"]]
+    assert read_manifest(regional).get("languages") == {"en-GB": 3}
     _, plain = prepare([{name: source[name] for name in ("split", "format", "path")}], "plain")
     assert "languages" not in read_manifest(plain)
 

@@ -159,7 +159,7 @@ export const PrepareConfig = z
       .optional()
       .describe(
         'Captions with another tag are left out: the `language` of the source, or by script `ja`, `ko`, `el` and others that alone have ' +
-          'theirs, else `und-Latn`, `und-Cyrl` and so on. Absent: all are kept.',
+          'theirs, else `und-Latn`, `und-Cyrl` and so on. `zh` stands for `zh-Hant`, too. Absent: all are kept.',
       ),
     min_caption_chars: count.describe('Shorter captions are left out; in characters.'),
     max_caption_chars: count.describe('Longer captions are left out; in characters.'),
