@@ -1,5 +1,6 @@
 """prepare: labelled pictures, labels held out, sets that use the same keys, concepts, and sources that keep nothing."""
 
+import gzip
 import hashlib
 import io
 import json
@@ -140,6 +141,13 @@ def test_a_row_that_names_no_image_is_left_out_by_its_number(tmp_path, prepare):
         ("own.jsonl", "missing image: row 6 names no image"),
     ]
     assert report["metrics"]["dropped.missing image"] == 5
+
+
+def test_a_row_of_labelled_pictures_that_is_no_object_is_refused_by_its_number(tmp_path, prepare):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "nouns.jsonl.gz").write_bytes(gzip.compress(b"17\n"))
+    with pytest.raises(ValueError, match=r"nouns\.jsonl\.gz, row 1 is no object but 17"):
+        prepare([{**labelled("nouns"), "path": "nouns.jsonl.gz"}])
 
 
 def test_labels_and_keys_may_be_numbers(tmp_path, prepare):

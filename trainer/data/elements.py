@@ -10,7 +10,7 @@ import os
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from functools import lru_cache
@@ -30,14 +30,14 @@ from data.prepared.details import kept_details
 from data.prepared.languages import is_wanted, language_of
 from engine.failure import outcome_of, result_of
 from engine.folders.files import artefact
-from towers.data import Row, read_rows, write_rows
+from towers.data import Row, write_rows
 from towers.formats.details import REGIONS
 from towers.labels import is_held_out
 from towers.preprocess import upright_size
 from towers.regions.seen import SIZE
 from towers.samples import Sample, Source
 from towers.shards import ShardWriter, stored_image
-from towers.text.unicode import spelled, whole_in
+from towers.text_rows import captions_by_key
 
 FOLDER = ELEMENTS  # of what the elements leave for the join
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz")
@@ -235,12 +235,9 @@ def captions_in_other_languages(data: Path, source: Source, key: str) -> Row:
 
 
 @lru_cache(maxsize=2)
-def translated_captions(data: Path, files: tuple[tuple[str, str], ...]) -> dict[str, dict[str, list[str]]]:
+def translated_captions(data: Path, files: tuple[tuple[str, str], ...]) -> dict[str, Mapping[str, list[str]]]:
     """By language and key, the captions of a source's images in other languages."""
-    return {
-        language: {spelled(row["key"]): whole_in(row["captions"]) for row in read_rows(data / path)}
-        for language, path in files
-    }
+    return {language: captions_by_key(data / path) for language, path in files}
 
 
 def not_downloaded(data: Path, element: Element, source: Source) -> Iterator[Row]:

@@ -88,6 +88,8 @@ def table_image(folder: Path, name: str) -> bytes:
 def labelled_samples(path: Path, rows: Iterable[Row], source: Source, start: int) -> Iterator[Sample]:
     """NAME.jsonl with rows {key, label, captions?, shard?} beside its tars; captions are made of the label where none are."""
     for number, row in enumerate(rows, 1):
+        if not isinstance(row, dict):
+            raise ValueError(f"{path.name}, row {row_number(path, start, number)} is no object but {row!r}")
         key = label_of(row.get("key"))  # a number is a name like any other
         if key is None:
             yield without_image(row_number(path, start, number), row.get("key"))

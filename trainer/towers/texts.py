@@ -11,39 +11,21 @@ from typing import Any
 
 from contracts.types import TextSource
 from towers.data import Row, each_row
-
-# What rows of each kind have at least; concepts are checked where their parts are joined.
-NEEDED = {
-    "groups": ("id", "captions"),
-    "long": ("id", "captions"),
-    "translations": ("id",),
-    "plain": ("text",),
-    "concepts": (),
-}
-
-
-def listed(names: Iterable[str]) -> str:
-    """Names in a sentence."""
-    return ", ".join(f"`{name}`" for name in names)
+from towers.text_rows import checked_rows
 
 
 def each_text(root: Path, source: TextSource) -> Iterator[Row]:
     """Rows of one text source, one by one; only a format of concepts is read whole.
 
-    A source that keeps nothing is an error: its name, its filter or its format is wrong.
+    A source that keeps nothing is an error: its name, its filter or its format is wrong. So is a row that its kind does not have.
     """
     count = left = 0
 
     def wanted() -> Iterator[Row]:
         nonlocal count
-        for row in each_row(root / source["path"]):
+        read = each_row(root / source["path"])
+        for row in checked_rows(source["path"], read, source.get("format", source["kind"])):
             count += 1
-            missing = [] if "format" in source else [name for name in NEEDED[source["kind"]] if name not in row]
-            if missing:
-                raise ValueError(
-                    f"{source['path']}, row {count}: texts of kind `{source['kind']}` have {listed(NEEDED[source['kind']])} "
-                    f"in every row, this one has {listed(row)}"
-                )
             if "sources" not in source or row.get("source") in source["sources"]:
                 yield row
 
@@ -77,8 +59,7 @@ def filters(source: TextSource) -> str:
 def normalised(kind: str, row: Row) -> Row:
     """A text row with only the fields that later stages read."""
     if kind == "long":
-        captions = [item["text"] if isinstance(item, dict) else item for item in row["captions"]]
-        return {"id": row["id"], "captions": captions}
+        return {"id": row["id"], "captions": row["captions"]}
     if kind == "groups":
         return {"id": row["id"], "source": row.get("source", ""), "captions": row["captions"]}
     return row
@@ -120,9 +101,7 @@ def distinct(texts: Iterable[str]) -> list[str]:
 
 
 def normal_concept(number: int, row: Row) -> Row:
-    """A row that is in the normal form already: `name` has to be there, everything else may be."""
-    if not row.get("name"):
-        raise ValueError(f"concept {row.get('id', number)}: no `name`")
+    """A row that is in the normal form already: `name` is there, everything else may be."""
     source = row.get("source", "own")
     identifier = str(row.get("id", number)).removeprefix(f"{source}:")
     return concept({**row, "id": identifier, "source": source, "names": [row["name"], *row.get("names", [])]})
@@ -143,7 +122,8 @@ def from_imagenet_classes(rows: list[Row], *, only_open: bool) -> list[Row]:
         if not only_open:
             for language, name in row.get("babelnet", {}).items():
                 tr[language] = [*tr.get(language, []), name]
-            descriptions = [*row["cupl"], *(described(row["name"], feature) for feature in row["dclip"])]
+            features = (described(row["name"], feature) for feature in row.get("dclip", []))
+            descriptions = [*row.get("cupl", []), *features]
         named = {"id": row["wnid"], "source": "imagenet", "names": [row["name"], *row["synonyms"]]}
         found.append(concept({**row, **named, "descriptions": descriptions, "tr": tr}))
     return found
@@ -171,7 +151,9 @@ def from_taxonomy(rows: list[Row], *, only_open: bool) -> list[Row]:
     found = []
     for row in rows:
         *above, name = row["en"]
-        tr = {language: [text] for language, text in row.items() if language not in {"id", "en"}}
+        tr = {
+            language: [text] for language, text in row.items() if language not in {"id", "en"} and isinstance(text, str)
+        }
         found.append(
             concept({"id": row["id"], "source": "taxonomy", "names": [name], "hypernyms": above[::-1], "tr": tr})
         )
