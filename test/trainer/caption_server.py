@@ -73,7 +73,15 @@ def sensible(body: dict[str, Any]) -> Reply:
 
 def augment(folder: Path, url: str, env: dict[str, str] | None = None, **more: Any) -> tuple[int, str, dict[str, Any]]:
     """(exit code, standard error, report) of one run over APPLES."""
-    writer = {"type": "openai", "base_url": url, "model": "m", "key_variable": None, "concurrency": 1}
+    server = {
+        "type": "openai",
+        "base_url": url,
+        "model": "m",
+        "key_variable": None,
+        "concurrency": 1,
+        "timeout_seconds": 60,
+    }
+    writer = more.pop("writer", {})
     source = folder / "classes.json"
     source.write_text(json.dumps(APPLES))
     job = {
@@ -81,7 +89,7 @@ def augment(folder: Path, url: str, env: dict[str, str] | None = None, **more: A
         "output": str(folder / "captions.jsonl"),
         "cache": str(folder / "cache"),
         "prompts": None,
-        "writer": {**writer, "timeout_seconds": 60, **more.pop("writer", {})},
+        "writer": writer if writer.get("type") == "local" else {**server, **writer},
         "per_item": 2,
         "language": "English",
         "max_words": 40,

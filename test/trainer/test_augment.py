@@ -20,7 +20,7 @@ from augment.endpoint import Address, Endpoint, seconds_to_wait
 from augment.items import Wanted, read_wanted
 from augment.local import LocalModel
 from augment.prompts import read_prompts, usable
-from augment.writer import Question, WriterError
+from augment.writer import Message, Question, WriterError
 from caption_server import Reply, augment, completion, rows, sensible, serving
 from support import draw_images, tiny_language_model
 from towers.adaptation.own_data import read_own
@@ -343,6 +343,48 @@ def test_a_model_on_this_machine_writes_the_same_again_for_one_seed(tmp_path: Pa
     assert ask(1) == ask(1)
     assert ask(1) != ask(2)
     assert len(sent) == 4
+
+
+# Gemma 2's template, as it is published.
+NO_SYSTEM_ROLE = (
+    "{{ bos_token }}{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
+    "{% for message in messages %}{% if (message['role'] == 'user') != (loop.index0 % 2 == 0) %}"
+    "{{ raise_exception('Conversation roles must alternate user/assistant/user/assistant/...') }}{% endif %}"
+    "{% if (message['role'] == 'assistant') %}{% set role = 'model' %}{% else %}{% set role = message['role'] %}{% endif %}"
+    "{{ '<start_of_turn>' + role + '\n' + message['content'] | trim + '<end_of_turn>\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{'<start_of_turn>model\n'}}{% endif %}"
+)
+
+
+def with_template(folder: Path, template: str) -> LocalModel:
+    """A tiny model that has learned to chat in a template of its own."""
+    tiny_language_model(folder)
+    (folder / "chat_template.jinja").write_text(template)
+    return LocalModel(str(folder))
+
+
+def test_a_model_without_a_system_role_is_told_in_its_first_turn(tmp_path: Path) -> None:
+    model = with_template(tmp_path / "model", NO_SYSTEM_ROLE)
+    rest: list[Message] = [{"role": "assistant", "content": "a circle"}, {"role": "user", "content": "a square"}]
+    asked: list[Message] = [
+        {"role": "system", "content": "Write captions."},
+        {"role": "user", "content": "a star"},
+        *rest,
+    ]
+    told: list[Message] = [{"role": "user", "content": "Write captions.\n\na star"}, *rest]
+    found, expected = (model.ask(Question(turns, 3, 6, 1.0, 1), lambda: None) for turns in (asked, told))
+    assert found == expected
+
+    limits = {"requests": 1, "tokens": None, "usd": None}
+    code, errors, _ = augment(tmp_path, "", writer={"type": "local", "weights": str(tmp_path / "model")}, limits=limits)
+    assert (code, errors) == (0, "")
+
+
+def test_a_template_that_takes_no_conversation_is_a_sentence(tmp_path: Path) -> None:
+    with_template(tmp_path / "picky", "{{ raise_exception('only tools') }}")
+    code, errors, _ = augment(tmp_path, "", writer={"type": "local", "weights": str(tmp_path / "picky")})
+    assert code == 2
+    assert errors.startswith("picky cannot be asked: its chat template refuses a conversation (only tools)"), errors
 
 
 def test_smollm2_behind_an_address_writes_captions(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from jinja2 import TemplateError
 from transformers.utils import logging
 
 from augment.writer import Answer, Message, Question, WriterError
@@ -51,7 +52,14 @@ class LocalModel:
         """Samples of one conversation, drawn together from the question's seed."""
         sending()
         model, tokenizer = self._loaded()
-        ids_1T = tokenizer(as_text(tokenizer, question.messages), return_tensors="pt", add_special_tokens=False)
+        try:
+            text = as_text(tokenizer, question.messages)
+        except TemplateError as error:
+            raise WriterError(
+                f"{self.name} cannot be asked: its chat template refuses a conversation ({error}). Choose a model that was "
+                "taught to follow instructions"
+            ) from error
+        ids_1T = tokenizer(text, return_tensors="pt", add_special_tokens=False)
         torch.manual_seed(question.seed)
         drawn = {"do_sample": True, "temperature": question.temperature, "top_p": 0.95, "top_k": 0}
         likeliest = {"do_sample": False}
@@ -90,7 +98,27 @@ class LocalModel:
 
 
 def as_text(tokenizer: Any, messages: list[Message]) -> str:
-    """The conversation in the model's own template; a model that never learned to chat continues plain text."""
-    if tokenizer.chat_template is not None:
+    """The conversation in the model's own template; a model that never learned to chat continues plain text.
+
+    Raises jinja2's TemplateError where the template refuses it.
+    """
+    if tokenizer.chat_template is None:
+        return "\n\n".join(turn["content"] for turn in messages) + "\n"
+    try:
         return tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-    return "\n\n".join(turn["content"] for turn in messages) + "\n"
+    except TemplateError:
+        # Gemma's and others know no system role.
+        told = told_by_user(messages)
+        if told == messages:
+            raise
+        return tokenizer.apply_chat_template(told, tokenize=False, add_generation_prompt=True)
+
+
+def told_by_user(messages: list[Message]) -> list[Message]:
+    """The same with what the system says at the beginning of the first turn of the user."""
+    system = [turn["content"] for turn in messages if turn["role"] == "system"]
+    turns = [turn for turn in messages if turn["role"] != "system"]
+    if not system or not turns:
+        return messages
+    first = "\n\n".join([*system, turns[0]["content"]])
+    return [{"role": turns[0]["role"], "content": first}, *turns[1:]]

@@ -6,7 +6,7 @@ Scores and verdicts are fitted as stage `export` fits them, on images and captio
 import re
 import shutil
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
@@ -16,10 +16,13 @@ from exchange.refusal import CannotExpress
 from towers.export.at_hand import lacking, serve_described
 from towers.export.scores import Scores, fit_scores
 from towers.exported_files import artefacts_in, read_manifest, write_manifest
+from towers.formats.classes import ClassTable
 from towers.formats.item import Item
 from towers.formats.table import read_items
+from towers.formats.usable import Checker, reasons
 
 CARD = "MODEL_CARD.md"
+LOOKED_AT = "images looked at"
 TOLD_EVERY = 160
 VERDICTS = ".verdict."
 
@@ -57,13 +60,21 @@ def calibrate(model: Path, out: Path, *, version: str, images: Path, seed: int) 
 
 
 def usable(images: Path) -> tuple[list[Item], list[str]]:
-    """Images with captions, none of a split that is kept for tests, and how they were read."""
+    """Images with captions that can be read, none of a split that is kept for tests; how they were read, and what was left out."""
     found = read_items(images)
-    items = [item for item in found.items if item.captions and item.split != "test"]
+    said = [item for item in found.items if item.captions and item.split != "test"]
+    check = Checker(ClassTable((), None), lambda done, total: tell(LOOKED_AT, done, total), len(said))
+    for item in said:
+        # Scores are fitted on captions, whatever the class, and nothing is learned from that could be measured on.
+        check(replace(item, labels=[], split=None), None)
+    items = [Item(picture.key, picture.load, picture.captions) for picture in check.joined.values()]
+    same = [check.equal_files()] if check.equal else []
     reason = lacking(items)
     if reason is not None:
-        raise CannotExpress(f"{images.name} has {reason}")
-    return items, list(found.notes)
+        left_out = [f"Left out: {reasons(check.skipped)}"] if check.skipped else []
+        raise CannotExpress(". ".join([f"{images.name} has {reason}", *same, *left_out]))
+    left_out = [f"{len(check.skipped)} left out: {reasons(check.skipped)}"] if check.skipped else []
+    return items, [*found.notes, *same, *left_out]
 
 
 def with_scores(manifest: ModelManifest, scores: Scores, version: str) -> ModelManifest:
@@ -95,6 +106,6 @@ def changed_card(card: str, manifest: ModelManifest, sentence: str) -> str:
 
 
 def tell(what: str, done: int, total: int) -> None:
-    """A line on standard error now and then: images come in small batches."""
-    if what != "images" or done % TOLD_EVERY == 0 or done == total:
+    """A line on standard error now and then: images come one by one or in small batches."""
+    if what not in (LOOKED_AT, "images") or done % TOLD_EVERY == 0 or done == total:
         print(f"{what}: {done:,} of {total:,}", file=sys.stderr, flush=True)

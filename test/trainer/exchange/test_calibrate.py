@@ -86,6 +86,32 @@ def test_what_cannot_be_fitted_is_refused_with_what_is_needed_and_nothing_is_lef
     assert [path.name for path in tmp_path.iterdir()] == ["full"]
 
 
+def test_pictures_that_cannot_be_read_are_named_and_left_out(model, tmp_path):
+    """As finetune leaves them out: a file that is missing, one that is no image, and the same file again, which counts once."""
+    write_captioned_noise(tmp_path / "rows.jsonl", tmp_path / "photos")
+    (tmp_path / "photos" / "0.png").write_bytes(b"no image")
+    (tmp_path / "photos" / "3.png").unlink()
+    (tmp_path / "photos" / "5.png").write_bytes((tmp_path / "photos" / "4.png").read_bytes())
+    done = calibrate(model, tmp_path / "rows.jsonl", tmp_path / "new", "--json")
+    assert done.returncode == 0, done.stderr
+    notes = " ".join(json.loads(done.stdout)["notes"])
+    assert (
+        "2 left out: photos/0.png: it is no image, or in a format that cannot be read; photos/3.png: there is no file"
+        in notes
+    )
+    assert "1 files are the same as others and count once with them, such as photos/5.png and photos/4.png" in notes
+    assert "fitted on 129 images with 260 captions" in notes
+
+    # What is too little once they are left out is said with the reasons.
+    rows = (tmp_path / "rows.jsonl").read_text(encoding="utf-8").splitlines()
+    (tmp_path / "few.jsonl").write_text("\n".join(rows[:101]), encoding="utf-8")
+    done = calibrate(model, tmp_path / "few.jsonl", tmp_path / "none", "--json")
+    refused = json.loads(done.stdout)["refused"]
+    assert done.returncode == 2 and "few.jsonl has 98 images with captions, at least 100 are needed" in refused
+    assert "Left out: photos/0.png: it is no image" in refused and "photos/5.png" in refused
+    assert not (tmp_path / "none").exists()
+
+
 def test_scores_are_fitted_on_what_servers_make_of_transparent_and_sixteen_bit_pictures(model, tmp_path):
     """The same scores as of opaque pictures of 8 bits that show what servers read: over white, and the high byte."""
     rng = np.random.default_rng(5)
