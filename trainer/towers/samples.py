@@ -58,8 +58,8 @@ class Sample:
 
 
 def storable(sample: Sample) -> Sample:
-    """With a key and a label that UTF-8 can hold, whatever the names of its file and its row are."""
-    return replace(sample, key=spelled(sample.key), about=whole_in(sample.about))
+    """With a key, a name and a label that UTF-8 can hold, whatever the names of its file and its row are."""
+    return replace(sample, key=spelled(sample.key), name=spelled(sample.name), about=whole_in(sample.about))
 
 
 def captions_of(value: object) -> list[str]:
