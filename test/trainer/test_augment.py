@@ -455,6 +455,21 @@ def test_a_folder_of_classes_and_captioned_images_are_read(tmp_path: Path) -> No
     assert [prompt.id for prompt in usable(read_prompts(None)[0], wanted[0])] == ["caption-anew"]
 
 
+def test_classes_that_are_numbers_are_not_asked_about(tmp_path: Path) -> None:
+    """As fine-tuning does not learn from them: where there is nothing else nothing is asked and paid for."""
+    names = [f"{row['key']}.jpg" for row in draw_images(tmp_path, 4)]
+    table = tmp_path / "table.csv"
+    table.write_text("\n".join(["image,label", *(f"{name},{n % 2}" for n, name in enumerate(names))]))
+    with serving(sensible) as (url, received):
+        code, errors, _ = augment(tmp_path, url, input=str(table))
+    assert (code, received) == (2, [])
+    assert "the classes of table.csv are numbers (0, 1 …), which say nothing: " in errors
+    table.write_text("\n".join(["image,caption,label", *(f"{name},leek {n},{n}.0" for n, name in enumerate(names))]))
+    wanted, notes = read_wanted(table)
+    assert [(item.kind, item.id, item.name) for item in wanted] == [("image", name, None) for name in names]
+    assert notes[-1].startswith("the classes are numbers without names: only the captions are used")
+
+
 def test_prompts_of_the_users_own_are_checked_when_they_are_read(tmp_path: Path) -> None:
     file = tmp_path / "prompts.json"
     prompt = {

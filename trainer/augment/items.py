@@ -1,14 +1,15 @@
 """What captions are wanted for: a class with what is known of it, or an image with the captions that it has."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from towers.formats.classes import Class, ClassTable, read_classes
+from towers.formats.classes import Class, ClassTable, numbers_alone, read_classes
 from towers.formats.item import FormatError, Item
 from towers.formats.table import read_items
 
 CLASS_SUFFIXES = {".json", ".jsonl", ".csv", ".tsv", ".txt"}
+NAME_THEM = "ask about a file that says what they are, JSON or CSV with id and name"
 MOST_TOLD = 5  # descriptions or captions in one question: more cost tokens and say little new
 
 
@@ -50,10 +51,14 @@ def read_wanted(path: Path) -> tuple[list[Wanted], list[str]]:
             raise
         classes = read_classes(path)
         return of_classes(classes), [f"{path.name}: {len(classes)} classes"]
-    wanted = of_items(found.items)
+    items, notes = found.items, found.notes
+    numbers = numbers_alone(items, path.name, NAME_THEM)
+    if numbers is not None:
+        items, notes = [replace(item, labels=[]) for item in items], [*notes, f"{numbers} ({NAME_THEM})"]
+    wanted = of_items(items)
     if not wanted:
         raise FormatError(f"{path} says nothing about its images: neither classes nor captions")
-    return wanted, found.notes
+    return wanted, notes
 
 
 def of_classes(classes: Sequence[Class]) -> list[Wanted]:

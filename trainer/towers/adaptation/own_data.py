@@ -12,7 +12,7 @@ from typing import Any
 from contracts.types import AdaptConfig, OwnData
 from engine.run import Run
 from towers.data import read_rows
-from towers.formats.classes import Class, ClassTable, read_classes, whole
+from towers.formats.classes import Class, ClassTable, numbers_alone, read_classes
 from towers.formats.item import Columns, FormatError, texts_of
 from towers.formats.table import read_items
 from towers.formats.usable import Checker, Picture, reasons
@@ -22,6 +22,7 @@ LEAST_IMAGES = 4
 MOST_DEV = 1000  # images kept for measuring, however many there are
 FEW_DEV = 30  # below that a single image is several points
 NAMED_CLASSES = 6
+NAME_THEM = "name a file that says what they are with --classes FILE (JSON or CSV with id and name, or a name a line)"
 
 
 @dataclass(frozen=True)
@@ -111,16 +112,12 @@ def read_own(root: Path, own: OwnData, seed: int, on_image: Callable[[int, int],
         sources = [(found.items, "train"), (to_measure, "dev")]
         notes += measured.notes
     classes = read_classes(root / own["classes"]) if own["classes"] is not None else None
-    labels = sorted({item.label for items, _ in sources for item in items if item.label is not None})
-    if classes is None and labels and all(whole(label) is not None for label in labels):
-        if not any(item.captions for items, _ in sources for item in items):
-            raise FormatError(
-                f"the classes of {own['path']} are numbers ({', '.join(labels[:3])} …), which say nothing: name a file that "
-                "says what they are with --classes FILE (JSON or CSV with id and name, or a name a line)"
-            )
-        notes.append("the classes are numbers without names: only the captions are used (--classes FILE names them)")
-        labels = []
+    everything = [item for items, _ in sources for item in items]
+    numbers = numbers_alone(everything, own["path"], NAME_THEM) if classes is None else None
+    if numbers is not None:
+        notes.append(f"{numbers} (--classes FILE names them)")
         sources = [([replace(item, labels=[]) for item in items], split) for items, split in sources]
+    labels = sorted({item.label for items, _ in sources for item in items if item.label is not None})
     table = ClassTable(labels, classes)
     if (counting := table.counting()) is not None:
         notes.append(counting)

@@ -111,6 +111,19 @@ def whole(label: str) -> str | None:
     return None if found is None else f"{'-' if found[1] == '-' and found[2] != '0' else ''}{found[2]}"
 
 
+def numbers_alone(items: Sequence[Item], where: str, way: str) -> str | None:
+    """A sentence on classes of which all are whole numbers, which say nothing, so that captions count alone; None on others.
+
+    `way`: how to name them. Raises FormatError where nothing else is said of the images.
+    """
+    labels = sorted({item.label for item in items if item.label is not None})
+    if not labels or any(whole(label) is None for label in labels):
+        return None
+    if not any(item.captions for item in items):
+        raise FormatError(f"the classes of {where} are numbers ({', '.join(labels[:3])} …), which say nothing: {way}")
+    return "the classes are numbers without names: only the captions are used"
+
+
 def several_classes(items: Sequence[Item]) -> str | None:
     """A sentence on images that are said to be of more than one class; None where none is.
 
