@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { UserError } from '../../../contracts/src/user-error.ts';
 import type { RunProgram } from '../programs.ts';
+import { addressIn } from './address.ts';
 
 /** Secrets that a Worker may be given: what signs its calls to the encoder. */
 export const WORKER_SECRETS = ['AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY'] as const;
@@ -57,18 +58,6 @@ export async function deployWorker({ environment, run, variables, secrets }: Wor
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
-}
-
-/**
- * The address in a target, which wrangler writes for people: `https://NAME.workers.dev`, `HOST (custom domain)`,
- * `HOST/* (zone name: ZONE)`; undefined for one of no single host, and for other triggers (`schedule: …`).
- */
-function addressIn(target: string): string | undefined {
-  const [first = ''] = target.split(' ');
-  const address = first.replace(/\/?\*?$/, '');
-  if (address.startsWith('http')) return address;
-  const isHost = /^[\w-]+(\.[\w-]+)+(\/[^*]*)?$/.test(address);
-  return isHost ? `https://${address}` : undefined;
 }
 
 /**

@@ -1,4 +1,4 @@
-// What a stage gets of a machine beside others, by what CUDA and OpenMP read.
+// The part of a machine that a stage gets beside others, by what CUDA and OpenMP read.
 import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
