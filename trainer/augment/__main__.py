@@ -26,6 +26,7 @@ from contracts.types import AugmentJob, AugmentReport
 from engine.failure import exit_code_of
 from engine.folders.files import write_atomically
 from towers.formats.item import FormatError
+from towers.text.unicode import spelled
 
 PROGRESS_SECONDS = 2.0
 REFUSALS = (ContractError, FormatError, FileNotFoundError, ModuleNotFoundError)
@@ -187,7 +188,7 @@ def rows_of(items: Sequence[Wanted], outcome: Outcome, by: str) -> Iterator[str]
 
 def readable(document: Any, indent: int | None = None) -> str:
     """JSON with letters as they are. The name of an image may be no UTF-8: what stands for its bytes is escaped."""
-    return json.dumps(document, indent=indent, ensure_ascii=False).encode("utf-8", "backslashreplace").decode()
+    return spelled(json.dumps(document, indent=indent, ensure_ascii=False))
 
 
 if __name__ == "__main__":

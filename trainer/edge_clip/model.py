@@ -161,9 +161,8 @@ def look_at(texts: Sequence[object], images: Sequence[object]) -> None:
             raise ValueError(
                 f"images[{number}] is a data URI: give the bytes in it (base64.b64decode of what follows the comma)"
             )
-        if isinstance(image, str | Path) and not os.path.isfile(
-            image
-        ):  # unlike the path's own, no error for a long text
+        # Unlike the path's own, no error for a long text.
+        if isinstance(image, str | Path) and not os.path.isfile(image):
             shown = str(image) if len(str(image)) <= SHOWN else f"{str(image)[:SHOWN]}…"
             raise FileNotFoundError(f"images[{number}]: there is no file {shown}")
 
