@@ -79,25 +79,46 @@ export function comparesAddresses(): boolean {
   return navigator?.userAgent === 'Cloudflare-Workers';
 }
 
-/** What the module exports beside them: a product, and an order of weights for it, for hosts that compare addresses. */
+/**
+ * The loops that multiply. All give the same sums; which is fastest depends on the host: `accumulating` where the processor has that product as one
+ * instruction, of the others `turned` where addresses are compared.
+ */
+export const LOOPS = ['straight', 'turned', 'accumulating'] as const;
+export type Loop = (typeof LOOPS)[number];
+
+/** What the module exports beside them: the loops, the order of weights for each, and what tells which one to take. */
 interface Exports extends Omit<Kernels, 'arrange'> {
   arrange(matrix: number, depth: number, width: number, turned: number): void;
   multiplyTurned: Kernels['multiply'];
+  multiplyAccumulating: Kernels['multiply'];
+  probe(weight: number, activation: number): number;
 }
 
-/** The module over a memory that never grows. `turned` says which of two loops multiplies; the results are the same. */
+/** What `probe` answers of 127 and 255 where the processor sums pairs to int16 first, and where there is no such product. */
+const IN_PAIRS = 65_534;
+const NONE = 0;
+
+function loopOf({ probe }: Exports): Loop {
+  const answer = probe(127, 255);
+  if (answer !== IN_PAIRS && answer !== NONE) return 'accumulating';
+  return comparesAddresses() ? 'turned' : 'straight';
+}
+
+/** The module over a memory that never grows. `loop` is the one that multiplies, by default the host's. */
 export function start(
   module: WebAssembly.Module,
   pages: number,
-  turned = comparesAddresses(),
-): { kernels: Kernels; memory: WebAssembly.Memory } {
+  loop?: Loop,
+): { kernels: Kernels; memory: WebAssembly.Memory; loop: Loop } {
   const memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
   const instance = new WebAssembly.Instance(module, { env: { memory } });
   const exports = instance.exports as unknown as Exports;
+  const chosen = loop ?? loopOf(exports);
+  const { multiply: straight, multiplyTurned: turned, multiplyAccumulating: accumulating } = exports;
   const kernels: Kernels = {
     ...exports,
-    multiply: turned ? exports.multiplyTurned : exports.multiply,
-    arrange: (matrix, depth, width) => exports.arrange(matrix, depth, width, Number(turned)),
+    multiply: { straight, turned, accumulating }[chosen],
+    arrange: (matrix, depth, width) => exports.arrange(matrix, depth, width, Number(chosen === 'turned')),
   };
-  return { kernels, memory };
+  return { kernels, memory, loop: chosen };
 }

@@ -1,7 +1,8 @@
 // Products of rows with the int8 matrices of layers, which lie in panels: see packing.ts.
+import { sumDots } from './dots';
 import { fused, gelus, geluTanh, quickGelu } from './math';
 import { crests, repair } from './repairs';
-import { sumFour, sumThree, sumTwo } from './sums';
+import { isAccumulating, sumFour, sumThree, sumTwo } from './sums';
 
 /** What happens to a product before it is stored: nothing, one of three GELUs, or the number that is there is added. */
 const STORE: i32 = 0;
@@ -14,9 +15,10 @@ const ADD: i32 = 3;
  * panels before the next ones do: so few stay in the nearest cache, and the matrix in the second.
  */
 const BLOCK: i32 = 12;
+const BLOCK_OF_DOTS: i32 = 18;
 /** Bytes of a row's sums, and where they are. */
 const SUM: usize = 32;
-const SUMS = memory.data(<i32>SUM * (BLOCK + 1), 16);
+const SUMS = memory.data(<i32>SUM * (BLOCK_OF_DOTS + 1), 16);
 
 /** Rows of `quantize` times a packed matrix. In the relaxed build an eighth of a row's bytes, and one more, is written behind the last one. */
 export function multiply(
@@ -48,6 +50,21 @@ export function multiplyTurned(
   product<u16>(q, info, rows, panels, depth, width, out, stride, finish);
 }
 
+/** As `multiply`, by products that accumulate, for processors that have them: see `probe`. The build without relaxed SIMD has none. */
+export function multiplyAccumulating(
+  q: usize,
+  info: usize,
+  rows: i32,
+  panels: usize,
+  depth: i32,
+  width: i32,
+  out: usize,
+  stride: usize,
+  finish: i32,
+): void {
+  if (ASC_FEATURE_RELAXED_SIMD) product<u32>(q, info, rows, panels, depth, width, out, stride, finish);
+}
+
 function product<Order>(
   q: usize,
   info: usize,
@@ -66,28 +83,20 @@ function product<Order>(
   const ones = i16x8.splat(<i16>min(rows, 1));
   const most = q + <usize>rows * size;
   for (let row = 0, count = 0; row < rows; row += count) {
-    count = blockOf(rows - row);
-    const rest = restOf(count);
-    const last = rest % 3;
+    count = blockOf(rows - row, isAccumulating<Order>() ? BLOCK_OF_DOTS : BLOCK);
     const from = q + <usize>row * size;
-    const fours = from + <usize>(count - rest) * size;
     const facts = info + ((<usize>row) << 3);
-    crests(from, size, count, depth, most);
+    if (!isAccumulating<Order>()) crests(from, size, count, depth, most);
     let matrix = panels;
     let scales = panels + <usize>depth * <usize>width;
     let marks = scales + columns * 3;
     let target = out + <usize>row * stride;
     for (let column = 0; column < width; column += 8, matrix += panel, scales += 32, target += 32) {
-      let a = from;
-      let sums = SUMS;
-      for (; a < fours; a += size * 4, sums += SUM * 4) sumFour<Order>(a, size, matrix, panel, ones, sums);
-      if (rest > 2) {
-        sumThree<Order>(a, size, matrix, panel, ones, sums);
-        a += size * 3;
-        sums += SUM * 3;
+      if (isAccumulating<Order>()) sumDots(from, size, count, matrix, panel, SUMS);
+      else {
+        sumPairs<Order>(from, size, count, matrix, panel, ones);
+        repair<Order>(from, size, count, matrix, depth, marks, most, ones, SUMS);
       }
-      if (last > 0) sumTwo<Order>(a, last > 1 ? size : 0, matrix, panel, ones, sums);
-      repair<Order>(from, size, count, matrix, depth, marks, most, ones, SUMS);
       if (finish === STORE || finish === ADD) settle(facts, count, scales, columns, target, stride, finish);
       else {
         settle(facts, count, scales, columns, SUMS, SUM, STORE);
@@ -100,13 +109,24 @@ function product<Order>(
 }
 
 /** Of so many rows those of the next block: one that would be left over goes with those before it. */
-function blockOf(left: i32): i32 {
-  return left === BLOCK + 1 ? left : min(left, BLOCK);
+function blockOf(left: i32, most: i32): i32 {
+  return left === most + 1 ? left : min(left, most);
 }
 
-/** Of so many rows those that are in no four, 0 to 3 or 5: one alone would take what two do, and five are three and two. */
-function restOf(count: i32): i32 {
-  return (count & 3) === 1 && count > 1 ? 5 : count & 3;
+/** The sums of `count` rows with a panel: one row alone would take what two do, and of five three and two are taken. */
+function sumPairs<Order>(a: usize, size: usize, count: i32, panel: usize, length: usize, ones: v128): void {
+  let sums = SUMS;
+  let left = count;
+  for (; left > 5 || left === 4; left -= 4, a += size * 4, sums += SUM * 4) {
+    sumFour<Order>(a, size, panel, length, ones, sums);
+  }
+  if (left > 2) {
+    sumThree<Order>(a, size, panel, length, ones, sums);
+    left -= 3;
+    a += size * 3;
+    sums += SUM * 3;
+  }
+  if (left > 0) sumTwo<Order>(a, left > 1 ? size : 0, panel, length, ones, sums);
 }
 
 /** Sums become numbers: Σ x w = scale_row scale_column Σ q w + low_row sum_column + bias. */
