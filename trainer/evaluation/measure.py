@@ -19,15 +19,16 @@ def measure(
     sets: Sequence[DevSet],
     place: Place,
     tiers: Sequence[str] | None = None,
+    cost: float = 1.0,
 ) -> Measured:
     """Every tier (or the named ones) on every set whose files are in the data folder.
 
-    Who measures several models tells the progress beforehand how much there is (`units`).
+    Who measures several models tells the progress beforehand how much there is (`units`), and of each what a unit of it costs.
     """
     found: Measured = {"sets": {}, "left_out": {}}
     names = list(model.tiers if tiers is None else tiers)
     if place.progress.units == place.progress.begun:
-        place.progress.expect(units(sets, place, names))
+        place.progress.expect(units(sets, place, names), cost)
     for dev_set in sets:
         missing = missing_file(dev_set, place)
         if missing is not None:
@@ -35,7 +36,7 @@ def measure(
             continue
         of_set = found["sets"].setdefault(dev_set.name, {})
         for name in names:
-            place.progress.begin(f"{dev_set.name}, {name}")
+            place.progress.begin(f"{dev_set.name}, {name}", cost, dev_set.lists)
             of_set[name] = dev_set.measure(Bench(model, model.tiers[name], place))
     return found
 

@@ -23,6 +23,8 @@ class DevSet:
     on_demand: bool = False
     # It needs no photo, so that a slow text teacher can be measured on it beside the tiers.
     texts_only: bool = False
+    # How many lists of texts it computes one after the other, where that takes a slow teacher minutes.
+    lists: int = 1
 
     @property
     def files(self) -> list[str]:
@@ -112,6 +114,7 @@ DEV_SETS = (
         "Multi30k's validation split",
         tuple(f"{language}_R@1" for language in texts.LANGUAGES),
         texts_only=True,
+        lists=1 + len(texts.LANGUAGES),
     ),
     DevSet(
         "stsb",
@@ -120,6 +123,7 @@ DEV_SETS = (
         "the official dev split",
         ("spearman",),
         texts_only=True,
+        lists=2,
     ),
     DevSet(
         "long",
@@ -128,6 +132,7 @@ DEV_SETS = (
         "every twentieth description, in no recipe",
         ("half_to_half_R@1", "half_to_half_R@5"),
         texts_only=True,
+        lists=2,
     ),
     DevSet(
         "absent",

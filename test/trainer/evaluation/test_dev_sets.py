@@ -238,6 +238,20 @@ def test_the_share_of_two_models_grows_to_the_end_and_never_falls(data):
     assert place.progress.begun == place.progress.units == 8
 
 
+@pytest.mark.parametrize("name", [row.name for row in DEV_SETS if row.texts_only])
+def test_a_set_of_texts_says_how_many_lists_of_them_it_computes(data, name):
+    calls = []
+
+    class Counts(Bench):
+        def texts(self, texts):
+            calls.append(texts)
+            return super().texts(texts)
+
+    model = SeesColours()
+    BY_NAME[name].measure(Counts(model, model.tiers["colours"], Place(data, progress=Progress(quiet=True))))
+    assert len(calls) == BY_NAME[name].lists
+
+
 def test_vectors_are_computed_once_for_a_space_and_a_tier(data, tmp_path):
     place = Place(data, VectorCache(tmp_path), Progress(quiet=True))
     sets = [BY_NAME["flickr"], BY_NAME["imagenet-ccby"]]
