@@ -13,7 +13,7 @@ export async function liveRoute(): Promise<Reply> {
 const FRESH_MS = 2000;
 const found = new WeakMap<Model, { at: number; report: ReadyReport }>();
 
-/** Compares the files once and computes every golden vector again, without a permit: a busy isolate is ready too. */
+/** Compares the files once and computes every golden vector again, without admission: a busy isolate is ready too. */
 export async function readyRoute({ request: { signal }, deps: { provider } }: Call): Promise<Reply> {
   const check = async (model: Model): Promise<ReadyReport> => {
     const last = found.get(model);

@@ -13,6 +13,6 @@ def write(model: FloatModel, _out: Path, _tiers: list[Tier]) -> NoReturn:
     raise CannotExpress(
         f"open_clip cannot build the text tower of {model.manifest['name']}: its own transformers normalise before each layer and "
         "read one token, its Hugging Face ones have a projection without the bias that the student has, and they build their "
-        "shapes from a name on the hub. --format sentence-transformers and --format hf write the text tiers for the libraries "
-        "that can build them, --format onnx and --format safetensors write both towers"
+        "shapes from a name on the hub. --format onnx and --format safetensors write both towers, --format sentence-transformers "
+        "and --format hf the text tiers that those libraries can build"
     )

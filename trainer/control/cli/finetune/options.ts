@@ -25,7 +25,8 @@ read and what was left out, in the end what got better on images that were not l
   --image-column NAME    of a table (default: guessed among the usual names; the command says which)
   --caption-column NAME  of captions, titles or descriptions; several with commas between them
   --class-column NAME    of classes
-  --augment FILE         JSON lines of {key, captions}: further captions of images to learn from
+  --augment FILE         JSON lines of {key or label, captions}: further captions of images, or texts of classes, to learn
+                         from; npm run augment writes them
   --steps N              steps of training (default 300)
   --minutes N            fewer steps where they would take longer
   --seed N               of the split and of every draw (default 1)

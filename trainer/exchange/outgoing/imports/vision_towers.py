@@ -28,8 +28,9 @@ VISION_MODELS = {
     "siglip2": "Siglip2VisionModel",
 }
 NO_NAMES = (
-    "it is a graph without the names of its library, which an import keeps now: import the checkpoint again "
-    "(`npm run model -- import SOURCE`); --format onnx and --format safetensors write what is served"
+    "it is a graph without the names of its library. An import keeps them now: import the checkpoint again "
+    "(`npm run model -- import SOURCE`); a model of a recipe has them in its runs (--runs FOLDER). --format onnx and --format "
+    "safetensors write what is served"
 )
 # What open_clip's VisionTransformer may be built with to be transformers' CLIP; other settings give it parts that CLIP has not.
 PLAIN = {
