@@ -11,7 +11,7 @@ import { sha256 } from './digest.ts';
 import { RegistryError } from './errors.ts';
 import { activeReleases, readHistory } from './history.ts';
 import { readManifest, readPointer } from './read.ts';
-import { encodeDocument, type ObjectBody, type ObjectStore } from './store.ts';
+import { encodeDocument, type ObjectStore, type StoredObject } from './store.ts';
 
 /** What the gate decided. */
 type Verdict = Pick<GateDecision, 'decision' | 'reasons' | 'incumbent'>;
@@ -53,7 +53,7 @@ async function storeFiles(registry: ObjectStore, candidate: Publishable): Promis
   let written = 0;
   for (const artefact of artefactsIn(manifest)) {
     const key = artefactKey(artefact.digest);
-    const open = (): Promise<ObjectBody> => openArtefact(candidate, artefact);
+    const open = (): Promise<StoredObject> => openArtefact(candidate, artefact);
     if (await putByDigest(registry, { key, digest: artefact.digest, open })) written += 1;
   }
   const own = { key: manifestKey(digest), digest, open: async () => bytes };
@@ -138,7 +138,7 @@ async function movePointer(
 interface DigestedObject {
   key: string;
   digest: string;
-  open(): Promise<Uint8Array | ObjectBody>;
+  open(): Promise<Uint8Array | StoredObject>;
 }
 
 /**
@@ -146,7 +146,9 @@ interface DigestedObject {
  * was written.
  */
 async function putByDigest(registry: ObjectStore, { key, digest, open }: DigestedObject): Promise<boolean> {
-  if (await registry.put(key, await open(), 'absent')) return true;
+  const body = await open();
+  if (await registry.put(key, body, 'absent')) return true;
+  if ('close' in body) body.close();
   const there = await registry.get(key);
   if (there !== undefined && (await there.digest()) === digest) return false;
   return await registry.put(key, await open());

@@ -242,6 +242,7 @@ async function* bytesOfFiles(uris: string[], { open, reads }: Opening): AsyncGen
     if (!file) throw new UserError(`there is no file ${uri}`);
     room -= file.size;
     if (room < 0) {
+      file.close();
       const most = reads?.bytes.toLocaleString('en-US');
       throw new UserError(
         `${uri} goes beyond ${most} bytes, which are read here: cut it, or name images instead of holding them`,
