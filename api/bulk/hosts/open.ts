@@ -62,14 +62,15 @@ export function qdrantKey(): string | undefined {
   return process.env.QDRANT_API_KEY;
 }
 
-/** A path, `file://`, `s3://` or `r2://` as a URI without a slash at its end. */
+/** A path, `file://`, `s3://` or `r2://` as a URI without a slash at its end, but for the root, which is `file:///`. */
 export function toUri(place: string): string {
   const [, scheme] = /^(\w+):\/\//.exec(place) ?? [];
   if (scheme === undefined) return toFileUri(resolve(place));
   if (!['file', 's3', 'r2'].includes(scheme)) {
     throw new UserError(`${place}: only folders, file://, s3:// and r2:// can be read and written`);
   }
-  return withoutTrailing(place, '/');
+  const uri = withoutTrailing(place, '/');
+  return uri === 'file:' ? 'file:///' : uri;
 }
 
 export function openFolder(place: string): JobFolder {
