@@ -95,7 +95,7 @@ async function* chunksOf(items: AsyncIterable<BulkItem>): AsyncGenerator<Still[]
 }
 
 function isVideoItem(item: BulkItem): item is Video {
-  return 'video' in item.content;
+  return 'openVideo' in item.content;
 }
 
 function tooMany(): CoreError {
@@ -141,10 +141,10 @@ async function encodeVideoItem(work: OutcomeWork, video: Numbered<Video>): Promi
   const { item, content } = video;
   const custom_id = video.custom_id ?? '';
   try {
-    if (job.video === null) throw notAsked();
+    if (job.video === null) throw new Error('the job reads no videos');
     if (!programs) throw new CoreError('not_configured', MISSING);
     const options = { sampling: job.video, programs, embed: encoder.embedPictures, onFrame: work.onFrame, signal };
-    const { segments, whole, width, height, warnings } = await encodeVideo(content.video, options);
+    const { segments, whole, width, height, warnings } = await encodeVideo(await content.openVideo(), options);
     const parts = [
       ...segments.map((part) => ({ part, name: nameOf(custom_id, part), noted: {} })),
       { part: whole, name: custom_id, noted: warnings.length > 0 ? { warnings } : {} },
@@ -162,11 +162,6 @@ async function encodeVideoItem(work: OutcomeWork, video: Numbered<Video>): Promi
 /** As a part of a medium is named in its address: W3C, Media Fragments URI 1.0, 4.2.1. */
 function nameOf(custom_id: string, { span }: VideoPart): string {
   return `${custom_id}#t=${span.start_seconds},${span.end_seconds}`;
-}
-
-function notAsked(): CoreError {
-  const message = 'the job reads no videos: ask for one that does, with `video` (npm run encode -- --video).';
-  return new CoreError('invalid_request', message);
 }
 
 function rowFor(item: number, custom_id: string, { modality, picture, truncation }: Embedded): Row {

@@ -56,7 +56,10 @@ export async function openArtefact(
 async function findSized(run: ObjectReader, { path, size }: Artefact): Promise<StoredObject> {
   const object = await run.get(path);
   if (object === undefined) throw new RegistryError(`${run.uri}/${path} is missing`);
-  if (object.size !== size) throw notItsDescriptor(run, path);
+  if (object.size !== size) {
+    object.close();
+    throw notItsDescriptor(run, path);
+  }
   return object;
 }
 

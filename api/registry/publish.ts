@@ -10,8 +10,8 @@ import { openArtefact, type Publishable } from './candidate.ts';
 import { sha256 } from './digest.ts';
 import { RegistryError } from './errors.ts';
 import { activeReleases, readHistory } from './history.ts';
-import { readManifest, readPointer } from './read.ts';
-import { encodeDocument, type ObjectBody, type ObjectStore } from './store.ts';
+import { readManifest, readPointer, readRelease } from './read.ts';
+import { encodeDocument, type ObjectStore, type StoredObject } from './store.ts';
 
 /** What the gate decided. */
 type Verdict = Pick<GateDecision, 'decision' | 'reasons' | 'incumbent'>;
@@ -23,7 +23,7 @@ export interface PublishOptions {
 
 /**
  * Publishes what the gate let through. Every step can be repeated: what is there already is left alone, and the pointer
- * moves only from the model that the gate compared with. Throws a RegistryError for a rejected candidate, an altered file
+ * moves only from the model that the gate compared with, or has moved from there to this one before. Throws a RegistryError for a rejected candidate, an altered file
  * or a pointer that moved meanwhile; the registry then still answers with the old model.
  */
 export async function publishModel(
@@ -53,7 +53,7 @@ async function storeFiles(registry: ObjectStore, candidate: Publishable): Promis
   let written = 0;
   for (const artefact of artefactsIn(manifest)) {
     const key = artefactKey(artefact.digest);
-    const open = (): Promise<ObjectBody> => openArtefact(candidate, artefact);
+    const open = (): Promise<StoredObject> => openArtefact(candidate, artefact);
     if (await putByDigest(registry, { key, digest: artefact.digest, open })) written += 1;
   }
   const own = { key: manifestKey(digest), digest, open: async () => bytes };
@@ -112,7 +112,11 @@ async function movePointer(
   const moved = new RegistryError(
     `the pointer of ${move.name} moved meanwhile: decide again, nothing was published over the other model`,
   );
-  if ((before?.pointer.manifest ?? null) !== from) throw moved;
+  if ((before?.pointer.manifest ?? null) !== from) {
+    const done = before && (await samePublication(registry, before.pointer, { move, from }));
+    if (!done) throw moved;
+    return done;
+  }
   const previous = before?.pointer.release ?? null;
   const release = encodeDocument({ schema_version: SCHEMA_VERSION, ...move, previous } satisfies ModelRelease);
   const digest = await sha256(release);
@@ -135,10 +139,22 @@ async function movePointer(
   return { name, manifest, moved_at };
 }
 
+/** What the pointer says already, where the same publication was done before and its answer was lost; undefined: another move was made. */
+async function samePublication(
+  registry: ObjectStore,
+  { name, manifest, release, moved_at }: ModelPointer,
+  { move, from }: { move: Omit<ModelRelease, 'previous'>; from: string | null },
+): Promise<Published | undefined> {
+  if (manifest !== move.manifest || move.action !== 'publish') return undefined;
+  const { action, previous } = await readRelease(registry, release);
+  const before = previous === null ? null : (await readRelease(registry, previous)).manifest;
+  return action === 'publish' && before === from ? { name, manifest, moved_at } : undefined;
+}
+
 interface DigestedObject {
   key: string;
   digest: string;
-  open(): Promise<Uint8Array | ObjectBody>;
+  open(): Promise<Uint8Array | StoredObject>;
 }
 
 /**
@@ -146,7 +162,9 @@ interface DigestedObject {
  * was written.
  */
 async function putByDigest(registry: ObjectStore, { key, digest, open }: DigestedObject): Promise<boolean> {
-  if (await registry.put(key, await open(), 'absent')) return true;
+  const body = await open();
+  if (await registry.put(key, body, 'absent')) return true;
+  if ('close' in body) body.close();
   const there = await registry.get(key);
   if (there !== undefined && (await there.digest()) === digest) return false;
   return await registry.put(key, await open());

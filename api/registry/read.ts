@@ -116,8 +116,10 @@ async function readImmutable(
   if (copy && (await sha256(copy)) === digest) return copy;
   const object = await find(registry, key);
   // Checked first: a file of another size is not worth its transfer, nor the memory.
-  if (size !== undefined && object.size !== size)
+  if (size !== undefined && object.size !== size) {
+    object.close();
     throw new RegistryError(`${what} has ${object.size} bytes, its manifest says ${size}`);
+  }
   const bytes = await object.bytes();
   await verifyDigest(bytes, digest, what);
   registry.near?.put(key, bytes);

@@ -8,7 +8,7 @@ export interface ObjectBody {
   stream(): AsyncIterable<Uint8Array>;
 }
 
-/** An object as it was when it was found. Its content is read once: by `bytes`, `text`, `stream` or `digest`. */
+/** An object as it was when it was found. Its content is read once: by `bytes`, `text`, `stream` or `digest`; what is not read is closed. */
 export interface StoredObject extends ObjectBody {
   /** Changes whenever the object does; means nothing else. */
   readonly etag: string;
@@ -19,6 +19,8 @@ export interface StoredObject extends ObjectBody {
   text(): Promise<string>;
   /** SHA-256 of the content, as keys write it; a store of large objects computes it from a stream. */
   digest(): Promise<string>;
+  /** Ends a content that nobody reads: a bucket's is on its way already, and one of few connections with it. */
+  close(): void;
 }
 
 /** What readers of a registry need of a store. */
@@ -85,7 +87,8 @@ export const rangeHeader = ({ from, to }: ByteRange): string => `bytes=${from}-$
 
 /** For stores: the object whose content comes from these functions. */
 export function storedObject(
-  parts: Pick<StoredObject, 'size' | 'etag' | 'path' | 'stream'> & Partial<Pick<StoredObject, 'bytes' | 'digest'>>,
+  parts: Pick<StoredObject, 'size' | 'etag' | 'path' | 'stream'> &
+    Partial<Pick<StoredObject, 'bytes' | 'digest' | 'close'>>,
 ): StoredObject {
   const bytes = parts.bytes ?? (() => collect(parts.stream(), parts.size));
   return {
@@ -93,6 +96,7 @@ export function storedObject(
     bytes,
     text: async () => new TextDecoder().decode(await bytes()),
     digest: parts.digest ?? (async () => sha256(await bytes())),
+    close: parts.close ?? (() => {}),
   };
 }
 

@@ -88,22 +88,24 @@ def existing(folder: Path) -> Path:
 
 
 def published_model(root: Path, digest: str) -> Path:
-    """The files of a published model under their own names, verified; they are linked or copied once and kept."""
+    """The files of a published model under their own names, verified; they are linked or copied once and kept.
+
+    Bulk jobs keep what they download in the same place (api/bulk/hosts/cache-folder.ts). What is missing there by now, or is another
+    file, is put there again.
+    """
     hexadecimal = digest.removeprefix("sha256:")
     cache = Path(os.environ.get(CACHE) or Path.home() / ".cache") / "edge-clip" / hexadecimal
-    if (cache / FILE_MANIFEST).is_file():
-        return cache
     source = root / "manifests" / "sha256" / f"{hexadecimal}.json"
     text = verified(source, digest).decode()
-    manifest = load_document("ModelManifest", text)
-    cache.parent.mkdir(parents=True, exist_ok=True)
+    if cache.is_dir():
+        complete(root, text, cache)
+        return cache
+    cache.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     # Named before it exists: whoever is interrupted at the next line knows what to remove.
     making = cache.parent / f"{hexadecimal[:12]}-{secrets.token_hex(8)}"
     try:
         making.mkdir()
-        for artefact in artefacts_in(manifest):
-            link_or_copy(root, artefact, making)
-        write_atomically(making / FILE_MANIFEST, text)
+        complete(root, text, making)
         making.rename(cache)
     except OSError:
         if not (cache / FILE_MANIFEST).is_file():  # else another process was faster: the files are the same
@@ -113,19 +115,39 @@ def published_model(root: Path, digest: str) -> Path:
     return cache
 
 
+def complete(root: Path, text: str, folder: Path) -> None:
+    """Put into a folder what it lacks of the files of a manifest, and the manifest, with that `text`, last."""
+    for artefact in artefacts_in(load_document("ModelManifest", text)):
+        path = PurePosixPath(artefact["path"])
+        if path.is_absolute() or ".." in path.parts:
+            raise ValueError(f"the manifest names a file outside of its folder: {path}")
+        if not holds(folder / path, artefact["digest"]):
+            link_or_copy(root, artefact, folder)
+    if not holds(folder / FILE_MANIFEST, f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"):
+        write_atomically(folder / FILE_MANIFEST, text)
+
+
+def holds(file: Path, digest: str) -> bool:
+    """Whether a file is there and is the one of that digest."""
+    return file.is_file() and f"sha256:{digest_of_file(file)}" == digest
+
+
 def link_or_copy(root: Path, artefact: Artefact, folder: Path) -> None:
-    """Put an artefact of a registry into a folder under the path that the manifest gives it."""
-    path = PurePosixPath(artefact["path"])
-    if path.is_absolute() or ".." in path.parts:
-        raise ValueError(f"the manifest names a file outside of its folder: {path}")
+    """Put an artefact of a registry into a folder under the path that the manifest gives it, in one step."""
     source = root / "artefacts" / "sha256" / artefact["digest"].removeprefix("sha256:")
     data = verified(source, artefact["digest"])
-    target = folder / path
+    target = folder / artefact["path"]
     target.parent.mkdir(parents=True, exist_ok=True)
+    # Never into a file that is there: it may be one with the registry's by a hard link.
+    part = target.with_name(f"{target.name}.{secrets.token_hex(4)}.part")
     try:
-        target.hardlink_to(source)
-    except OSError:  # another disk
-        target.write_bytes(data)
+        try:
+            part.hardlink_to(source)
+        except OSError:  # another disk
+            part.write_bytes(data)
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def verified(file: Path, digest: str) -> bytes:

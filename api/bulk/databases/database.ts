@@ -4,7 +4,7 @@ import type { Kind, NamedVector } from './vectors.ts';
 
 /** A place that vectors go to, opened. */
 export interface Loader {
-  /** Vectors that are there under the same name are replaced, so that the same load twice changes nothing. See `keepsAll`. */
+  /** Takes at least one. Vectors that are there under the same name are replaced, so that the same load twice changes nothing. See `keepsAll`. */
   write(vectors: NamedVector[]): Promise<void>;
   /** After the last vector: only now is what was written complete. */
   finish(): Promise<void>;
@@ -40,6 +40,16 @@ export function refusePartialBytes({ type, dimensions }: Kind): void {
       `bits are held by eights there, and ${dimensions} is not a multiple of 8: encode with other --dimensions`,
     );
   }
+}
+
+/** What a table of ours has. */
+export const COLUMNS = ['custom_id', 'embedding', 'modality', 'space_id'] as const;
+
+/** Somebody else's table is not written to. `names`: of its columns. */
+export function refuseForeign(table: string, names: readonly string[], wanted: readonly string[] = COLUMNS): void {
+  const missing = wanted.filter((name) => !names.includes(name));
+  if (missing.length === 0) return;
+  throw new UserError(`table ${table} is another one, without ${missing.join(', ')}: choose --table`);
 }
 
 /** Vectors of two spaces in a table would be compared, and the scores would mean nothing. */

@@ -1,7 +1,7 @@
 // LanceDB as a folder or a place in S3: one table.
-import { codeOf, UserError } from '../../../contracts/src/user-error.ts';
+import { codeOf, reasonOf, UserError } from '../../../contracts/src/user-error.ts';
 import { fromFloat32Bytes } from '../../core/vectors/vectors.ts';
-import { type Database, otherSpace } from './database.ts';
+import { type Database, otherSpace, refuseForeign } from './database.ts';
 import type { Kind, NamedVector } from './vectors.ts';
 
 /** Its library has 200 MB of native code, which users of other databases need not install. */
@@ -29,13 +29,17 @@ export const lancedb: Database = {
   types: ['float32'],
   async open({ place, table }, kind) {
     const connection = await connect(place);
-    let opened = (await connection.tableNames()).includes(table) ? await connection.openTable(table) : undefined;
+    const isThere = (await inWords(place, connection.tableNames())).includes(table);
+    let opened = isThere ? await inWords(place, connection.openTable(table)) : undefined;
     if (opened) await refuseOther(opened, table, kind);
     return {
       async write(vectors) {
         const rows = vectors.map((vector) => rowOf(vector, kind));
-        if (opened === undefined) opened = await connection.createTable(table, rows);
-        else await opened.mergeInsert('custom_id').whenMatchedUpdateAll().whenNotMatchedInsertAll().execute(rows);
+        if (opened === undefined) opened = await inWords(place, connection.createTable(table, rows));
+        else {
+          const merge = opened.mergeInsert('custom_id').whenMatchedUpdateAll().whenNotMatchedInsertAll();
+          await inWords(place, merge.execute(rows));
+        }
       },
       async finish() {},
       async close() {
@@ -57,15 +61,30 @@ async function connect(place: string): Promise<Connection> {
     }
     throw error;
   }
-  return library.connect(place);
+  return inWords(place, library.connect(place));
+}
+
+/** What LanceDB says of the folder, the bucket or the disk is for the user to act on. */
+async function inWords<T>(place: string, asked: Promise<T>): Promise<T> {
+  try {
+    return await asked;
+  } catch (error) {
+    throw new UserError(`LanceDB cannot use ${place}: ${reasonOf(error)}; the same command loads all vectors again`);
+  }
 }
 
 async function refuseOther(opened: Table, table: string, kind: Kind): Promise<void> {
-  const vector = (await opened.schema()).fields.find(({ name }) => name === 'vector');
+  const { fields } = await opened.schema();
+  const vector = fields.find(({ name }) => name === 'vector');
   const wanted = `FixedSizeList[${kind.dimensions}]<Float32>`;
   if (vector?.type.toString() !== wanted) {
     throw new UserError(`table ${table} has ${vector?.type ?? 'no column'} as vector, not ${wanted}: choose --table`);
   }
+  refuseForeign(
+    table,
+    fields.map(({ name }) => name),
+    ['custom_id', 'modality', 'space_id'],
+  );
   const [row] = await opened.query().limit(1).toArray();
   const space = row?.space_id;
   if (typeof space === 'string' && space !== kind.space_id) throw otherSpace(table, space, kind);

@@ -24,7 +24,7 @@ interface Collection {
 }
 /** A page of what the collection holds. */
 interface Scrolled {
-  points: { payload: { space_id?: string } }[];
+  points: { payload?: { space_id?: string } | null }[];
 }
 
 export const qdrant: Database = {
@@ -80,7 +80,7 @@ function refuseOther(
       `collection ${table} has vectors of ${size} and ${distance}, not of ${kind.dimensions} and Cosine: choose --table`,
     );
   }
-  const space = found?.points[0]?.payload.space_id;
+  const space = found?.points[0]?.payload?.space_id;
   if (space !== undefined && space !== kind.space_id) throw otherSpace(table, space, kind);
 }
 

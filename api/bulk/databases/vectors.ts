@@ -23,7 +23,7 @@ export interface JobVectors {
   kind: Kind;
   model: BulkJob['model'];
   count: number;
-  /** A shard at a time. Names of a batch are different, of those that are alike the last stays; two batches may have one name. */
+  /** A shard at a time; one whose items all failed has none to give. Names of a batch are different, of those that are alike the last stays; two batches may have one name. */
   batches(): AsyncGenerator<NamedVector[]>;
 }
 
@@ -61,7 +61,8 @@ export async function readJobVectors(folder: JobFolder): Promise<JobVectors> {
         if (sha256Of(bytes) !== mark.files.find(({ path }) => path === name)?.digest) {
           throw new UserError(`${folder.uri}/${name} is not the file that its shard left: encode it again`);
         }
-        yield namedVectors(Buffer.from(bytes).toString('utf8'));
+        const vectors = namedVectors(Buffer.from(bytes).toString('utf8'));
+        if (vectors.length > 0) yield vectors;
       }
     },
   };

@@ -1,7 +1,6 @@
 // Opens what every host of bulk jobs needs by its environment and options: stores, and the model that a job names.
-import { mkdir } from 'node:fs/promises';
-import { availableParallelism, tmpdir, totalmem } from 'node:os';
-import { join, resolve } from 'node:path';
+import { availableParallelism, totalmem } from 'node:os';
+import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { BulkJob } from '../../../contracts/src/bulk/job.ts';
 import { ENVARS } from '../../../contracts/src/envars.ts';
@@ -19,6 +18,7 @@ import type { RunOptions } from '../run.ts';
 import { type CurrentModel, currentIn } from '../service/ask.ts';
 import { type JobFolder, openJobFolder } from '../service/folder.ts';
 import type { VideoPrograms } from '../video/program.ts';
+import { cacheFolder } from './cache-folder.ts';
 
 const EMBEDDED = fileURLToPath(new URL('../../model', import.meta.url));
 const SHARD_HOST = fileURLToPath(new URL('shard.ts', import.meta.url));
@@ -62,14 +62,15 @@ export function qdrantKey(): string | undefined {
   return process.env.QDRANT_API_KEY;
 }
 
-/** A path, `file://`, `s3://` or `r2://` as a URI without a slash at its end. */
+/** A path, `file://`, `s3://` or `r2://` as a URI without a slash at its end, but for the root, which is `file:///`. */
 export function toUri(place: string): string {
   const [, scheme] = /^(\w+):\/\//.exec(place) ?? [];
   if (scheme === undefined) return toFileUri(resolve(place));
   if (!['file', 's3', 'r2'].includes(scheme)) {
     throw new UserError(`${place}: only folders, file://, s3:// and r2:// can be read and written`);
   }
-  return withoutTrailing(place, '/');
+  const uri = withoutTrailing(place, '/');
+  return uri === 'file:' ? 'file:///' : uri;
 }
 
 export function openFolder(place: string): JobFolder {
@@ -115,7 +116,6 @@ function registryOf(uri = process.env[ENVARS.registry]): ObjectStore | undefined
 
 /** Kept between processes of this machine, and by digest: it never changes. */
 async function downloaded(store: ObjectStore, digest: string): Promise<string> {
-  const cache = join(tmpdir(), 'edge-clip-bulk-models');
-  await mkdir(cache, { recursive: true });
+  const cache = await cacheFolder(process.env.XDG_CACHE_HOME);
   return downloadWhole(store, { digest, ...(await readManifest(store, digest)) }, cache);
 }

@@ -51,6 +51,8 @@ const BODY_BYTES = Math.ceil((LIMITS.body_bytes * 4) / 3) + 1024 * 1024;
 
 type Line = CommandLine<typeof OPTIONS>;
 
+const onProblem = (sentence: string): void => console.error(sentence);
+
 function openService(store: string, { values }: Line) {
   const objects = openUri(toUri(store));
   const runner = createRunner({
@@ -60,12 +62,15 @@ function openService(store: string, { values }: Line) {
     host: shardHost(values),
     workers: wholeNumberOf('--workers', values.workers, { from: 1 }),
     send: fetch,
-    onProblem: (sentence) => console.error(sentence),
+    onProblem,
   });
   const named = (values.source ?? []).map(toUri);
   const sources = () => named;
   const current = () => currentModel(values);
-  return { runner, service: createBulkService({ store: objects, runner, places: sources, sources, current }) };
+  return {
+    runner,
+    service: createBulkService({ store: objects, runner, places: sources, sources, current, onProblem }),
+  };
 }
 
 async function receive(service: BulkService, request: IncomingMessage, response: ServerResponse): Promise<void> {

@@ -10,11 +10,15 @@ import type { ObjectBody, StoredObject } from '../../registry/store.ts';
 import { whyKeptBack } from '../../registry/stores/aws-errors.ts';
 import type { Sources } from '../places.ts';
 import { isBlank, LINE_BYTES, linesOf, nameOf, readLine, type UnreadLine } from '../service/lines.ts';
-import { membersOfTar } from './tar.ts';
+import { membersOfTar, type TarMember } from './tar.ts';
 
-/** Of which nothing is read yet; one in a tar is read before the next item is asked for. */
+/** To be read, or closed. */
+export type OpenVideo = Pick<StoredObject, 'size' | 'path' | 'stream' | 'close'>;
+
+/** Opened when its turn comes, which those before it may put off for hours; one in a tar is read before the next item is asked for. */
 export interface VideoFile {
-  video: Pick<StoredObject, 'size' | 'path' | 'stream'>;
+  /** Throws a CoreError where it may not be read or is not there. */
+  openVideo(): Promise<OpenVideo>;
 }
 
 export interface BulkItem {
@@ -32,7 +36,7 @@ const FETCHES = 8;
 
 export interface ItemSources {
   sources: Sources;
-  /** Whether videos in tars are items. */
+  /** Whether the job reads videos: without, those in tars are passed over, and lines that name one are refused. */
   hasVideos: boolean;
 }
 
@@ -47,7 +51,7 @@ export async function* itemsOf(lines: AsyncIterable<Uint8Array>, from: ItemSourc
       yield* itemsOfTar(line, from);
       continue;
     }
-    waiting.push(fetchItem(line instanceof CoreError ? { wrong: line, text } : line, from.sources));
+    waiting.push(fetchItem(line instanceof CoreError ? { wrong: line, text } : line, from));
     // An item that fails for another reason is noticed when its turn comes.
     waiting.at(-1)?.catch(() => {});
     if (waiting.length > FETCHES) yield* flat(await (waiting.shift() ?? []));
@@ -64,7 +68,10 @@ interface WrongLine {
   text: string | UnreadLine;
 }
 
-async function fetchItem(line: Exclude<BulkLine, { tar: string }> | WrongLine, sources: Sources): Promise<BulkItem> {
+async function fetchItem(
+  line: Exclude<BulkLine, { tar: string }> | WrongLine,
+  { sources, hasVideos }: ItemSources,
+): Promise<BulkItem> {
   if ('wrong' in line) return { custom_id: nameOf(line.text), content: line.wrong, bytes: 0 };
   const { custom_id } = line;
   if ('text' in line) return { custom_id, content: { text: line.text }, bytes: line.text.length };
@@ -73,13 +80,25 @@ async function fetchItem(line: Exclude<BulkLine, { tar: string }> | WrongLine, s
     const bytes = line.content.reduce((sum, part) => sum + ('text' in part ? part.text : part.image).length, 0);
     return { custom_id, content: { content: line.content }, bytes };
   }
+  if ('video' in line) return { custom_id, content: hasVideos ? videoAt(line.video, sources) : notAsked(), bytes: 0 };
   try {
-    if ('video' in line) return { custom_id, content: { video: await sources.find(line.video) }, bytes: 0 };
     const image = await readUpTo(await sources.find('path' in line ? line.path : line.uri), LIMITS.image_bytes + 1);
     return { custom_id, content: { image }, bytes: image.length };
   } catch (error) {
     return { custom_id, content: ofItem(error), bytes: 0 };
   }
+}
+
+function videoAt(name: string, sources: Sources): VideoFile {
+  const refuse = (error: unknown): never => {
+    throw ofItem(error);
+  };
+  return { openVideo: () => sources.find(name).catch(refuse) };
+}
+
+function notAsked(): CoreError {
+  const message = 'the job reads no videos: ask for one that does, with `video` (npm run encode -- --video).';
+  return new CoreError('invalid_request', message);
 }
 
 /** What ends one item and not its shard: a mistake in the line, and a file that this user may not read. Throws anything else. */
@@ -115,24 +134,32 @@ async function* itemsOfTar(
     yield { custom_id, content: ofItem(error), bytes: 0 };
     return;
   }
-  let count = 0;
   const members = membersOfTar(archive.stream(), { most: LIMITS.image_bytes + 1, hasVideos });
-  while (true) {
-    const next = await members.next().catch((error: unknown) => damaged(tar, error));
-    if (next instanceof CoreError) yield { custom_id, content: next, bytes: 0 };
-    if (next instanceof CoreError || next.done) return;
-    count += 1;
-    if (count > BULK_LIMITS.tar_items) {
-      const message = `the tar holds more than ${BULK_LIMITS.tar_items.toLocaleString('en-US')} images and videos, of which the others were not embedded: cut it.`;
-      yield { custom_id, content: new CoreError('too_many_items', message), bytes: 0 };
-      return;
+  try {
+    for (let count = 0; ; count++) {
+      const next = await members.next().catch((error: unknown) => damaged(tar, error));
+      if (next instanceof CoreError) yield { custom_id, content: next, bytes: 0 };
+      if (next instanceof CoreError || next.done) return;
+      if (count < BULK_LIMITS.tar_items) yield itemOf(next.value, { custom_id, tar });
+      else return yield { custom_id, content: tooMany(), bytes: 0 };
     }
-    const member = next.value;
-    const named = { custom_id: `${custom_id}/${member.name}` };
-    if ('bytes' in member) yield { ...named, content: { image: member.bytes }, bytes: member.bytes.length };
-    else if ('linkTo' in member) yield { ...named, content: isLink(member.linkTo), bytes: 0 };
-    else yield { ...named, content: { video: inTar(member.video, tar) }, bytes: 0 };
+  } finally {
+    // What is not read of it is not left open either.
+    await members.return(undefined);
   }
+}
+
+function itemOf(member: TarMember, { custom_id, tar }: { custom_id: string; tar: string }): BulkItem {
+  const named = { custom_id: `${custom_id}/${member.name}` };
+  if ('bytes' in member) return { ...named, content: { image: member.bytes }, bytes: member.bytes.length };
+  if ('linkTo' in member) return { ...named, content: isLink(member.linkTo), bytes: 0 };
+  const video = inTar(member.video, tar);
+  return { ...named, content: { openVideo: async () => video }, bytes: 0 };
+}
+
+function tooMany(): CoreError {
+  const message = `the tar holds more than ${BULK_LIMITS.tar_items.toLocaleString('en-US')} images and videos, of which the others were not embedded: cut it.`;
+  return new CoreError('too_many_items', message);
 }
 
 function isLink(to: string): CoreError {
@@ -141,7 +168,7 @@ function isLink(to: string): CoreError {
 }
 
 /** Damage of the tar that shows while a video is read is the video's, too. */
-function inTar({ size, stream }: ObjectBody, tar: string): VideoFile['video'] {
+function inTar({ size, stream }: ObjectBody, tar: string): OpenVideo {
   async function* read(): AsyncGenerator<Uint8Array> {
     try {
       yield* stream();
@@ -149,7 +176,8 @@ function inTar({ size, stream }: ObjectBody, tar: string): VideoFile['video'] {
       throw damaged(tar, error);
     }
   }
-  return { size, stream: read };
+  // The archive goes on behind it, read or not.
+  return { size, stream: read, close() {} };
 }
 
 /** A tar that ends early keeps the items that came before. */

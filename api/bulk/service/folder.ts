@@ -14,7 +14,7 @@ export interface JobFolder {
   /** `file://`, `s3://` or `r2://`: where it is. */
   uri: string;
   get(file: string): Promise<StoredObject | undefined>;
-  /** A document; undefined where it is not there. Throws a UserError where it is another. */
+  /** A document; undefined where it is not there. Throws an UnreadableDocument where it is another. */
   read<T>(file: string, schema: { parse(document: unknown): T }): Promise<T | undefined>;
   /** Writes in one step. Answers whether `condition` held and it was written. */
   put(file: string, body: Uint8Array | ObjectBody, condition?: Condition): Promise<boolean>;
@@ -31,6 +31,20 @@ export interface JobFolder {
   countDone(): Promise<number>;
   /** Of all that are finished, in order. Marks never change: those that were read before are not read again. */
   allDone(): Promise<BulkDone[]>;
+}
+
+/** What is stored under a name is not the document that belongs there: it is of another version, or damaged. */
+export class UnreadableDocument extends UserError {
+  override readonly name = 'UnreadableDocument';
+}
+
+/** A document as it is stored. `where`: its URI, for the sentence of the UnreadableDocument that is thrown. */
+export function parseStored<T>(text: string, schema: { parse(document: unknown): T }, where: string): T {
+  try {
+    return schema.parse(JSON.parse(text));
+  } catch (error) {
+    throw new UnreadableDocument(`${where} is not what a bulk job leaves there: ${reasonOf(error)}`);
+  }
 }
 
 /** Items of all shards that are finished. */
@@ -56,13 +70,7 @@ export function openJobFolder(store: ObjectStore, prefix = ''): JobFolder {
     (await store.list(keyOf(BULK_PARTS))).flatMap(({ key }) => shardOfDone(key) ?? []);
   async function read<T>(file: string, schema: { parse(document: unknown): T }): Promise<T | undefined> {
     const text = await (await get(file))?.text();
-    if (text === undefined) return undefined;
-    try {
-      return schema.parse(JSON.parse(text));
-    } catch (error) {
-      const reason = reasonOf(error);
-      throw new UserError(`${uri}/${file} is not what a bulk job leaves there: ${reason}`);
-    }
+    return text === undefined ? undefined : parseStored(text, schema, `${uri}/${file}`);
   }
   const folder: JobFolder = {
     uri,

@@ -67,6 +67,11 @@ function nameOfTar(uri: string, depth: number): string {
   return depth > parts.length ? uri : parts.slice(-depth).join('/');
 }
 
-function dirname(uri: string): string {
-  return uri.slice(0, uri.lastIndexOf('/'));
+/** The folder or prefix that a file is in, and its name there. That of `file:///a.tar` is `file:///`, and not a URI without a path. */
+export function splitUri(uri: string): { place: string; name: string } {
+  const at = uri.lastIndexOf('/');
+  const isInRoot = uri.slice(0, at).endsWith('://');
+  return { place: uri.slice(0, isInRoot ? at + 1 : at), name: uri.slice(at + 1) };
 }
+
+const dirname = (uri: string): string => splitUri(uri).place;

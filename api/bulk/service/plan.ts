@@ -18,7 +18,7 @@ import { CoreError } from '../../core/errors.ts';
 import { tierOfId } from '../../core/model.ts';
 import { encodeDocument, type ObjectStore } from '../../registry/store.ts';
 import type { JobFolder } from './folder.ts';
-import { isImageName, isVideoName, linesOfTars } from './inputs.ts';
+import { isImageName, isVideoName, linesOfTars, splitUri } from './inputs.ts';
 import { isBlank, joinLines, LINE_BYTES, linesOf, readLine } from './lines.ts';
 import { budgetOf, excessOf, noteCharge, refusalOf } from './quota.ts';
 
@@ -237,11 +237,12 @@ function inputsIn(request: unknown): number {
 async function* bytesOfFiles(uris: string[], { open, reads }: Opening): AsyncGenerator<Uint8Array> {
   let { bytes: room = Infinity } = reads ?? {};
   for (const uri of uris) {
-    const at = uri.lastIndexOf('/');
-    const file = await open(uri.slice(0, at)).get(uri.slice(at + 1));
+    const { place, name } = splitUri(uri);
+    const file = await open(place).get(name);
     if (!file) throw new UserError(`there is no file ${uri}`);
     room -= file.size;
     if (room < 0) {
+      file.close();
       const most = reads?.bytes.toLocaleString('en-US');
       throw new UserError(
         `${uri} goes beyond ${most} bytes, which are read here: cut it, or name images instead of holding them`,

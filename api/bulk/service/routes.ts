@@ -31,7 +31,7 @@ export interface BulkService {
 
 export function createBulkService(options: ServiceOptions): BulkService {
   const states = createStates(options);
-  const files = createFiles(options.store);
+  const files = createFiles(options);
   return {
     files,
     uploads: createUploads(options.store, files),

@@ -11,7 +11,7 @@ import { reasonOf, UserError } from '../../../contracts/src/user-error.ts';
 import { CoreError } from '../../core/errors.ts';
 import type { ObjectStore } from '../../registry/store.ts';
 import { type CurrentModel, digestOf, type Named, newId } from './ask.ts';
-import { type JobFolder, openJobFolder } from './folder.ts';
+import { type JobFolder, openJobFolder, UnreadableDocument } from './folder.ts';
 import { type PlanOptions, planJob } from './plan.ts';
 import { keepBudget, takeCharge } from './quota.ts';
 import { isFinal, type JobState, statusOf } from './status.ts';
@@ -38,6 +38,8 @@ export interface ServiceOptions {
   current(): Promise<CurrentModel>;
   /** Told of jobs that end because of what was asked here. Absent: the runner notices it. */
   onEnd?(id: string): void;
+  /** Told of what a list passes over. */
+  onProblem?(sentence: string): void;
 }
 
 /** Who asks: the prefix of an API key; null: a caller on this machine, or of a service without keys. */
@@ -82,7 +84,7 @@ export interface States {
 /** Folders that are kept open, with the marks that were read in them. */
 const FOLDERS = 64;
 
-export function createStates({ store, runner, onEnd }: ServiceOptions): States {
+export function createStates({ store, runner, onEnd, onProblem }: ServiceOptions): States {
   const folders = new Map<string, JobFolder>();
   const open = (id: string): JobFolder => {
     const folder = folders.get(id) ?? openJobFolder(store, bulkFolder(id));
@@ -182,6 +184,7 @@ export function createStates({ store, runner, onEnd }: ServiceOptions): States {
         asked,
         read: stateOf,
         keyOf: ({ job }) => ownedKey('jobs', job),
+        onProblem,
       });
     },
     async cancel(state) {
@@ -223,13 +226,17 @@ export interface PageOptions<T> {
   readBefore?(id: string): Promise<T | undefined>;
   /** Where it is listed. */
   keyOf(value: T): string;
+  onProblem?: ((sentence: string) => void) | undefined;
 }
 
-/** A page of an owner's list. Entries whose job was never written, or was written at another time, are passed over. */
+/**
+ * A page of an owner's list. Entries whose job was never written, or was written at another time, or cannot be read, such as one of
+ * another version, are passed over: they must not keep the others from being seen.
+ */
 export async function pageOf<T>(
   store: Pick<ObjectStore, 'list'>,
   prefix: string,
-  { asked: { after, limit = PAGE_ITEMS.normal }, read, readBefore = read, keyOf }: PageOptions<T>,
+  { asked: { after, limit = PAGE_ITEMS.normal }, read, readBefore = read, keyOf, onProblem }: PageOptions<T>,
 ): Promise<Paged<T>> {
   const most = Math.min(limit, PAGE_ITEMS.most);
   const found: T[] = [];
@@ -239,7 +246,7 @@ export async function pageOf<T>(
     const entries = await store.list(prefix, { after: last, most: wanted });
     const values = await Promise.all(
       entries.map(async ({ key }) => {
-        const value = await read(ownedId(key));
+        const value = await read(ownedId(key)).catch(unlessUnreadable);
         return value !== undefined && keyOf(value) === key ? [value] : [];
       }),
     );
@@ -249,8 +256,12 @@ export async function pageOf<T>(
   }
   return { data: found.slice(0, most), hasMore: found.length > most };
 
+  function unlessUnreadable(error: unknown): undefined {
+    if (!(error instanceof UnreadableDocument)) throw error;
+    onProblem?.(`passed over in a list: ${error.message}`);
+  }
   async function placeOf(id: string): Promise<string> {
-    const value = await readBefore(id);
+    const value = await readBefore(id).catch(unlessUnreadable);
     const key = value === undefined ? '' : keyOf(value);
     if (key.startsWith(prefix)) return key;
     throw new CoreError('not_found', `There is nothing of the id ${JSON.stringify(id)} in this list.`, {

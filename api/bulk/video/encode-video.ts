@@ -9,14 +9,12 @@ import { LIMITS } from '../../../contracts/src/api/limits.ts';
 import { VIDEO_LIMITS, type VideoSampling } from '../../../contracts/src/bulk/video.ts';
 import { CoreError } from '../../core/errors.ts';
 import type { Picture } from '../../encoder/pixels/decode.ts';
-import type { StoredObject } from '../../registry/store.ts';
+import type { OpenVideo } from '../inputs/items.ts';
 import { openFrames } from './frames.ts';
 import { probeVideo } from './probe.ts';
 import type { VideoPrograms } from './program.ts';
 import { planFrames } from './sampling.ts';
 import { joinFrames, type VideoParts } from './segments.ts';
-
-type VideoSource = Pick<StoredObject, 'size' | 'path' | 'stream'>;
 
 export interface VideoOptions {
   sampling: VideoSampling;
@@ -37,9 +35,12 @@ export interface EncodedVideo extends VideoParts {
 }
 
 /** Throws a CoreError where the video is refused or at fault. */
-export async function encodeVideo(object: VideoSource, options: VideoOptions): Promise<EncodedVideo> {
+export async function encodeVideo(object: OpenVideo, options: VideoOptions): Promise<EncodedVideo> {
   const { sampling, programs, embed, onFrame, signal } = options;
-  if (object.size > VIDEO_LIMITS.bytes) throw tooLarge();
+  if (object.size > VIDEO_LIMITS.bytes) {
+    object.close();
+    throw tooLarge();
+  }
   return withFile(object, signal, async (file) => {
     const start = { programs, file, pixels: LIMITS.image_pixels, signal };
     const { seconds, ...sides } = await probeVideo(start);
@@ -58,7 +59,7 @@ function tooLarge(): CoreError {
 
 /** A program reads back and forth, which a store's stream does not do: what is elsewhere is copied first. */
 async function withFile<T>(
-  { path, stream }: VideoSource,
+  { path, stream }: OpenVideo,
   signal: AbortSignal | undefined,
   use: (file: string) => Promise<T>,
 ): Promise<T> {

@@ -2,7 +2,7 @@
 import { ENVARS } from '../../../contracts/src/envars.ts';
 import { RegistryError } from '../errors.ts';
 import type { ObjectStore } from '../store.ts';
-import { fromFileUri } from './file-uri.ts';
+import { fromFileUri, toFileUri } from './file-uri.ts';
 import { openFolderStore } from './folder.ts';
 import { openS3Store, type S3Options } from './s3.ts';
 
@@ -12,7 +12,7 @@ export function openStore(uri: string, s3: S3Options = {}): ObjectStore {
   const folder = fromFileUri(uri);
   if (folder === undefined)
     throw new RegistryError(`${uri} is neither a file:// nor an s3:// URI: write file:///FOLDER or s3://BUCKET`);
-  return openFolderStore(folder, uri.replace(/\/$/, ''));
+  return openFolderStore(folder, toFileUri(folder).replace(/\/$/, ''));
 }
 
 /** A model registry by its URI; where its bucket is and which keys open it, the variables say. */

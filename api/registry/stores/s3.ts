@@ -2,10 +2,19 @@
 import { Readable } from 'node:stream';
 import type { S3Client } from '@aws-sdk/client-s3';
 import { RegistryError } from '../errors.ts';
-import { bytesOf, type Condition, type Listed, type ObjectStore, rangeHeader, storedObject } from '../store.ts';
+import {
+  type ByteRange,
+  bytesOf,
+  type Condition,
+  type Listed,
+  type ObjectStore,
+  rangeHeader,
+  storedObject,
+} from '../store.ts';
 import { explained, isTransient, unlessStatus } from './aws-errors.ts';
 import { digestOfStream } from './hash.ts';
 import { type PartCalls, putInParts } from './multipart.ts';
+import { resuming } from './resuming.ts';
 
 export interface S3Options {
   /** Where the bucket is not AWS's own; AWS_ENDPOINT_URL is honoured by the SDK itself. */
@@ -40,25 +49,39 @@ export function openS3Store(uri: string, options: S3Options): ObjectStore {
     return loading;
   };
   const send = <T>(what: string, call: Promise<T>): Promise<T> => explained(`${what} in s3://${bucket}`, call);
-  /** Undefined where there is no such object. */
-  async function getObject(key: string, range?: string) {
+  /** Undefined where there is no such object, or another one. */
+  async function getObject(key: string, asked: { Range?: string; IfMatch?: string | undefined } = {}) {
     const { client, sdk } = await load();
-    const asked = { Bucket: bucket, Key: root + key, ...(range === undefined ? {} : { Range: range }) };
-    return send(`reading ${key}`, client.send(new sdk.GetObjectCommand(asked)).catch(unlessStatus(404)));
+    const command = new sdk.GetObjectCommand({ Bucket: bucket, Key: root + key, ...asked });
+    return send(`reading ${key}`, client.send(command).catch(unlessStatus(404, 412)));
+  }
+  /** The content of an answer, to be read once. */
+  function contentOf(key: string, { Body, ETag }: { Body?: unknown; ETag?: string | undefined }, range: ByteRange) {
+    const first = Body instanceof Readable ? Body : Readable.from([]);
+    const reopen = async (from: number) => {
+      const Range = rangeHeader({ from, to: range.to });
+      const rest = await getObject(key, { Range, IfMatch: ETag });
+      if (rest?.ContentRange?.startsWith(`bytes ${from}-`) && rest.Body instanceof Readable) return rest.Body;
+      if (rest?.Body instanceof Readable) rest.Body.destroy();
+      const why = rest ? 'the store sends no part of an object' : 'it was replaced or removed meanwhile';
+      throw new RegistryError(`reading ${key} in s3://${bucket} broke off, and ${why}: try again`, {
+        isTransient: true,
+      });
+    };
+    return { stream: () => resuming(first, range, reopen), close: () => void first.destroy() };
   }
   return {
     uri: uri.replace(/\/$/, ''),
     async read(key, range) {
-      const found = await getObject(key, rangeHeader(range));
-      if (found === undefined) return undefined;
-      return found.Body instanceof Readable ? found.Body : Readable.from([]);
+      const found = await getObject(key, { Range: rangeHeader(range) });
+      return found && contentOf(key, found, range).stream();
     },
     async get(key) {
       const found = await getObject(key);
       if (found === undefined) return undefined;
-      const { Body, ContentLength: size = 0, ETag: etag = '' } = found;
-      const stream = () => (Body instanceof Readable ? Body : Readable.from([]));
-      return storedObject({ size, etag, stream, digest: () => digestOfStream(stream()) });
+      const { ContentLength: size = 0, ETag: etag = '' } = found;
+      const content = contentOf(key, found, { from: 0, to: size });
+      return storedObject({ size, etag, ...content, digest: () => digestOfStream(content.stream()) });
     },
     async put(key, body, condition) {
       const { client, sdk } = await load();

@@ -42,7 +42,8 @@ export function createBatchService({ store, batch, current, background }: BatchS
     const telling = tellOfEnd(open(id), { send, pausesMs: PAUSES_MS });
     background(telling.then(() => {}));
   };
-  return createBulkService({ store, runner, places, sources, current, onEnd });
+  const onProblem = (reason: string) => console.error(JSON.stringify({ event: 'document_unreadable', reason }));
+  return createBulkService({ store, runner, places, sources, current, onEnd, onProblem });
 }
 
 /** A prefix of the store as a store of its own: inputs of these jobs are nowhere else. */

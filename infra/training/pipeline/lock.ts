@@ -13,7 +13,8 @@ const LOCK_KEY = { pk: RECIPE_KEY, sk: { S: 'lock' } };
  * would have to outlast the longest training, and would block a recipe for that long after an aborted execution.
  */
 export function lock(table: string, next: string): Record<string, State> {
-  const take = (condition: string, values: Record<string, unknown>) => ({
+  // A retry whose first answer got lost finds its own lock, which it may take as well.
+  const take = (condition: string, values: Record<string, unknown> = {}) => ({
     Type: 'Task',
     Resource: 'arn:aws:states:::dynamodb:putItem',
     Parameters: {
@@ -23,8 +24,8 @@ export function lock(table: string, next: string): Record<string, State> {
         held_by: { 'S.$': '$$.Execution.Id' },
         acquired_at: { 'S.$': '$$.State.EnteredTime' },
       },
-      ConditionExpression: condition,
-      ExpressionAttributeValues: values,
+      ConditionExpression: `${condition} OR held_by = :me`,
+      ExpressionAttributeValues: { ':me': { 'S.$': '$$.Execution.Id' }, ...values },
     },
     ResultPath: null,
     Retry: [SERVICE_RETRY],
@@ -36,8 +37,7 @@ export function lock(table: string, next: string): Record<string, State> {
   });
   return {
     AcquireLock: {
-      // A retry whose first answer was lost finds its own lock, which counts as an absent one.
-      ...take('attribute_not_exists(pk) OR held_by = :me', { ':me': { 'S.$': '$$.Execution.Id' } }),
+      ...take('attribute_not_exists(pk)'),
       Catch: [refused('ReadLock'), ...ON_ERROR],
       Next: next,
     },

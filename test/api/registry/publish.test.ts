@@ -211,6 +211,24 @@ describe.each(KINDS)('a registry in %s', (_, open) => {
     expect(await readHistory(registry, 'tiny')).toHaveLength(2);
   });
 
+  it('is told as it was where the same decision is carried out once more', async () => {
+    const registry = await open();
+    const [one, two, three] = [await trained('1'), await trained('2'), await trained('3')];
+    for (const candidate of [one, two]) {
+      const verdict = decide(candidate, await readIncumbent(registry, 'tiny'));
+      const first = await publishModel(registry, candidate, { ...verdict, now: () => '2026-11-27T12:00:00.000Z' });
+      // As Step Functions does: the state Publish again, with all that it was given.
+      expect(await publishModel(registry, candidate, verdict)).toEqual(first);
+    }
+    expect(await readHistory(registry, 'tiny')).toHaveLength(2);
+    // It came from another model, or by a person's hand.
+    const overtaken = { decision: 'publish' as const, reasons: ['again'], incumbent: three.digest };
+    await expect(publishModel(registry, two, overtaken)).rejects.toThrow('the pointer of tiny moved meanwhile');
+    const early = decide(one, undefined);
+    await rollback(registry, 'tiny', { reason: 'searches for shoes find hats' });
+    await expect(publishModel(registry, one, early)).rejects.toThrow('the pointer of tiny moved meanwhile');
+  });
+
   it('lets one of two publications through that race for the pointer', async () => {
     const registry = await open();
     const [one, two, three] = [await trained('1'), await trained('2'), await trained('3')];

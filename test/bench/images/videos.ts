@@ -32,7 +32,7 @@ export async function measureVideos(photos: string[], model: string, rounds: num
       const file = join(folder, `${at}.mp4`);
       const zoom = `scale=1920:-2,zoompan=z='1+0.001*in':d=${SECONDS * RATE}:s=${SIZE}:fps=${RATE}`;
       ffmpeg('-i', photo, '-vf', zoom, '-t', `${SECONDS}`, ...H264, '-preset', 'fast', file);
-      return { path: file, size: statSync(file).size, stream: () => [][Symbol.iterator]() as never };
+      return { path: file, size: statSync(file).size, stream: () => [][Symbol.iterator]() as never, close() {} };
     });
     const sampling = { frames: { per_second: 1, most: 3600 }, segment_seconds: 10 };
     const programs = { path: process.env.PATH ?? '', threads: 1 };

@@ -136,6 +136,22 @@ def test_a_name_is_found_in_a_registry_and_an_altered_file_is_refused(tiered, tm
     assert list((tmp_path / "another" / "edge-clip").iterdir()) == []
 
 
+def test_what_is_missing_or_altered_in_the_cache_is_put_there_again(tiered, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    registry = tmp_path / "registry"
+    publish(registry, tiered, "tiered")
+    folder = find_model("tiered", registry)
+    assert (tmp_path / "cache" / "edge-clip").stat().st_mode & 0o777 == 0o700
+    whole = {file.name: file.read_bytes() for file in folder.iterdir()}
+    for name in whole:
+        for hole in (None, b"", whole[name][:-1] + b"?"):
+            (folder / name).unlink()
+            if hole is not None:
+                (folder / name).write_bytes(hole)
+            assert find_model("tiered", registry) == folder
+            assert {file.name: file.read_bytes() for file in folder.iterdir()} == whole
+
+
 def test_a_folder_that_was_copied_badly_is_refused_by_its_file(tiered, tmp_path):
     copied = tmp_path / "copied"
     shutil.copytree(tiered, copied)

@@ -17,8 +17,8 @@ import { SCHEMA_VERSION } from '../../../../contracts/src/schema-version.ts';
 import { CoreError } from '../../../core/errors.ts';
 import { encodeDocument, type ObjectStore } from '../../../registry/store.ts';
 import { digestOf, newId } from '../ask.ts';
-import { openJobFolder } from '../folder.ts';
-import { type Owner, type Paged, pageOf, readState } from '../states.ts';
+import { openJobFolder, parseStored } from '../folder.ts';
+import { type Owner, type Paged, pageOf, readState, type ServiceOptions } from '../states.ts';
 import { isFinal, removalOf, statusOf, toSeconds } from '../status.ts';
 import { type Content, contentOf } from './content.ts';
 
@@ -56,10 +56,11 @@ export function inputOfFile(store: ObjectStore, file: BulkFile): BulkInput {
   return others.length === 0 ? { jsonl } : { parts: [jsonl, ...others] };
 }
 
-export function createFiles(store: ObjectStore): FileService {
+export function createFiles({ store, onProblem }: Pick<ServiceOptions, 'store' | 'onProblem'>): FileService {
   const read = async (id: string): Promise<BulkFile | undefined> => {
-    const text = await (await store.get(fileIn(jobInputFolder(id), FILES.file)))?.text();
-    return text === undefined ? undefined : BulkFile.parse(JSON.parse(text));
+    const key = fileIn(jobInputFolder(id), FILES.file);
+    const text = await (await store.get(key))?.text();
+    return text === undefined ? undefined : parseStored(text, BulkFile, `${store.uri}/${key}`);
   };
   /** Also one that was deleted. */
   const sent = async (id: string): Promise<BulkFile | undefined> => (FILE.test(id) ? read(id) : undefined);
@@ -96,6 +97,7 @@ export function createFiles(store: ObjectStore): FileService {
         read: unlessDeleted,
         readBefore: sent,
         keyOf: (file) => ownedKey('jobInputs', file),
+        onProblem,
       });
       return listOf(page, written);
     },

@@ -7,6 +7,9 @@ import { Client } from 'pg';
 import { getLoadablePath } from 'sqlite-vec';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createNames } from '../../../../api/bulk/databases/names.ts';
+import { readJobVectors } from '../../../../api/bulk/databases/vectors.ts';
+import { openJobFolder } from '../../../../api/bulk/service/folder.ts';
+import { openStore } from '../../../../api/registry/stores/open.ts';
 import { trainerPython } from '../../../support/python.ts';
 import { distances, type Encoded, encode, floatsOf, LOAD, load, QDRANT_KEY, serve } from '../databases/loading.ts';
 import { newFolder, runJob, writeImages, writeLines } from '../jobs.ts';
@@ -120,6 +123,37 @@ describe('PostgreSQL with pgvector', () => {
     expect(other).toMatchObject({ code: 2, stderr: expect.stringContaining('holds vectors of space sha256:c') });
   });
 
+  test('refuses a table of somebody else in a sentence, and one that its user may not make', async () => {
+    const refused = async (place: string, table: string) => {
+      const { code, stderr } = await load(encoded.float32.output, place, '--table', table);
+      expect(code).toBe(2);
+      expect(stderr).not.toContain(' at ');
+      return stderr;
+    };
+    await ask('CREATE EXTENSION IF NOT EXISTS vector');
+    await ask('CREATE TABLE mine (id int PRIMARY KEY, embedding vector(8))');
+    expect(await refused(server.line, 'mine')).toContain(
+      'table mine is another one, without custom_id, modality, space_id: choose --table',
+    );
+    await ask('CREATE TABLE keyless (custom_id text, embedding vector(8), modality text, space_id text)');
+    expect(await refused(server.line, 'keyless')).toContain('PostgreSQL refuses it: there is no unique');
+    await ask('CREATE ROLE plain LOGIN');
+    await ask('REVOKE CREATE ON SCHEMA public FROM PUBLIC');
+    const plain = server.line.replace('//postgres:@', '//plain:@');
+    expect(plain).not.toBe(server.line);
+    expect(await refused(plain, 'fresh')).toContain('PostgreSQL refuses it: permission denied for schema public');
+  });
+
+  test('writes each column by its name, whatever their order is', async () => {
+    await ask('CREATE EXTENSION IF NOT EXISTS vector');
+    await ask(
+      'CREATE TABLE turned (space_id text, modality text, embedding vector(8), custom_id text PRIMARY KEY, note text)',
+    );
+    expect(await load(encoded.float32.output, server.line, '--table', 'turned')).toMatchObject({ code: 0, stderr: '' });
+    const rows = await ask('SELECT DISTINCT modality, space_id FROM turned');
+    expect(rows).toEqual([{ modality: 'image', space_id: `sha256:${'a'.repeat(64)}` }]);
+  });
+
   test('says what it cannot hold, and where nothing listens', async () => {
     const numbers = await load(encoded.int8.output, server.line);
     expect(numbers).toMatchObject({ code: 2, stderr: expect.stringContaining('encode with --type float32') });
@@ -217,6 +251,43 @@ test.skipIf(!existsSync(LANCEDB))('LanceDB finds float32', async () => {
     rows.map(({ custom_id, _distance }) => ({ name: custom_id, distance: _distance })),
     'float32',
   );
+});
+
+/** Two shards: of the first, a tar that is none, every item has failed. */
+async function halfFailed(): Promise<string> {
+  const folder = newFolder('tars');
+  await writeImages(folder, 3);
+  execFileSync('tar', ['-cf', 'b.tar', '0000.png', '0001.png', '0002.png'], { cwd: folder });
+  writeFileSync(join(folder, 'a.tar'), 'no tar');
+  const { output, done } = await runJob({ input: { tars: ['a', 'b'].map((name) => `file://${folder}/${name}.tar`) } });
+  expect(done).toMatchObject([{ succeeded: 0 }, { succeeded: 3 }]);
+  return output;
+}
+
+test('a shard without a vector has nothing to load', async () => {
+  const output = await halfFailed();
+  const { count, batches } = await readJobVectors(openJobFolder(openStore(`file://${output}`)));
+  const sizes: number[] = [];
+  for await (const batch of batches()) sizes.push(batch.length);
+  expect([count, sizes]).toEqual([3, [3]]);
+  const file = join(newFolder('faiss'), 'vectors.faiss');
+  const { stdout } = await load(output, `faiss:${file}`, '--json');
+  expect(JSON.parse(stdout)).toMatchObject({ loaded: 3, repeated: 0 });
+});
+
+test.skipIf(!existsSync(LANCEDB))('LanceDB takes a job whose first shard has no vector', async () => {
+  const folder = newFolder('lancedb');
+  expect(await load(await halfFailed(), `lancedb:${folder}`)).toMatchObject({ code: 0, stderr: '' });
+  const lancedb = await import(LANCEDB.concat('/dist/index.js'));
+  expect(await (await (await lancedb.connect(folder)).openTable('vectors')).countRows()).toBe(3);
+});
+
+test('a job without any vector is refused with where it is said why', async () => {
+  const { output } = await runJob({
+    input: { jsonl: writeLines(newFolder('in'), [{ custom_id: 'a', image: 'AAAA' }]) },
+  });
+  const { code, stderr } = await load(output, `sqlite:${join(newFolder('sqlite'), 'vectors.db')}`);
+  expect([code, stderr]).toEqual([2, expect.stringContaining('holds no vector: every item failed (errors-*.jsonl')]);
 });
 
 describe('vectors of one name', () => {

@@ -2,7 +2,8 @@
 import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { openPlace } from '../../../../api/bulk/places.ts';
+import { toUri } from '../../../../api/bulk/hosts/open.ts';
+import { openPlace, openSources } from '../../../../api/bulk/places.ts';
 import { cutJob, type PlanOptions, planJob } from '../../../../api/bulk/service/plan.ts';
 import type { BulkJob, BulkPlan } from '../../../../contracts/src/bulk/job.ts';
 import type { VideoSampling } from '../../../../contracts/src/bulk/video.ts';
@@ -191,5 +192,46 @@ describe('a plan', () => {
       ['gone.png', 'not_found', expect.stringContaining('a link that leads nowhere')],
     ]);
     expect(plan).toMatchObject({ items: 4, skipped: 1 });
+  });
+});
+
+describe('an input in the root folder', () => {
+  /** A file that is there, by its path from the root. */
+  const HERE = import.meta.filename.slice(1);
+  const sizeOf = (path: string) => readFileSync(path).length;
+
+  test('is looked for there, and not where the command stands', async () => {
+    const opened: [string, string][] = [];
+    const open: PlanOptions['open'] = (place) => {
+      return {
+        list: openPlace(place).list,
+        // As if it lay there: nobody writes to the root for a test.
+        async get(key) {
+          opened.push([place, key]);
+          return openPlace(place).get(HERE);
+        },
+      };
+    };
+    const output: BulkJob['output'] = { formats: ['jsonl'], type: 'float32', dimensions: 8 };
+    const asked = { input: { jsonl: toUri('/lines.jsonl') }, video: null, output };
+    const { items } = await cutJob(asked, { open, machines: { cpu: ownMachine(1) } });
+    expect(opened).toEqual([['file:///', 'lines.jsonl']]);
+    expect(items).toBeGreaterThan(100);
+  });
+
+  test('may name what lies below it, by path and by URI, and tars are found beside each other', async () => {
+    const uri = toUri(import.meta.filename);
+    for (const input of [{ jsonl: 'file:///lines.jsonl' }, { tars: ['file:///a.tar'] }, { prefix: toUri('/') }])
+      expect(await openSources({ input, sources: [] }).find(uri)).toMatchObject({ size: sizeOf(import.meta.filename) });
+    const byLines = openSources({ input: { jsonl: 'file:///lines.jsonl' }, sources: [] });
+    expect(await byLines.find(HERE)).toMatchObject({ path: import.meta.filename });
+    await expect(byLines.find('package.json')).rejects.toThrow('There is no package.json below file:///');
+  });
+
+  test.each(['/', 'file:///', 'file://'])('is the root as %s', async (written) => {
+    expect(toUri(written)).toBe('file:///');
+    const store = openPlace(written === '/' ? toUri(written) : written);
+    expect((await store.get(HERE))?.path).toBe(import.meta.filename);
+    expect(await openPlace(store.uri).get(HERE)).toBeDefined();
   });
 });

@@ -1,4 +1,4 @@
-// Requests that come at the same moment under one Idempotency-Key: one begins its job, with nothing of the others in it.
+// Jobs beside others: begun at one moment under one key, ended in another way meanwhile, listed beside one that cannot be read.
 import { expect, test, vi } from 'vitest';
 import { currentModel } from '../../../../api/bulk/hosts/open.ts';
 import { openPlace } from '../../../../api/bulk/places.ts';
@@ -16,8 +16,8 @@ import { newFolder, writeTinyModel } from '../jobs.ts';
 const SECRET = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw';
 
 /** Jobs that are begun and cut into shards, which nobody encodes. */
-function createService() {
-  const store = openStore(`file://${newFolder('jobs')}`);
+function createService(store = openStore(`file://${newFolder('jobs')}`)) {
+  const problems: string[] = [];
   const model = writeTinyModel();
   const service = createBulkService({
     store,
@@ -25,8 +25,9 @@ function createService() {
     places: () => [],
     sources: () => [],
     current: () => currentModel({ model, registry: undefined }),
+    onProblem: (sentence) => problems.push(sentence),
   });
-  return { store, jobs: service.jobs };
+  return { store, jobs: service.jobs, service, problems };
 }
 
 test('other bodies under the key of a job that is being begun put nothing into it', async () => {
@@ -114,3 +115,52 @@ test.each([
     vi.useRealTimers();
   }
 });
+
+/** As a release of before left it, or a disk. */
+const OTHERS = ['{"schema_version": 0}', '{"schema_ver'];
+
+test.each(['job', 'batch', 'file'] as const)(
+  'a %s that cannot be read keeps no other from being listed',
+  async (kind) => {
+    const { store, service, problems } = createService();
+    const asker = { owner: null, idempotencyKey: null };
+    const send = (name: string) => {
+      const line = { custom_id: name, method: 'POST', url: '/v1/embeddings', body: { model: 'tiny', input: name } };
+      const sent = { filename: name, purpose: 'batch', bytes: Buffer.from(JSON.stringify(line)) };
+      return service.files.create(sent, null);
+    };
+    const make = {
+      job: () => service.jobs.create({ input: { items: [{ custom_id: 'one', image: 'AAAA' }] } }, asker),
+      file: () => send('one'),
+      batch: async () => {
+        const { id } = await send('one');
+        const asked = { input_file_id: id, endpoint: '/v1/embeddings', completion_window: '24h' };
+        return service.batches.create(asked, asker);
+      },
+    }[kind];
+    const list = { job: service.jobs.list, file: service.files.list, batch: service.batches.list }[kind];
+    const ids: string[] = [];
+    for (let at = 0; at < 4; at++) ids.unshift((await make()).id);
+    const [newest, second, third, oldest] = ids;
+    const listed = async (asked: { limit?: number; after?: string }) => {
+      const { data, has_more } = await list(null, asked);
+      return [data.map(({ id }) => id).sort(), has_more];
+    };
+    const keyOf = (id = '') => (kind === 'file' ? `job-inputs/${id}/file.json` : `${bulkFolder(id)}/job.json`);
+    expect(await store.get(keyOf(third))).toBeDefined();
+    for (const [at, other] of OTHERS.entries()) await store.put(keyOf([second, third][at]), Buffer.from(other));
+    expect(await listed({})).toEqual([[newest, oldest].sort(), false]);
+    expect(problems).toHaveLength(2);
+    for (const id of [second, third])
+      expect(problems.join(' ')).toContain(`${store.uri}/${keyOf(id)} is not what a bulk job leaves there`);
+    // Pages are as long as they were asked to be.
+    const page = await list(null, { limit: 1 });
+    expect([page.data.length, page.has_more]).toEqual([1, true]);
+    await expect(list(null, { after: third ?? '' })).rejects.toMatchObject({ code: 'not_found' });
+
+    const broken = { ...store, get: () => Promise.reject(new Error('the store is down')) };
+    const { service: without } = createService(broken);
+    const down = { job: without.jobs.list, file: without.files.list, batch: without.batches.list }[kind];
+    await expect(down(null, {})).rejects.toThrow('the store is down');
+  },
+);

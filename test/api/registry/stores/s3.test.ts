@@ -1,5 +1,7 @@
 // Large objects of a bucket that fails now and then: sent in parts, there as a whole or not at all. And keys that are replaced.
 import { mkdtempSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { CreateBucketCommand, HeadObjectCommand, ListMultipartUploadsCommand, S3Client } from '@aws-sdk/client-s3';
@@ -150,6 +152,58 @@ describe('a large object', () => {
     }
     await expect(store.put('huge', bodyOf(1, 5 * TIB))).rejects.toThrow('split it');
     expect(proxy.passed).toEqual([]);
+  });
+});
+
+describe('a content whose connection breaks off', () => {
+  const bytes = Buffer.from(Array.from({ length: 9 * MIB }, (_, at) => (at * 31) % 251));
+  /** Sends so many bytes of what is asked for. */
+  async function cutting(sent: number, options: { etags?: string[]; knowsRanges?: boolean } = {}) {
+    const asked: { range: string | undefined; ifMatch: string | undefined }[] = [];
+    const server = createServer(({ headers }, response) => {
+      const { range, 'if-match': ifMatch } = headers;
+      asked.push({ range, ifMatch });
+      const etag = options.etags?.shift() ?? '"1"';
+      if (ifMatch !== undefined && ifMatch !== etag) return void response.writeHead(412).end();
+      const [, from] = (options.knowsRanges === false ? [] : /^bytes=(\d+)-/.exec(range ?? '')) ?? [];
+      const rest = bytes.subarray(Number(from ?? 0));
+      const ranged = from === undefined ? {} : { 'content-range': `bytes ${from}-${bytes.length - 1}/${bytes.length}` };
+      response.writeHead(from === undefined ? 200 : 206, { etag, 'content-length': rest.length, ...ranged });
+      if (rest.length <= sent) return void response.end(rest);
+      response.write(rest.subarray(0, sent), () => response.destroy());
+    });
+    await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const store = openStore('s3://models', { endpoint: url, credentials: KEYS });
+    return { store, asked, stop: () => server.close() };
+  }
+
+  it('is asked for again from there on, as the object that it was', async () => {
+    const { store, asked, stop } = await cutting(4 * MIB);
+    expect(await (await store.get('large'))?.digest()).toBe(sha256Of(bytes));
+    expect(asked).toHaveLength(3);
+    expect(asked[0]).toEqual({ range: undefined, ifMatch: undefined });
+    for (const { range, ifMatch } of asked.slice(1))
+      expect([range, ifMatch]).toEqual([expect.stringMatching(new RegExp(`-${bytes.length - 1}$`)), '"1"']);
+    asked.length = 0;
+    const range = { from: 1000, to: 9 * MIB };
+    const parts: Uint8Array[] = [];
+    for await (const part of (await store.read('large', range)) ?? []) parts.push(part);
+    expect(Buffer.concat(parts).equals(bytes.subarray(range.from))).toBe(true);
+    expect(asked).toHaveLength(3);
+    stop();
+  });
+
+  it('is an error where it is another object by then, where the store sends all of it, and where nothing comes', async () => {
+    const other = await cutting(4 * MIB, { etags: ['"1"', '"2"'] });
+    await expect((await other.store.get('large'))?.digest()).rejects.toThrow('it was replaced or removed meanwhile');
+    const whole = await cutting(4 * MIB, { knowsRanges: false });
+    await expect((await whole.store.get('large'))?.digest()).rejects.toThrow('the store sends no part of an object');
+    expect(whole.asked).toHaveLength(2);
+    const silent = await cutting(0);
+    await expect((await silent.store.get('large'))?.digest()).rejects.toThrow('aborted');
+    expect(silent.asked).toHaveLength(4);
+    for (const { stop } of [other, whole, silent]) stop();
   });
 });
 

@@ -346,6 +346,23 @@ describe('while another execution holds the lock', () => {
     },
   );
 
+  it('but has ended, and the answer to the takeover is lost, this one goes on with what it holds', async () => {
+    const table = locked();
+    let answers = 0;
+    const outcome = await execute(table, {
+      DescribeHolder: () => ({ Status: 'FAILED' }),
+      TakeOverLock: (request) => {
+        const answer = table.put(request);
+        answers += 1;
+        if (answers === 1) throw new ServiceError('DynamoDB.SdkClientException', 'Read timed out');
+        return answer;
+      },
+    });
+    expect(answers).toBe(2);
+    expect(outcome.states.at(-1)).toBe('Done');
+    expect(table.items.has(LOCK)).toBe(false);
+  });
+
   it('and a third one was quicker to take it over, this one does nothing', async () => {
     const table = locked();
     const outcome = await execute(table, {
