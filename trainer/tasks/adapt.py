@@ -14,7 +14,7 @@ from engine.task import Figures, Parts, Task
 from losses.matrices import multi_positive_nce
 from towers.adaptation.batches import General, Sampler
 from towers.adaptation.image_side import ImageSide
-from towers.adaptation.losses import class_loss, cut, held, same_or_own
+from towers.adaptation.losses import class_loss, cut, held
 from towers.adaptation.own_data import Pictures
 from towers.adaptation.tiers import TextSide
 from towers.two_towers import MAX_LOGIT_SCALE, new_logit_scale
@@ -75,8 +75,7 @@ class Adapt(Task):
         image_BE = images.vectors(batch.rows, batch.views)
         tokens = [*text.tokens([*batch.texts, *batch.class_texts]), *(general.tokens[i] for i in batch.general)]
         ends = (len(batch.texts), len(batch.texts) + len(batch.class_texts))
-        match_BT = same_or_own(batch.owners, batch.texts, len(batch.rows)).to(run.device)
-        labels_B = batch.labels.to(run.device)
+        match_BT, labels_B = batch.match.to(run.device), batch.labels.to(run.device)
         total = image_BE.new_zeros(())
         tiers: dict[Tier, torch.Tensor] = text.vectors(tokens, run.device, run.amp_dtype)
         for tier, vectors_TE in tiers.items():
