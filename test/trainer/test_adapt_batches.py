@@ -63,3 +63,16 @@ def test_a_picture_comes_again_only_where_its_class_has_no_other():
     for batch in batches(train, 20, batch_size=24):
         times = Counter(train[row].key for row in batch.rows)
         assert sorted(times.values()) == [1] * 18 + [3, 3]
+
+
+@pytest.mark.parametrize(("of_class", "with_caption"), [(15, 985), (985, 15)])
+def test_pictures_of_the_rarer_kind_have_their_share_of_the_batches(of_class, with_caption):
+    """15 of 1,000 are 0.48 of a batch of 32: less than a half, which was rounded to none."""
+    train = [picture(f"class {n}", [], n % 4) for n in range(of_class)]
+    train += [picture(f"caption {n}", [f"caption {n}"]) for n in range(with_caption)]
+    drawn = batches(train, 400)
+    assert {len(batch.rows) for batch in drawn} == {32}
+    rarer = [len(batch.labelled) if of_class < with_caption else len(batch.texts) for batch in drawn]
+    assert set(rarer) == {0, 1}
+    assert sum(rarer) == pytest.approx(400 * 0.48, abs=40)  # four standard deviations of 400 draws
+    assert [batch.rows.tolist() for batch in batches(train, 400)] == [batch.rows.tolist() for batch in drawn]

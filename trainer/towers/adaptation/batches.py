@@ -74,8 +74,9 @@ class Sampler:
         """The batch of a step: equal steps draw equal batches."""
         rng = random.Random(f"{self.seed}/{step}")
         size = min(self.config["batch_size"], len(self.train))
-        free = round(size * len(self.unlabelled) / len(self.train))
-        rows = rng.sample(self.unlabelled, min(free, len(self.unlabelled)))
+        # Rounded down or up by chance: the rarer kind may be less than half a picture of a batch, which is not none.
+        free = (size * len(self.unlabelled) + rng.randrange(len(self.train))) // len(self.train)
+        rows = rng.sample(self.unlabelled, free)
         rows += self.of_classes(rng, size - len(rows))
         views = np.array([rng.randrange(1 + self.config["crops"]) for _ in rows])
         chosen: list[Picture] = [self.train[row] for row in rows]
