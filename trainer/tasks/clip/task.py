@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from contracts.types import ClipConfig
+from engine.generators import torch_seed
 from engine.grad_cache import cached_backward
 from engine.optim import param_groups
 from engine.run import Run
@@ -85,7 +86,7 @@ class Clip(Task):
         rng = np.random.default_rng((run.seed, 1, step))
         seen = objective.pairs.at(step, rng)
         # Dropout of its own on every rank.
-        torch.manual_seed(run.seed * 1_000_003 + step + 1_000_000_007 * run.world.rank)
+        torch.manual_seed(torch_seed(run.seed * 1_000_003 + step + 1_000_000_007 * run.world.rank))
         return seen, rng
 
     def constrain(self) -> None:
