@@ -123,7 +123,7 @@ def test_training_leaves_what_lies_below_the_cut_alone():
     trained = {id(parameter) for group in groups for parameter in group["params"]}
     assert all(id(p) not in trained and not p.requires_grad for p in tower.backbone.blocks[5].parameters())
     assert all(id(p) in trained for p in tower.backbone.blocks[6].parameters())
-    assert [group["lr"] for group in groups] == [0.1, 0.1, 0.05, 0.05, 1.0]
+    assert [group["lr"] for group in groups] == [0.1, 0.1, 0.05, 0.05, 1.0, 1.0]
     before = tower.backbone.bn2.running_mean.clone()
     tower.train()(torch.randn(2, 3, 64, 64))
     assert torch.equal(tower.backbone.bn2.running_mean, before)

@@ -9,6 +9,7 @@ from torch import nn
 
 from contracts.types import AdaptConfig, Schedule, Tier
 from engine.loop import Loop
+from engine.optim import groups_of
 from engine.run import Run
 from engine.task import Figures, Parts, Task
 from losses.matrices import multi_positive_nce
@@ -41,7 +42,7 @@ class Adapt(Task):
         self.started = 0.0
 
     def groups(self) -> list[dict[str, Any]]:
-        """Rates by kind. Token rows do not decay: those that own texts lack have to stay as they are."""
+        """Rates by kind. Vectors do not decay, nor do token rows: those that own texts lack have to stay as they are."""
         config, images, text = self.run.config, self.images, self.text
         lr, decay = config["schedule"]["lr"], config["schedule"]["weight_decay"]
         tables, matrices, rest = [], [], []
@@ -61,10 +62,10 @@ class Adapt(Task):
             tail = cast(Any, images.tail)
             head = {tail.names[name] for name in images.graph.head.input if name in tail.names}
             named = dict(tail.named_parameters())
-            body = [p for name, p in named.items() if name not in head]
-            groups.append({"params": body, "lr": config["image_lr"], "weight_decay": decay})
-            head_lr = config.get("head_rate", HEAD_RATE) * config["image_lr"]
-            groups.append({"params": [named[name] for name in head], "lr": head_lr, "weight_decay": decay})
+            head_rate = config.get("head_rate", HEAD_RATE)
+            for names, rate in ((named.keys() - head, 1.0), (head, head_rate)):
+                layers = [parameter for name, parameter in named.items() if name in names]
+                groups += groups_of(layers, lr=rate * config["image_lr"], weight_decay=decay)
         return groups
 
     def loss(self, step: int) -> tuple[torch.Tensor, Parts]:

@@ -41,12 +41,11 @@ class Clip(Task):
     def groups(self) -> list[dict[str, Any]]:
         """Rates by layer of the image tower; the logit scales without decay."""
         config, objective = self.run.config, self.objective
+        if config.get("image_head") == "locked":
+            objective.tower.head.requires_grad_(requires_grad=False)
         image = objective.tower.trainable_groups(
             objective.pairs.block, config["backbone_lr"], config["schedule"]["lr"], config["layer_decay"]
         )
-        if config.get("image_head") == "locked":
-            image.pop()
-            objective.tower.head.requires_grad_(requires_grad=False)
         scales = {"params": [*objective.scales.parameters()], "weight_decay": 0.0}
         return [*image, *param_groups(objective.text_tower), scales]
 
