@@ -84,8 +84,17 @@ def test_recall_equals_a_slow_count():
     for n in range(30):
         own = scores[owner[n], n].item()
         assert caption_rank[n] == sum(scores[i, n].item() >= own for i in range(12) if i != owner[n])
-    per_image = mean_recall_per_image(scores, owner)
+
+
+@pytest.mark.parametrize("counts", [[3] * 12, [1] * 10 + [9, 16]])
+def test_what_images_contribute_to_the_mean_recall_has_it_as_its_mean(counts):
+    rng = np.random.default_rng(0)
+    images, owner = unit(12, 4), torch.from_numpy(np.repeat(np.arange(12), counts))
+    texts = F.normalize(images[owner] + torch.from_numpy(rng.normal(0, 0.5, (len(owner), 4))).float(), dim=-1)
+    per_image = mean_recall_per_image(images @ texts.T, owner)
     assert per_image.shape == (12,)
+    assert per_image.mean() == pytest.approx(retrieval(images, texts, owner)["mean_recall"], abs=1e-12)
+    assert per_image.mean() < 1
 
 
 def test_perfect_vectors_have_perfect_figures():
