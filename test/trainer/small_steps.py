@@ -56,7 +56,11 @@ Step = dict[str, dict[str, torch.Tensor]]  # the parts of the loss, and the grad
 
 
 def clip_step(folder: Path, world: World, **changes: Any) -> Step:
-    """Every term, eleven captioned images and two labelled ones, with some settings changed; `dtype`: what the device multiplies."""
+    """Every term, eleven captioned images and two labelled ones, with some settings changed.
+
+    `dtype`: what the device multiplies; `seed`: that of the run, not of its data.
+    """
+    seed = changes.pop("seed", 3)
     place = Place(world, changes.pop("dtype", torch.float32))
     features = np.random.default_rng(0).normal(size=(15, 2, 1280)).astype(np.float16)
     shape = cast(Any, {"crops": 2, "first_trainable_block": None})
@@ -78,7 +82,7 @@ def clip_step(folder: Path, world: World, **changes: Any) -> Step:
     objective = Objective(towers, pairs, Texts(prompts, hypernyms, classes), config, place)
     with torch.no_grad():  # away from where it started, so that the regulariser has a gradient
         towers[0].head.bias.add_(0.3)
-    run = cast(Any, SimpleNamespace(config=config, seed=3, world=world))
+    run = cast(Any, SimpleNamespace(config=config, seed=seed, world=world))
     return whole_step(Clip(run, objective, dict), world)
 
 

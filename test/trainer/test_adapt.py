@@ -4,7 +4,7 @@ import json
 import math
 from pathlib import Path
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -18,6 +18,7 @@ from contracts.types import ModelManifest, OwnData
 from engine.run import artefact
 from losses.matrices import info_nce, multi_positive_nce
 from support import interrupt_stage, run_stage, schedule, write_job, write_tiered_model
+from tasks.adapt import Adapt
 from towers.adaptation.losses import class_loss
 from towers.adaptation.own_data import read_own
 from towers.adaptation.texts import general_texts
@@ -124,6 +125,32 @@ def test_an_image_graph_cut_anywhere_gives_the_served_vectors_and_takes_its_weig
     graph.write(tmp_path / "turned.onnx")
     turned = session(tmp_path / "turned.onnx").run(None, {"pixels": pixels})[0]
     np.testing.assert_allclose(np.asarray(turned), -np.asarray(served), atol=1e-5)
+
+
+def test_no_vector_of_the_image_tower_decays_and_its_head_has_a_rate_of_its_own(tmp_path):
+    tower = nn.Sequential(
+        nn.Conv2d(3, 4, 3),
+        nn.ReLU6(),
+        nn.Conv2d(4, 8, 3),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(8, 6),
+        Unit(),
+    )
+    export_image_tower(tower, 16, tmp_path / "image.onnx", 18, "float16")
+    graph = ImageGraph(tmp_path / "image.onnx")
+    tail = graph.tail(max(graph.cuts(), key=lambda cut: cut.weights))
+    settings = {"schedule": schedule(2) | {"weight_decay": 0.1}, "static_lr": 1.0, "image_lr": 0.5, "head_rate": 4.0}
+    run = SimpleNamespace(config=settings, device="cpu")
+    images, text = (
+        SimpleNamespace(run=run, graph=graph, tail=tail),
+        SimpleNamespace(transformers={}, static=nn.Module()),
+    )
+    task = Adapt(*cast(Any, (images, text, None, None)))
+    found = {id(p): (each["lr"], each["weight_decay"]) for each in task.groups() for p in each["params"]}
+    assert sorted((p.ndim, *found[id(p)]) for p in tail.parameters()) == [
+        (1, 0.5, 0.0), (1, 2.0, 0.0), (2, 2.0, 0.1), (4, 0.5, 0.1),
+    ]  # fmt: skip
 
 
 class Unit(nn.Module):

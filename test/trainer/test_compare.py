@@ -5,9 +5,11 @@ import statistics
 
 import numpy as np
 import pytest
+import torch
 
 from support import run_stage, write_job
 from towers.items import read_items, write_items
+from towers.metrics import mean_recall_per_image, retrieval
 
 CONFIG = {"variants": ["more"], "seeds": [1, 2], "seeded_from": "clip", "at": "clip", "bootstrap_samples": 200}
 
@@ -74,6 +76,23 @@ def test_variants_with_other_items_are_compared_by_their_means(tmp_path):
     arm = compare(tmp_path, runs, ["recall"])[1]["metrics"]["recall"]["more"]
     assert "low" not in arm
     assert arm["difference"] == 0
+
+
+def test_the_interval_of_recalls_holds_their_difference_where_pictures_have_more_or_fewer_captions(tmp_path):
+    """40 pictures with 16 captions each and 160 with one: captions of the first kind gain, those of the second one lose."""
+    owner = torch.from_numpy(np.repeat(np.arange(200), [16] * 40 + [1] * 160))
+    many, runs = owner.numpy() < 40, {}
+    for name, right in (("base", (0.5, 0.9)), ("more", (0.7, 0.6))):
+        rng = np.random.default_rng(1)
+        is_right = rng.random(len(owner)) < np.where(many, *right)
+        texts = torch.eye(200)[np.where(is_right, owner, (owner + 1 + rng.integers(0, 198, len(owner))) % 200)]
+        metrics = {"mean_recall": retrieval(torch.eye(200), texts, owner)["mean_recall"]}
+        items = {"mean_recall": mean_recall_per_image(texts.T, owner)}
+        runs |= {f"{name}_{seed}": measured(tmp_path / f"{name}{seed}", metrics, items) for seed in (1, 2)}
+    arm = compare(tmp_path, runs, ["mean_recall"])[1]["metrics"]["mean_recall"]["more"]
+    assert arm["low"] < arm["difference"] < arm["high"]
+    table = (tmp_path / "compare" / "comparison.md").read_text().splitlines()
+    assert f"| {100 * arm['mean']:.2f} ± 0.00 |" in table[3]  # a fraction, though pictures contribute more than 1
 
 
 def test_a_figure_that_no_report_has_is_refused(tmp_path):

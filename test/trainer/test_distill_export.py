@@ -18,7 +18,7 @@ from contracts import load
 from contracts.types import ExportConfigMaxMib, ModelManifest
 from support import draw_images, interrupt_stage, run_stage, schedule, write_job
 from tasks.distill import DistillStudent
-from towers.data import write_rows
+from towers.data import read_pairs, write_rows
 from towers.exported_files import check_sizes, load_tiers
 from towers.image.backbone import create_backbone, preprocess_recipe
 from towers.image.of_run import load_image_tower
@@ -246,6 +246,21 @@ def test_an_export_that_strays_from_pytorch_fails_and_leaves_no_manifest(inputs,
     job = write_job(tmp_path, "export", inputs | {"distill": distilled[1]}, EXPORT | {"min_mean_cosine": 1.0})
     assert run_stage(job, expect=1) == {}
     assert not (job.parent / "manifest.json").exists()
+
+
+@pytest.mark.parametrize("described", [0, 5])
+def test_dev_images_of_one_caption_are_refused_before_anything_is_written(inputs, distilled, tmp_path, described):
+    """How alike two texts about one thing are cannot be seen on them. Of twelve images half is enough."""
+    shutil.copytree(inputs["prepare"], tmp_path / "prepare")
+    rows = read_pairs(tmp_path / "prepare", "dev")
+    for row in rows[described:]:
+        row["captions"] = row["captions"][:1]
+    write_rows(tmp_path / "prepare" / "pairs.dev.jsonl", rows)
+    given = inputs | {"distill": distilled[1], "prepare": tmp_path / "prepare"}
+    job = write_job(tmp_path, "export", given, EXPORT)
+    with pytest.raises(AssertionError, match=rf"{described} of 12 dev images have two captions or more, .* at least 6"):
+        run_stage(job)
+    assert [file.name for file in job.parent.iterdir() if file.suffix in (".onnx", ".bin")] == []
 
 
 def test_a_published_recall_counts_ties_against_the_model(inputs, distilled, tmp_path):

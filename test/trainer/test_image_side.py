@@ -84,8 +84,17 @@ def test_recall_equals_a_slow_count():
     for n in range(30):
         own = scores[owner[n], n].item()
         assert caption_rank[n] == sum(scores[i, n].item() >= own for i in range(12) if i != owner[n])
-    per_image = mean_recall_per_image(scores, owner)
+
+
+@pytest.mark.parametrize("counts", [[3] * 12, [1] * 10 + [9, 16]])
+def test_what_images_contribute_to_the_mean_recall_has_it_as_its_mean(counts):
+    rng = np.random.default_rng(0)
+    images, owner = unit(12, 4), torch.from_numpy(np.repeat(np.arange(12), counts))
+    texts = F.normalize(images[owner] + torch.from_numpy(rng.normal(0, 0.5, (len(owner), 4))).float(), dim=-1)
+    per_image = mean_recall_per_image(images @ texts.T, owner)
     assert per_image.shape == (12,)
+    assert per_image.mean() == pytest.approx(retrieval(images, texts, owner)["mean_recall"], abs=1e-12)
+    assert per_image.mean() < 1
 
 
 def test_perfect_vectors_have_perfect_figures():
@@ -123,7 +132,7 @@ def test_training_leaves_what_lies_below_the_cut_alone():
     trained = {id(parameter) for group in groups for parameter in group["params"]}
     assert all(id(p) not in trained and not p.requires_grad for p in tower.backbone.blocks[5].parameters())
     assert all(id(p) in trained for p in tower.backbone.blocks[6].parameters())
-    assert [group["lr"] for group in groups] == [0.1, 0.1, 0.05, 0.05, 1.0]
+    assert [group["lr"] for group in groups] == [0.1, 0.1, 0.05, 0.05, 1.0, 1.0]
     before = tower.backbone.bn2.running_mean.clone()
     tower.train()(torch.randn(2, 3, 64, 64))
     assert torch.equal(tower.backbone.bn2.running_mean, before)

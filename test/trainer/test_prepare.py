@@ -125,6 +125,16 @@ def test_sets_whose_keys_are_alike_lose_no_picture(tmp_path, prepare):
     assert [row.get("tr") for row in train] == [None, {"zh": ["第一"]}, None]
 
 
+@pytest.mark.parametrize(("described", "is_said"), [(1, True), (2, False)])
+def test_prepare_says_that_dev_has_too_few_images_of_two_captions_for_an_export(tmp_path, prepare, described, is_said):
+    draw_images(tmp_path / "data", 3)
+    rows = [{"image": f"drawn00{n}.jpg", "captions": ["a shape", "one form"][: 1 + (n < described)]} for n in range(3)]
+    write_lines(tmp_path / "data" / "own.jsonl", rows)
+    report, _ = prepare([{"split": "dev", "format": "jsonl", "path": "own.jsonl", "caption_column": "captions"}])
+    said = f"{described} of 3 dev images have two captions or more, and export needs at least 2"
+    assert any(note.startswith(said) for note in report["notes"]) == is_said
+
+
 def test_a_row_that_names_no_image_is_left_out_by_its_number(tmp_path, prepare):
     draw_images(tmp_path / "data", 4)
     (tmp_path / "data" / "own.csv").write_text("image,caption\ndrawn000.jpg,one shape\n,no image\n ,blank\n")

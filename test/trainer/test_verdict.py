@@ -35,6 +35,17 @@ def test_a_search_has_its_match_among_as_many_things_and_the_same_query_has_not(
     np.testing.assert_allclose(found.absent_N, 0.1)
 
 
+@pytest.mark.parametrize("things", [30, 20_000])
+def test_one_thing_that_has_a_query_is_found_among_any_number_of_others(things):
+    """A dev set of which one image has a second caption: by chance alone it would be in no search among few."""
+    vectors = unit(np.random.default_rng(0).normal(size=(things, 8)))
+    own = 17
+    for count in (1, 16):
+        found = search(Sides(vectors[[own]], np.array([own]), vectors), count, np.random.default_rng(0))
+        np.testing.assert_allclose(found.present_N, 1)
+        assert len(found.absent_N) == len(found.present_N) > 0 and found.absent_N.max() < 1
+
+
 def test_the_best_of_many_chance_hits_follows_its_order_statistic():
     # Where queries know nothing, the best of n cosines lies below x with probability F(x)^n, with a match and without.
     rng = np.random.default_rng(0)

@@ -41,6 +41,7 @@ class Joined:
     shards: list[PreparedShard] = field(default_factory=list)
     images: Counter[str] = field(default_factory=Counter)
     captions: Counter[str] = field(default_factory=Counter)
+    described: Counter[str] = field(default_factory=Counter)  # images with two captions or more
     characters: Counter[str] = field(default_factory=Counter)  # of all captions
     negatives: Counter[str] = field(default_factory=Counter)
     regions: Counter[str] = field(default_factory=Counter)
@@ -66,6 +67,7 @@ class Joined:
         """Count what a row that is kept holds."""
         self.images[split] += 1
         self.captions[split] += len(row["captions"])
+        self.described[split] += len(row["captions"]) > 1
         self.characters[split] += sum(map(len, row["captions"]))
         self.negatives[split] += len(row.get(NEGATIVES, ()))
         self.regions[split] += len(row.get(REGIONS, ()))

@@ -12,10 +12,15 @@ State = dict[str, Any]
 
 
 def seed_everything(seed: int) -> None:
-    """Seed Python, NumPy and torch on every device."""
+    """Seed Python, NumPy and torch on every device, with any number from 0 on."""
     random.seed(seed)
-    np.random.seed(seed)
-    torch.manual_seed(seed)
+    np.random.seed(seed % 2**32)  # it takes no larger one
+    torch.manual_seed(torch_seed(seed))
+
+
+def torch_seed(seed: int) -> int:
+    """One that torch takes, which is the seed itself below 2^64. Products of a recipe's seed may be larger."""
+    return seed % 2**64
 
 
 def state() -> State:

@@ -37,7 +37,11 @@ def of_one_kind(parameters: Sequence[nn.Parameter]) -> list[list[nn.Parameter]]:
 
 def param_groups(module: nn.Module, **options: Any) -> list[dict[str, Any]]:
     """Two groups of a module's trainable parameters: matrices, and vectors without weight decay."""
-    parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    return groups_of([parameter for parameter in module.parameters() if parameter.requires_grad], **options)
+
+
+def groups_of(parameters: Sequence[nn.Parameter], **options: Any) -> list[dict[str, Any]]:
+    """The same of parameters; a kind of which there are none has no group."""
     matrices = [parameter for parameter in parameters if parameter.ndim > 1]
     vectors = [parameter for parameter in parameters if parameter.ndim <= 1]
     groups = [{"params": matrices, **options}, {"params": vectors, **options, "weight_decay": 0.0}]

@@ -11,7 +11,7 @@ from contracts.types import ExportConfig
 from engine.run import Run
 from towers.export.graphs import write_graphs
 from towers.export.manifest import Measured, bytes_of, card_notes, manifest_of
-from towers.export.parity import parity, serve_images, serve_texts
+from towers.export.parity import parity, refuse_few_described, serve_images, serve_texts
 from towers.export.scores import fit_scores
 from towers.exported_files import artefacts_in, write_manifest
 from towers.model_card import model_card
@@ -24,6 +24,7 @@ def main() -> None:
     run = Run.start(ExportConfig)
     config, out = run.config, run.output
     prepared = run.input("prepare")
+    refuse_few_described(prepared)
     exported = write_graphs(run, run.input("distill"), run.input("clip"))
     run.log(exported.said_sizes())
     run.tick(1, 4)

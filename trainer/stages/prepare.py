@@ -45,7 +45,7 @@ def main() -> None:
     texts = prepare_texts(data, config, out, joined.shards)
     files = {"shards": FILE_SHARDS, "dropped": "dropped.jsonl"} | copy_classes(data, config, out)
     manifest = write_manifest(out, joined, texts)
-    run.finish(figures(joined, texts, len(class_rows(out))), files, notes(manifest))
+    run.finish(figures(joined, texts, len(class_rows(out))), files, notes(manifest, joined))
     remove_elements(out)
 
 

@@ -9,12 +9,13 @@ from torch import nn
 
 from contracts.types import AdaptConfig, Schedule, Tier
 from engine.loop import Loop
+from engine.optim import groups_of
 from engine.run import Run
 from engine.task import Figures, Parts, Task
 from losses.matrices import multi_positive_nce
 from towers.adaptation.batches import General, Sampler
 from towers.adaptation.image_side import ImageSide
-from towers.adaptation.losses import class_loss, cut, held, same_or_own
+from towers.adaptation.losses import class_loss, cut, held
 from towers.adaptation.own_data import Pictures
 from towers.adaptation.tiers import TextSide
 from towers.two_towers import MAX_LOGIT_SCALE, new_logit_scale
@@ -41,7 +42,7 @@ class Adapt(Task):
         self.started = 0.0
 
     def groups(self) -> list[dict[str, Any]]:
-        """Rates by kind. Token rows do not decay: those that own texts lack have to stay as they are."""
+        """Rates by kind. Vectors do not decay, nor do token rows: those that own texts lack have to stay as they are."""
         config, images, text = self.run.config, self.images, self.text
         lr, decay = config["schedule"]["lr"], config["schedule"]["weight_decay"]
         tables, matrices, rest = [], [], []
@@ -61,10 +62,10 @@ class Adapt(Task):
             tail = cast(Any, images.tail)
             head = {tail.names[name] for name in images.graph.head.input if name in tail.names}
             named = dict(tail.named_parameters())
-            body = [p for name, p in named.items() if name not in head]
-            groups.append({"params": body, "lr": config["image_lr"], "weight_decay": decay})
-            head_lr = config.get("head_rate", HEAD_RATE) * config["image_lr"]
-            groups.append({"params": [named[name] for name in head], "lr": head_lr, "weight_decay": decay})
+            head_rate = config.get("head_rate", HEAD_RATE)
+            for names, rate in ((named.keys() - head, 1.0), (head, head_rate)):
+                layers = [parameter for name, parameter in named.items() if name in names]
+                groups += groups_of(layers, lr=rate * config["image_lr"], weight_decay=decay)
         return groups
 
     def loss(self, step: int) -> tuple[torch.Tensor, Parts]:
@@ -75,8 +76,7 @@ class Adapt(Task):
         image_BE = images.vectors(batch.rows, batch.views)
         tokens = [*text.tokens([*batch.texts, *batch.class_texts]), *(general.tokens[i] for i in batch.general)]
         ends = (len(batch.texts), len(batch.texts) + len(batch.class_texts))
-        match_BT = same_or_own(batch.owners, batch.texts, len(batch.rows)).to(run.device)
-        labels_B = batch.labels.to(run.device)
+        match_BT, labels_B = batch.match.to(run.device), batch.labels.to(run.device)
         total = image_BE.new_zeros(())
         tiers: dict[Tier, torch.Tensor] = text.vectors(tokens, run.device, run.amp_dtype)
         for tier, vectors_TE in tiers.items():

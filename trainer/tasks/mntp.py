@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from contracts.types import MntpConfig, MntpConfigMaskedAs
 from data.order import epoch_batch
+from engine.generators import torch_seed
 from engine.run import Run
 from engine.sharding import Blocks, equal_parts, shares_of
 from engine.task import Figures, Losses, Parts, Task
@@ -58,7 +59,7 @@ class Mntp(Task):
         run, device = self.run, self.run.device
         # Drawn and counted on the CPU: to know which tokens are masked, nothing has to wait for a GPU.
         ids_BT, mask_BT = padded(self.draw(step), torch.device("cpu"), self.language_model.pad_id)
-        generator = torch.Generator().manual_seed(run.seed * 1_000_003 + step)
+        generator = torch.Generator().manual_seed(torch_seed(run.seed * 1_000_003 + step))
         masked_BT, chosen_BT = mask_tokens(ids_BT, mask_BT, self.masking, generator)
         total = int(chosen_BT.sum())
         of_ranks = shares_of(len(ids_BT), run.world)

@@ -94,15 +94,17 @@ def mean_ranks(values_N: torch.Tensor) -> torch.Tensor:
 
 
 def mean_recall_per_image(scores_IN: torch.Tensor, image_of_N: torch.Tensor) -> np.ndarray:
-    """Every image's contribution to the mean of the six recalls: the unit that a bootstrap draws [I]."""
+    """Every image's contribution to the mean of the six recalls: the unit that a bootstrap draws [I].
+
+    Their mean is that of `retrieval`, where every caption counts alike: an image of many captions contributes more than one of
+    few, and may contribute more than 1.
+    """
     image_rank_I, caption_rank_N = retrieval_ranks(scores_IN, image_of_N)
     total = torch.zeros(len(scores_IN), dtype=torch.float64)
-    counts = torch.bincount(image_of_N, minlength=len(scores_IN)).clamp_min(1)
+    weight = len(scores_IN) / len(image_of_N)
     for k in RECALL_AT:
         total += (image_rank_I < k).double() / 6
-        hits = torch.zeros(len(scores_IN), dtype=torch.float64)
-        hits.index_add_(0, image_of_N, (caption_rank_N < k).double())
-        total += hits / counts / 6
+        total.index_add_(0, image_of_N, (caption_rank_N < k).double() * weight / 6)
     return total.numpy()
 
 

@@ -45,13 +45,19 @@ class Sides(NamedTuple):
 
 
 def search(sides: Sides, count: int, rng: np.random.Generator) -> Searches:
-    """Random searches. Of `count` + 1 things that hold the match, those without one other and those without the match."""
+    """Random searches. Of `count` + 1 things that hold the match, those without one other and those without the match.
+
+    Where few things have a query, one of these is among those of every search.
+    """
     queries_QE, match_Q, things_TE = sides
     if len(things_TE) <= count:
         raise ValueError(f"a search among {count} needs more than {len(things_TE)} things")
+    matched_S = np.unique(match_Q)
     present, absent = [], []
     for _ in range(max(1, SEARCHES // (count + 1))):
         chosen_C = rng.permutation(len(things_TE))[: count + 1]
+        if len(matched_S) < len(things_TE) and not np.isin(chosen_C, matched_S).any():
+            chosen_C[0] = rng.choice(matched_S)
         place_T = np.full(len(things_TE), -1)
         place_T[chosen_C] = np.arange(count + 1)
         asked = np.flatnonzero(place_T[match_Q] >= 0)

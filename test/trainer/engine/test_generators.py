@@ -65,6 +65,28 @@ def test_a_fork_leaves_no_trace_even_when_it_fails(gpu):
         assert numbers(gpu) == expected
 
 
+@pytest.mark.parametrize("seed", [2**53 - 1, (2**53 - 1) * 1_000_003 + 7919])
+def test_seeds_of_any_size_give_numbers_of_their_own(gpu, seed):
+    """The largest seed of a recipe, and what a rank makes of it."""
+    drawn = []
+    for each in (seed, seed - 1, seed):
+        generators.seed_everything(each)
+        drawn.append(numbers(gpu)[:4])
+    assert drawn[0] == drawn[2]
+    assert all(first != second for first, second in zip(*drawn[:2], strict=True))
+
+
+def test_a_small_seed_gives_the_numbers_of_each_library(gpu):
+    generators.seed_everything(1)
+    # random.Random(1), numpy.random.RandomState(1) and torch.Generator().manual_seed(1) by themselves.
+    expected = torch.rand((), generator=torch.Generator().manual_seed(1)).item()
+    assert (random.random(), np.random.rand(), torch.rand(()).item()) == (
+        random.Random(1).random(),
+        np.random.RandomState(1).rand(),
+        expected,
+    )
+
+
 class Dropout(nn.Module):
     """Dropout that draws from a given generator, as dropout on a GPU draws from the GPU's."""
 

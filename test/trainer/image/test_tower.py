@@ -91,7 +91,7 @@ def test_rates_and_decay_of_a_transformer_are_those_of_beit(backbone):
     names = {id(parameter): name for name, parameter in tower.backbone.named_parameters()}
     found = {
         names[id(parameter)]: (group["lr"], group.get("weight_decay", 0.1))
-        for group in tower.trainable_groups(0, 1.0, 5.0, 0.5)[:-1]
+        for group in tower.trainable_groups(0, 1.0, 5.0, 0.5)[:-2]
         for parameter in group["params"]
     }
     groups = param_groups_layer_decay(reference, 0.1, reference.no_weight_decay(), layer_decay=0.5)
@@ -111,14 +111,32 @@ def test_the_groups_of_an_efficientnet_are_what_they_have_always_been():
     names = {id(parameter): name.removeprefix("backbone.") for name, parameter in tower.named_parameters()}
     groups = tower.trainable_groups(0, 0.1, 1.0, 0.5)
     layers = [["conv_head", "bn2"], *([f"blocks.{number}."] for number in range(6, -1, -1)), ["conv_stem", "bn1"]]
-    assert len(groups) == 2 * len(layers) + 1
+    assert len(groups) == 2 * len(layers) + 2
     for depth, prefixes in enumerate(layers):
         own = [(name, p) for name, p in tower.backbone.named_parameters() if name.startswith(tuple(prefixes))]
         for group, is_matrix in zip(groups[2 * depth : 2 * depth + 2], (True, False), strict=True):
             assert [names[id(p)] for p in group["params"]] == [name for name, p in own if (p.ndim > 1) == is_matrix]
             assert group["lr"] == 0.1 * 0.5**depth and ("weight_decay" not in group) == is_matrix
-    assert [names[id(parameter)] for parameter in groups[-1]["params"]] == ["head.weight", "head.bias"]
+    assert [[names[id(parameter)] for parameter in group["params"]] for group in groups[-2:]] == [
+        ["head.weight"],
+        ["head.bias"],
+    ]
     assert not tower.backbone.classifier.weight.requires_grad
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("block", [None, 1])
+def test_no_vector_decays_the_heads_included(family, block):
+    tower = ImageTower(backbone_of(family), SPACE)
+    optimizer = adamw(tower.trainable_groups(block, 1e-4, 1e-3, 0.8), schedule(3) | {"weight_decay": 0.05})
+    decays = {
+        id(parameter): (group["lr"], group["weight_decay"])
+        for group in optimizer.param_groups
+        for parameter in group["params"]
+    }
+    assert decays[id(tower.head.weight)] == (1e-3, 0.05) and decays[id(tower.head.bias)] == (1e-3, 0.0)
+    vectors = [p for p in tower.parameters() if p.requires_grad and p.ndim <= 1]
+    assert {decays[id(vector)][1] for vector in vectors} == {0.0}
 
 
 # ---- patches that are left out -------------------------------------------------------------------

@@ -6,7 +6,7 @@ from typing import Any, cast
 import pytest
 import torch
 
-from engine.world import World
+from engine.world import ALONE_ON_CPU, World
 from support import tiny_language_model
 from tasks.mntp import Mntp
 from towers.language.read import read_language_model
@@ -65,3 +65,12 @@ def test_every_rank_has_as_many_micro_batches(language_model, monkeypatch):
         lone = task(language_model, WINDOWS, [], batch_size=1, micro_batch=1)
         lone.run.world, lone.run.device = World(0, 2, 0, torch.device("cpu")), torch.device("cpu")
         lone.backward(0)
+
+
+def test_a_step_is_drawn_from_the_largest_seed_of_a_recipe(language_model):
+    losses = []
+    for seed in (2**53 - 1, 2**53 - 2):
+        alone = task(language_model, WINDOWS, [])
+        alone.run.seed, alone.run.world, alone.run.device = seed, ALONE_ON_CPU, torch.device("cpu")
+        losses.append(alone.backward(1)["loss"].item())
+    assert losses[0] != losses[1]

@@ -55,6 +55,11 @@ def test_a_text_tower_computes_in_bfloat16_where_the_recipe_and_the_device_say_s
     assert torch.nn.functional.cosine_similarity(found, expected, dim=0) > 0.99
 
 
+def test_dropout_is_drawn_from_the_largest_seed_of_a_recipe(tmp_path):
+    one, other = (clip_step(tmp_path, ALONE_ON_CPU, dropout=0.5, seed=2**53 - n)["parts"]["loss"] for n in (1, 2))
+    assert one != other
+
+
 def test_two_processes_have_the_loss_and_gradient_of_one(tmp_path, clip):
     command = [warm_python(), "-m", "engine.launch", "--processes", "2", "small_steps", str(tmp_path)]
     done = subprocess.run(command, env=ENV, capture_output=True, text=True, check=False)

@@ -9,6 +9,7 @@ from contracts.types import PreparedManifest
 from data.join import Joined
 from data.manifest import write_document
 from data.prepared.texts import TextShards
+from towers.export.described import few_described
 
 
 def write_manifest(out: Path, joined: Joined, texts: TextShards) -> PreparedManifest:
@@ -42,9 +43,11 @@ def figures(joined: Joined, texts: TextShards, classes: int) -> dict[str, float]
     return metrics | {f"dropped.{reason}": count for reason, count in joined.dropped().items()}
 
 
-def notes(manifest: PreparedManifest) -> list[str]:
-    """A sentence for every reason of every source."""
-    return [
+def notes(manifest: PreparedManifest, joined: Joined) -> list[str]:
+    """A sentence for every reason of every source, and one where dev is less than a later stage needs."""
+    found = [
         f"dropped from {drop['source']}, {drop['reason']}: {drop['count']}, such as {'; '.join(drop['examples'][:2])}"
         for drop in manifest["drops"]
     ]
+    lacking = few_described(joined.described["dev"], joined.images["dev"]) if joined.images["dev"] else None
+    return found if lacking is None else [lacking, *found]

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from contracts.types import ClipConfig
+from engine.generators import torch_seed
 from engine.grad_cache import cached_backward
 from engine.optim import param_groups
 from engine.run import Run
@@ -40,12 +41,11 @@ class Clip(Task):
     def groups(self) -> list[dict[str, Any]]:
         """Rates by layer of the image tower; the logit scales without decay."""
         config, objective = self.run.config, self.objective
+        if config.get("image_head") == "locked":
+            objective.tower.head.requires_grad_(requires_grad=False)
         image = objective.tower.trainable_groups(
             objective.pairs.block, config["backbone_lr"], config["schedule"]["lr"], config["layer_decay"]
         )
-        if config.get("image_head") == "locked":
-            image.pop()
-            objective.tower.head.requires_grad_(requires_grad=False)
         scales = {"params": [*objective.scales.parameters()], "weight_decay": 0.0}
         return [*image, *param_groups(objective.text_tower), scales]
 
@@ -85,7 +85,7 @@ class Clip(Task):
         rng = np.random.default_rng((run.seed, 1, step))
         seen = objective.pairs.at(step, rng)
         # Dropout of its own on every rank.
-        torch.manual_seed(run.seed * 1_000_003 + step + 1_000_000_007 * run.world.rank)
+        torch.manual_seed(torch_seed(run.seed * 1_000_003 + step + 1_000_000_007 * run.world.rank))
         return seen, rng
 
     def constrain(self) -> None:

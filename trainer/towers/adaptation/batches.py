@@ -1,6 +1,8 @@
 """Batches of an adaptation: images with what is said about them, classes in turn, and general texts that must not move."""
 
 import random
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -10,7 +12,7 @@ import torch
 from contracts.types import AdaptConfig
 from engine.run import Run
 from towers.adaptation.own_data import Picture, Pictures
-from towers.adaptation.texts import general_texts, texts_of_class, texts_of_picture
+from towers.adaptation.texts import general_texts, said_of, texts_of_class, texts_of_picture
 from towers.adaptation.tiers import TextSide
 
 MOST_CLASSES = 64  # in one step, those of its images included
@@ -40,12 +42,15 @@ class General:
 
 @dataclass
 class Batch:
-    """What one step reads: images with a view each, texts with the image that each is of, classes, general texts."""
+    """What one step reads: images with a view each, texts and which of them are said of which image, classes, general texts.
+
+    `match` is [B, T]: true where a text is one of the image's own, whether it was drawn for it or for another one.
+    """
 
     rows: np.ndarray
     views: np.ndarray
     texts: list[str]
-    owners: list[int]
+    match: torch.Tensor
     labelled: list[int]
     labels: torch.Tensor
     class_texts: list[str]
@@ -69,12 +74,10 @@ class Sampler:
         """The batch of a step: equal steps draw equal batches."""
         rng = random.Random(f"{self.seed}/{step}")
         size = min(self.config["batch_size"], len(self.train))
-        free = round(size * len(self.unlabelled) / len(self.train))
-        rows = rng.sample(self.unlabelled, min(free, len(self.unlabelled)))
-        turns: list[int] = []
-        while len(rows) < size and self.groups:
-            turns = turns or rng.sample(sorted(self.groups), len(self.groups))
-            rows.append(rng.choice(self.groups[turns.pop()]))
+        # Rounded down or up by chance: the rarer kind may be less than half a picture of a batch, which is not none.
+        free = (size * len(self.unlabelled) + rng.randrange(len(self.train))) // len(self.train)
+        rows = rng.sample(self.unlabelled, free)
+        rows += self.of_classes(rng, size - len(rows))
         views = np.array([rng.randrange(1 + self.config["crops"]) for _ in rows])
         chosen: list[Picture] = [self.train[row] for row in rows]
         clip = self.config["text_start"] == "scratch"
@@ -90,9 +93,27 @@ class Sampler:
             rows=np.array(rows),
             views=views,
             texts=texts,
-            owners=pairs,
+            match=said_of(chosen, self.classes, texts),
             labelled=labelled,
             labels=torch.tensor([index[cast(int, chosen[n].label)] for n in labelled], dtype=torch.long),
             class_texts=[rng.choice(texts_of_class(self.classes[number])) for number in numbers],
             general=[] if clip or self.config["general_weight"] == 0 else self.general.draw(rng),
         )
+
+    def of_classes(self, rng: random.Random, count: int) -> list[int]:
+        """Pictures of classes that take turns; those of a class come once each before any of them comes again."""
+        if not self.groups:
+            return []
+        turns: list[int] = []
+        while len(turns) < count:
+            turns += rng.sample(sorted(self.groups), len(self.groups))
+        drawn: list[int] = []
+        for label, times in Counter(turns[:count]).items():
+            drawn += each_in_turn(rng, self.groups[label], times)
+        return drawn
+
+
+def each_in_turn(rng: random.Random, numbers: Sequence[int], count: int) -> list[int]:
+    """`count` of them in a random order, none of which comes more than once oftener than another."""
+    whole, rest = divmod(count, len(numbers))
+    return [*numbers] * whole + rng.sample(numbers, rest)

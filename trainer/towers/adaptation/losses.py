@@ -1,7 +1,5 @@
 """Losses of an adaptation. B images, T texts, C classes, E joint dimensions."""
 
-from collections.abc import Sequence
-
 import torch
 from torch.nn import functional as F
 
@@ -21,14 +19,3 @@ def class_loss(
 def held(new_GE: torch.Tensor, old_GE: torch.Tensor) -> torch.Tensor:
     """How far general texts have moved: 1 - cosine, 0 where nothing has."""
     return 1 - (new_GE * old_GE).sum(-1).mean()
-
-
-def same_or_own(owners: Sequence[int], texts: Sequence[str], images: int) -> torch.Tensor:
-    """[B, T]: which text is of which image; equal texts belong to each other's images, too."""
-    match = torch.zeros(images, len(texts), dtype=torch.bool)
-    images_of: dict[str, set[int]] = {}
-    for owner, text in zip(owners, texts, strict=True):
-        images_of.setdefault(text, set()).add(owner)
-    for number, text in enumerate(texts):
-        match[list(images_of[text]), number] = True
-    return match

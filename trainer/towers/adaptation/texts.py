@@ -3,6 +3,8 @@
 import random
 from collections.abc import Sequence
 
+import torch
+
 from towers.adaptation.own_data import Picture
 from towers.formats.classes import Class
 from towers.wordpiece import SPECIAL_TOKENS
@@ -34,6 +36,19 @@ def texts_of_picture(picture: Picture, classes: Sequence[Class]) -> list[str]:
     if picture.captions or picture.label is None:
         return picture.captions
     return texts_of_class(classes[picture.label])
+
+
+def said_of(pictures: Sequence[Picture], classes: Sequence[Class], texts: Sequence[str]) -> torch.Tensor:
+    """[B, T]: which text is one of a picture's captions, or of the texts of its class: none of these is wrong about it."""
+    match = torch.zeros(len(pictures), len(texts), dtype=torch.bool)
+    places: dict[str, list[int]] = {}
+    for place, text in enumerate(texts):
+        places.setdefault(text, []).append(place)
+    for row, picture in enumerate(pictures):
+        of_class = [] if picture.label is None else texts_of_class(classes[picture.label])
+        for text in {*picture.captions, *of_class} & places.keys():
+            match[row, places[text]] = True
+    return match
 
 
 def general_texts(pieces: Sequence[str], count: int, seed: int) -> list[str]:

@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 
 from contracts.types import ModelManifest
+from towers.export.described import LEAST_DESCRIBED
 from towers.export.parity import ServedImages, ServedTexts, see_images
 from towers.formats.item import Item
 from towers.onnx_export import session
 from towers.served_text import served_tiers, token_counts
 
 LEAST_IMAGES = 100  # with captions: a threshold is a tenth of them
-LEAST_DESCRIBED = 50  # images with two captions, which texts are compared by
 TEXTS_AT_ONCE = 512
 
 Tell = Callable[[str, int, int], None]  # what is being done, how many are, of how many

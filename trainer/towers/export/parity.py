@@ -14,6 +14,7 @@ from PIL import Image, ImageOps
 from contracts.types import ExportConfig, ModelManifest, PreprocessRecipe, Tier
 from engine.run import Run
 from towers.data import read_images, read_pairs
+from towers.export.described import few_described
 from towers.export.graphs import Exported
 from towers.exported_files import FILE_OF
 from towers.onnx_export import session
@@ -51,6 +52,14 @@ class ServedImages:
     vectors_ME: np.ndarray
     views_ME: np.ndarray
     cosines: np.ndarray
+
+
+def refuse_few_described(prepared: Path) -> None:
+    """Before anything is written: scores cannot be fitted on dev images of which too few have two captions."""
+    pairs = read_pairs(prepared, "dev")
+    lacking = few_described(sum(len(row["captions"]) > 1 for row in pairs), len(pairs))
+    if lacking is not None:
+        raise SystemExit(lacking)
 
 
 def serve_texts(run: Run[ExportConfig], prepared: Path, exported: Exported) -> ServedTexts:

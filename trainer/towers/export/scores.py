@@ -25,7 +25,7 @@ class Scores:
 
 
 def fit_scores(texts: ServedTexts, images: ServedImages, seed: int) -> Scores:
-    """Fit them; what is drawn depends on the seed and on the order here."""
+    """Fit them; what is drawn depends on the seed and on the order here. Some images have to have two captions."""
     rng = np.random.default_rng(seed)
     images_ME, views_ME, image_of_text = images.vectors_ME, images.views_ME, texts.image_of_text
     metrics: dict[str, float] = {}
@@ -76,8 +76,6 @@ def fit_pairs(a_NE: np.ndarray, image_of_a: np.ndarray, images_ME: np.ndarray, r
 def fit_captions(texts_NE: np.ndarray, image_of_text: np.ndarray, rng: np.random.Generator) -> Calibration:
     """Calibration of captions: neighbours of one image, and as many random pairs of different images."""
     first = np.flatnonzero(image_of_text[:-1] == image_of_text[1:])
-    if len(first) == 0:
-        raise SystemExit("calibration of text pairs needs dev images with at least two captions")
     a, b = random_negative_pairs(len(first), image_of_text, rng)
     scale, bias = fit_logistic((texts_NE[first] * texts_NE[first + 1]).sum(1), (texts_NE[a] * texts_NE[b]).sum(1))
     return {"scale": scale, "bias": bias}

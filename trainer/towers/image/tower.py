@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from engine.optim import param_groups
 from towers.image.layouts import Layout, layout_of
 from towers.regions.align import box_means
 from towers.regions.grid import grid_of
@@ -154,15 +155,16 @@ class ImageTower(nn.Module):
     def trainable_groups(self, block: int | None, lr: float, head_lr: float, layer_decay: float) -> list[dict]:
         """Parameter groups from `block` up: the last block at `lr`, every block below it `layer_decay` times the next.
 
-        Matrices and vectors are groups of their own; vectors, position embeddings and class tokens do not decay.
+        Matrices and vectors are groups of their own; vectors, position embeddings and class tokens do not decay. The head's
+        come last; one that needs no gradients has none.
         """
         fixed = getattr(self.backbone, "fixed_parameters", frozenset())
         fixed_ids = {id(parameter) for name, parameter in self.backbone.named_parameters() if name in fixed}
         for parameter in self.backbone.parameters():
             parameter.requires_grad_(requires_grad=False)
-        head = {"params": list(self.head.parameters()), "lr": head_lr}
+        head = param_groups(self.head, lr=head_lr)
         if block is None:
-            return [head]
+            return head
         groups = []
         undecayed = set() if self.layout is None else self.layout.undecayed()
         for depth, layer in enumerate(reversed(self.trainable_layers(block, layer_decay))):
@@ -174,7 +176,7 @@ class ImageTower(nn.Module):
             vectors = [p for p in parameters if p.ndim <= 1 or id(p) in undecayed]
             groups.append({"params": matrices, "lr": rate})
             groups.append({"params": vectors, "lr": rate, "weight_decay": 0.0})
-        return [*(group for group in groups if group["params"]), head]
+        return [*(group for group in groups if group["params"]), *head]
 
     def trainable_layers(self, block: int, layer_decay: float) -> list[list[nn.Parameter]]:
         """Lists of parameters of one learning rate each, from the input to the output."""
