@@ -56,13 +56,17 @@ export async function startProcess({
     });
   }
 
+  // Where this process does not wait for the end of its child, the child does not wait either: a second signal ends it at once.
+  const leave = () => void child?.kill('SIGTERM');
+  process.once('exit', leave);
+
   function stop(): Promise<void> {
     isStopping = true;
-    return new Promise((done) => {
+    return new Promise<void>((done) => {
       if (!child || child.exitCode !== null || child.signalCode !== null) return done();
       child.once('exit', () => done());
       child.kill('SIGTERM');
-    });
+    }).finally(() => process.off('exit', leave));
   }
 
   await launch();

@@ -10,12 +10,13 @@ import { freePort } from '../../contracts/command/local-server.ts';
 import { PORTS, wholeNumberOf } from '../../contracts/command/numbers.ts';
 import { usersFolder } from '../../contracts/command/users-folder.ts';
 import { ENVARS } from '../../contracts/src/envars.ts';
+import { EXIT } from '../../contracts/src/exit-codes.ts';
 import { FILES } from '../../contracts/src/keys.ts';
 import { UserError } from '../../contracts/src/user-error.ts';
 import { KEY_FILE } from '../keys/file-store.ts';
 import { EMBEDDED_MODEL } from './bundle.ts';
 import { startLocal } from './local.ts';
-import { printRequest } from './local-worker.ts';
+import { printRequest, SIGNALS } from './local-worker.ts';
 
 const PORT = 8787;
 
@@ -34,7 +35,7 @@ Serves a model on http://127.0.0.1:${PORT}: the page at /, POST /embed, POST /si
   --version          name and version
 
 Pages of this machine may read answers, on whatever port they are; ${ENVARS.corsOrigins} names other origins.
-SIGINT (Ctrl-C), SIGTERM or SIGHUP ends it. Exit codes: 0 ended, 1 failed, 2 refused before anything ran.
+SIGINT (Ctrl-C), SIGTERM or SIGHUP ends it, a second one at once. Exit codes: 0 ended, 1 failed, 2 refused before anything ran.
 `;
 const OPTIONS = {
   model: { type: 'string' },
@@ -51,6 +52,8 @@ const REGISTRY = fileURLToPath(new URL('../../registry', import.meta.url));
 const JOBS = fileURLToPath(new URL('../../jobs', import.meta.url));
 /** The first request opens the sessions; a slow machine may take this long. */
 const READY_MS = 60_000;
+/** npm passes on what a terminal sends to all of them: so close together, two signals are one Ctrl-C. */
+const ECHO_MS = 500;
 
 interface Options {
   model: string;
@@ -123,20 +126,24 @@ async function main(line: CommandLine<typeof OPTIONS>): Promise<undefined> {
   process.env.WORKERD = workerdPath();
   process.env.MINIFLARE_WORKERD_PATH = fileURLToPath(new URL('guarded-workerd.sh', import.meta.url));
   const port = await freePort(options.port);
-  const starting = startLocal({ ...options, port, onRequest: printRequest });
-  let isStopping = false;
+  const starting = startLocal({ ...options, port, onRequest: printRequest, isEndedByCaller: true });
+  let stopped: number | undefined;
   const stop = async (): Promise<void> => {
-    if (isStopping) return;
-    isStopping = true;
+    if (stopped !== undefined) return;
+    stopped = performance.now();
     await starting.then((local) => local.stop(), ignore);
   };
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => void stop());
+  const stopAtSignal = (): void => {
+    if (stopped !== undefined && performance.now() - stopped > ECHO_MS) process.exit(EXIT.failed);
+    void stop();
+  };
+  for (const signal of SIGNALS) process.on(signal, stopAtSignal);
   whenNpmEnds(process.env, () => void stop());
   try {
     const { url } = await starting;
     console.log(greeting(url, await untilReady(url)));
   } catch (error) {
-    const wasStopping = isStopping;
+    const wasStopping = stopped !== undefined;
     await stop();
     if (!wasStopping) throw error;
   }

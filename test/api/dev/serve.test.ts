@@ -1,6 +1,10 @@
 // `npm start`: whoever gets the signal, nothing stays behind.
 import { type ChildProcess, spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { once } from 'node:events';
+import { mkdtempSync, readdirSync } from 'node:fs';
 import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterEach, expect, test } from 'vitest';
@@ -12,24 +16,36 @@ afterEach(() => {
   for (const pid of alive(started)) process.kill(pid, 'SIGKILL');
 });
 
+interface Started {
+  child: ChildProcess;
+  port: number;
+}
+
 /** npm, its shell, the server, workerd, the encoder: resolves when the model is ready. */
-async function npmStart(): Promise<{ npm: ChildProcess; port: number }> {
-  const npm = spawn('npm', ['start', '--silent', '--', '--port', '0'], {
+const npmStart = (): Promise<Started> => start('npm', ['start', '--silent', '--', '--port', '0']);
+
+/** Without npm, whose own end would hide the server's; `folder`: its temporary one. */
+const serverStart = (folder: string): Promise<Started> =>
+  start(process.execPath, ['api/dev/serve.ts', '--port', '0'], { TMPDIR: folder });
+
+async function start(command: string, words: string[], env = {}): Promise<Started> {
+  const child = spawn(command, words, {
     cwd: ROOT,
+    env: { ...process.env, ...env },
     stdio: ['ignore', 'pipe', 'inherit'],
     // A signal for npm is for npm alone, as from a service manager.
     detached: true,
   });
   const port = await new Promise<number>((ready, fail) => {
-    npm.once('exit', (code) => fail(new Error(`npm start ended with ${code}`)));
-    createInterface({ input: npm.stdout }).on('line', (line) => {
+    child.once('exit', (code) => fail(new Error(`${command} ended with ${code}`)));
+    createInterface({ input: child.stdout }).on('line', (line) => {
       const url = line.match(/ is ready on (http:\S+)$/)?.[1];
       if (url) ready(Number(new URL(url).port));
     });
   });
-  npm.removeAllListeners('exit');
-  started = treeOf(npm.pid ?? 0);
-  return { npm, port };
+  child.removeAllListeners('exit');
+  started = treeOf(child.pid ?? 0);
+  return { child, port };
 }
 
 function isFree(port: number): Promise<boolean> {
@@ -48,7 +64,7 @@ async function nothingIsLeft(port: number): Promise<void> {
 }
 
 test.each(['SIGTERM', 'SIGHUP', 'SIGKILL'] as const)('%s for npm alone ends all of it', async (signal) => {
-  const { npm, port } = await npmStart();
+  const { child: npm, port } = await npmStart();
   expect(running('workerd')).toBeDefined();
   expect(running('encoder/hosts/server.ts')).toBeDefined();
   npm.kill(signal);
@@ -56,7 +72,7 @@ test.each(['SIGTERM', 'SIGHUP', 'SIGKILL'] as const)('%s for npm alone ends all 
 });
 
 test('Ctrl-C, which a terminal sends to every process, ends all of it', async () => {
-  const { npm, port } = await npmStart();
+  const { child: npm, port } = await npmStart();
   process.kill(-(npm.pid ?? 0), 'SIGINT');
   await nothingIsLeft(port);
 });
@@ -71,6 +87,50 @@ test('a killed server leaves neither workerd nor the encoder', async () => {
   const { port } = await npmStart();
   process.kill(serverOf(started), 'SIGKILL');
   await nothingIsLeft(port);
+});
+
+/** A file that a client sends beforehand, as photos of a job are. */
+async function upload(port: number): Promise<void> {
+  const file = Buffer.from('what is kept until the service ends');
+  const asked = { digest: `sha256:${createHash('sha256').update(file).digest('hex')}`, bytes: file.length };
+  const headers = { 'content-type': 'application/json' };
+  const answer = await fetch(`http://127.0.0.1:${port}/v1/uploads`, {
+    method: 'POST',
+    headers,
+    body: JSON.stringify(asked),
+  });
+  const place = (await answer.json()) as { url: string; headers: Record<string, string> };
+  expect((await fetch(place.url, { method: 'PUT', body: file, headers: place.headers })).status).toBe(200);
+}
+
+test.each([
+  ['SIGTERM for the server', 'SIGTERM', 1],
+  ['Ctrl-C in a terminal', 'SIGINT', -1],
+] as const)('%s ends it in order: code 0, and nothing that was sent is left on the disk', async (_, signal, sign) => {
+  const folder = mkdtempSync(join(tmpdir(), 'serve-'));
+  const { child, port } = await serverStart(folder);
+  await upload(port);
+  expect(readdirSync(folder)).not.toEqual([]);
+  process.kill(sign * (child.pid ?? 0), signal);
+  expect(await once(child, 'exit')).toEqual([0, null]);
+  await nothingIsLeft(port);
+  expect(readdirSync(folder)).toEqual([]);
+});
+
+test('a second Ctrl-C ends what does not come to its end, and leaves as little', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'serve-'));
+  const { child, port } = await serverStart(folder);
+  await upload(port);
+  const encoder = running('encoder/hosts/server.ts') ?? 0;
+  process.kill(encoder, 'SIGSTOP');
+  process.kill(-(child.pid ?? 0), 'SIGINT');
+  await new Promise((done) => setTimeout(done, 1500));
+  expect(child.exitCode).toBeNull();
+  process.kill(-(child.pid ?? 0), 'SIGINT');
+  expect(await once(child, 'exit')).toEqual([1, null]);
+  process.kill(encoder, 'SIGCONT');
+  await nothingIsLeft(port);
+  expect(readdirSync(folder)).toEqual([]);
 });
 
 function serverOf(pids: readonly number[]): number {
