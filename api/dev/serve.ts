@@ -1,8 +1,7 @@
 // `npm start`: the Worker in workerd and the image encoder beside it, on this machine; both follow a registry folder.
 
-import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { join, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type CommandLine, runCommand } from '../../contracts/command/command-line.ts';
 import { whenNpmEnds } from '../../contracts/command/lifetime.ts';
@@ -11,9 +10,10 @@ import { PORTS, wholeNumberOf } from '../../contracts/command/numbers.ts';
 import { usersFolder } from '../../contracts/command/users-folder.ts';
 import { ENVARS } from '../../contracts/src/envars.ts';
 import { EXIT } from '../../contracts/src/exit-codes.ts';
-import { FILES } from '../../contracts/src/keys.ts';
+import { artefactsIn } from '../../contracts/src/model/artefact.ts';
 import { UserError } from '../../contracts/src/user-error.ts';
 import { KEY_FILE } from '../keys/file-store.ts';
+import { readModelFolder, requireIntact } from './assets/model-folder.ts';
 import { EMBEDDED_MODEL } from './bundle.ts';
 import { startLocal } from './local.ts';
 import { printRequest, SIGNALS } from './local-worker.ts';
@@ -74,9 +74,6 @@ function readOptions({ values }: CommandLine<typeof OPTIONS>): Options {
   const port = wholeNumberOf('--port', values.port, PORTS) ?? wholeNumberOf(ENVARS.port, given, PORTS) ?? PORT;
   const cwd = usersFolder();
   const model = resolve(cwd, values.model ?? EMBEDDED_MODEL);
-  if (!existsSync(join(model, FILES.manifest))) {
-    throw new UserError(`${model} holds no model (manifest.json is missing): npm run train makes one`);
-  }
   return {
     model,
     name: process.env[ENVARS.modelName],
@@ -122,6 +119,8 @@ Ctrl-C ends it.`;
 
 async function main(line: CommandLine<typeof OPTIONS>): Promise<undefined> {
   const options = readOptions(line);
+  // Before a child starts that would end at once, or a Worker that answers texts alone.
+  await requireIntact(options.model, artefactsIn(readModelFolder(options.model)));
   // Miniflare runs this in place of workerd, which would outlive a killed parent.
   process.env.WORKERD = workerdPath();
   process.env.MINIFLARE_WORKERD_PATH = fileURLToPath(new URL('guarded-workerd.sh', import.meta.url));

@@ -1,13 +1,14 @@
-// `npm start`: whoever gets the signal, nothing stays behind.
-import { type ChildProcess, spawn } from 'node:child_process';
+// `npm start`: whoever gets the signal, nothing stays behind; what cannot be served is refused.
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtempSync, readdirSync } from 'node:fs';
+import { appendFileSync, cpSync, mkdtempSync, readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { afterEach, expect, test } from 'vitest';
+import { afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { EMBEDDED_MODEL } from '../../../api/dev/bundle.ts';
 import { alive, commandOf, treeOf } from '../../support/process-tree.ts';
 
 const ROOT = join(import.meta.dirname, '../../..');
@@ -137,4 +138,43 @@ function serverOf(pids: readonly number[]): number {
   const server = pids.find((pid) => /^\S*node \S*serve\.ts/.test(commandOf(pid)));
   if (server === undefined) throw new Error(`there is no server among ${pids.map(commandOf)}`);
   return server;
+}
+
+describe('a folder of a model', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'damaged '));
+  const model = join(folder, 'model');
+  beforeAll(() => cpSync(EMBEDDED_MODEL, model, { recursive: true }));
+
+  test.each<[string, string, (file: string) => void, RegExp]>([
+    [
+      'an empty manifest',
+      'manifest.json',
+      (file) => writeFileSync(file, '{}'),
+      /manifest\.json breaks the contract at /,
+    ],
+    ['half a manifest', 'manifest.json', (file) => truncateSync(file, 900), /manifest\.json is not JSON: /],
+    ['no manifest', 'manifest.json', (file) => rmSync(file), /holds no model \(manifest\.json is missing\)/],
+    ['no image tower', 'image.onnx', (file) => rmSync(file), /names image\.onnx, and there is no /],
+    ['a damaged image tower', 'image.onnx', (file) => appendFileSync(file, '!'), /is not the image\.onnx that the /],
+    ['a damaged text tower', 'text.onnx', (file) => appendFileSync(file, '!'), /is not the text\.onnx that the /],
+  ])('that has %s is refused in a sentence, before anything is started', (_, name, damage, sentence) => {
+    damage(join(model, name));
+    const { status, stdout, stderr } = refusedStart(['--model', model]);
+    cpSync(join(EMBEDDED_MODEL, name), join(model, name));
+    expect({ status, stdout, lines: stderr.trim().split('\n') }).toEqual({
+      status: 2,
+      stdout: '',
+      lines: [expect.stringMatching(sentence)],
+    });
+  });
+});
+
+/** What is expected to be refused; one that starts all the same is ended. */
+function refusedStart(words: string[], env = {}) {
+  return spawnSync(process.execPath, ['api/dev/serve.ts', '--port', '0', ...words], {
+    cwd: ROOT,
+    env: { ...process.env, ...env },
+    encoding: 'utf8',
+    timeout: 30_000,
+  });
 }
