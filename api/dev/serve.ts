@@ -1,5 +1,6 @@
 // `npm start`: the Worker in workerd and the image encoder beside it, on this machine; both follow a registry folder.
 
+import { statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -13,6 +14,7 @@ import { EXIT } from '../../contracts/src/exit-codes.ts';
 import { artefactsIn } from '../../contracts/src/model/artefact.ts';
 import { UserError } from '../../contracts/src/user-error.ts';
 import { KEY_FILE } from '../keys/file-store.ts';
+import { fromFileUri } from '../registry/stores/file-uri.ts';
 import { readModelFolder, requireIntact } from './assets/model-folder.ts';
 import { EMBEDDED_MODEL } from './bundle.ts';
 import { startLocal } from './local.ts';
@@ -25,7 +27,8 @@ const HELP = `Usage: npm start [-- --model FOLDER] [--registry FOLDER] [--port N
 
 Serves a model on http://127.0.0.1:${PORT}: the page at /, POST /embed, POST /similarity, GET /v1/models.
   --model FOLDER     the embedded model: holds manifest.json and what it names (default api/model)
-  --registry FOLDER  what is published there is served within seconds, without a restart (default registry)
+  --registry FOLDER  what is published there is served within seconds, without a restart (default $${ENVARS.registry},
+                     else registry)
   --port N           default $${ENVARS.port}, else ${PORT}
   --keys FILE        API keys that \`npm run keys\` made (default keys.json); a request with another key is refused
   --require-keys     refuse requests without a key, too; without this they are answered, on this machine only
@@ -72,19 +75,42 @@ interface Options {
 function readOptions({ values }: CommandLine<typeof OPTIONS>): Options {
   const { [ENVARS.port]: given, [ENVARS.corsOrigins]: origins } = process.env;
   const port = wholeNumberOf('--port', values.port, PORTS) ?? wholeNumberOf(ENVARS.port, given, PORTS) ?? PORT;
-  const cwd = usersFolder();
-  const model = resolve(cwd, values.model ?? EMBEDDED_MODEL);
+  const { model = EMBEDDED_MODEL, keys = KEY_FILE, jobs = JOBS } = values;
   return {
-    model,
+    model: folderOf('--model', model),
     name: process.env[ENVARS.modelName],
     port,
-    registry: resolve(cwd, values.registry ?? REGISTRY),
-    keys: resolve(cwd, values.keys ?? KEY_FILE),
+    registry: registryOf(values.registry),
+    keys: pathOf('--keys', keys),
     requireKeys: values['require-keys'] ?? false,
     variables: origins === undefined ? {} : { [ENVARS.corsOrigins]: origins },
-    jobs: resolve(cwd, values.jobs ?? JOBS),
-    jobSources: values['job-source']?.map((place) => (place.includes('://') ? place : resolve(cwd, place))) ?? [],
+    jobs: folderOf('--jobs', jobs),
+    jobSources: (values['job-source'] ?? []).map((place) =>
+      place.includes('://') ? place : resolve(usersFolder(), place),
+    ),
   };
+}
+
+/** A path from where the user stands, or a file:// URI. Throws a UserError that names `option`, or the variable, for another place. */
+function pathOf(option: string, place: string): string {
+  const path = place.includes('://') ? fromFileUri(place) : place;
+  if (path === undefined)
+    throw new UserError(`${option} is ${place}, and npm start takes a path of this machine there, or file:///PATH`);
+  return resolve(usersFolder(), path);
+}
+
+function registryOf(option: string | undefined): string {
+  const { [ENVARS.registry]: shared } = process.env;
+  if (option !== undefined || !shared) return folderOf('--registry', option ?? REGISTRY);
+  return folderOf(`$${ENVARS.registry}, which --registry goes before,`, shared);
+}
+
+/** It need not be there yet. */
+function folderOf(option: string, place: string): string {
+  const folder = pathOf(option, place);
+  if (statSync(folder, { throwIfNoEntry: false })?.isFile())
+    throw new UserError(`${option} is ${place}, a file: name a folder`);
+  return folder;
 }
 
 /** The executable that Miniflare brings along. */

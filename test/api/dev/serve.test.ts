@@ -9,7 +9,11 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { EMBEDDED_MODEL } from '../../../api/dev/bundle.ts';
+import { toFileUri } from '../../../api/registry/stores/file-uri.ts';
+import { openStore } from '../../../api/registry/stores/open.ts';
 import { alive, commandOf, treeOf } from '../../support/process-tree.ts';
+import { publish, readModel } from '../../support/registry.ts';
+import { secondModel, VERSION } from '../../support/second-model.ts';
 
 const ROOT = join(import.meta.dirname, '../../..');
 let started: number[] = [];
@@ -25,9 +29,9 @@ interface Started {
 /** npm, its shell, the server, workerd, the encoder: resolves when the model is ready. */
 const npmStart = (): Promise<Started> => start('npm', ['start', '--silent', '--', '--port', '0']);
 
-/** Without npm, whose own end would hide the server's; `folder`: its temporary one. */
-const serverStart = (folder: string): Promise<Started> =>
-  start(process.execPath, ['api/dev/serve.ts', '--port', '0'], { TMPDIR: folder });
+/** Without npm, whose own end would hide the server's. */
+const serverStart = (env: Record<string, string>, words: string[] = []): Promise<Started> =>
+  start(process.execPath, ['api/dev/serve.ts', '--port', '0', ...words], env);
 
 async function start(command: string, words: string[], env = {}): Promise<Started> {
   const child = spawn(command, words, {
@@ -109,7 +113,7 @@ test.each([
   ['Ctrl-C in a terminal', 'SIGINT', -1],
 ] as const)('%s ends it in order: code 0, and nothing that was sent is left on the disk', async (_, signal, sign) => {
   const folder = mkdtempSync(join(tmpdir(), 'serve-'));
-  const { child, port } = await serverStart(folder);
+  const { child, port } = await serverStart({ TMPDIR: folder });
   await upload(port);
   expect(readdirSync(folder)).not.toEqual([]);
   process.kill(sign * (child.pid ?? 0), signal);
@@ -120,7 +124,7 @@ test.each([
 
 test('a second Ctrl-C ends what does not come to its end, and leaves as little', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'serve-'));
-  const { child, port } = await serverStart(folder);
+  const { child, port } = await serverStart({ TMPDIR: folder });
   await upload(port);
   const encoder = running('encoder/hosts/server.ts') ?? 0;
   process.kill(encoder, 'SIGSTOP');
@@ -166,6 +170,34 @@ describe('a folder of a model', () => {
       stdout: '',
       lines: [expect.stringMatching(sentence)],
     });
+  });
+});
+
+describe('the registry', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'registry-'));
+  const uri = toFileUri(folder);
+  beforeAll(async () => void (await publish(openStore(uri), secondModel(await readModel(EMBEDDED_MODEL)))));
+
+  test.each([
+    ['of the variable that all commands share', { MODEL_REGISTRY: uri }, []],
+    ['of the option, before the variable', { MODEL_REGISTRY: 's3://models' }, ['--registry', uri]],
+  ])('%s is followed', async (_, env, words) => {
+    const { child, port } = await serverStart(env, words);
+    const version = async () => (await (await fetch(`http://127.0.0.1:${port}/v1/models`)).json()).data[0].version;
+    await expect.poll(version, { timeout: 20_000 }).toBe(VERSION);
+    child.kill('SIGTERM');
+    await nothingIsLeft(port);
+  });
+
+  test.each<[string[], Record<string, string>, string]>([
+    [['--registry', 's3://models'], {}, '--registry is s3://models, and'],
+    [[], { MODEL_REGISTRY: 's3://models' }, '$MODEL_REGISTRY, which --registry goes before, is s3://models, and'],
+    [['--jobs', 's3://jobs'], {}, '--jobs is s3://jobs, and'],
+    [['--keys', 'https://keys'], {}, '--keys is https://keys, and'],
+    [['--jobs', import.meta.filename], {}, `--jobs is ${import.meta.filename}, a file: name a folder`],
+  ])('or another place that is not a folder of this machine is refused: %j %j', (words, env, said) => {
+    const { status, stderr } = refusedStart(words, env);
+    expect({ status, stderr }).toEqual({ status: 2, stderr: expect.stringContaining(said) });
   });
 });
 
