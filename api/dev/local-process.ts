@@ -5,7 +5,11 @@ import { freePort, HOST } from '../../contracts/command/local-server.ts';
 import { ENVARS } from '../../contracts/src/envars.ts';
 import { ListeningLine, readEvent } from '../../contracts/src/events.ts';
 
+/** Before it is started again: after an end soon after its start the next pause is twice as long, until there is one a minute. */
 const RESTART_MS = 1000;
+const LONGEST_RESTART_MS = 60_000;
+/** Having run for so long, it did start. */
+const STEADY_MS = 10_000;
 
 export interface ProcessOptions {
   file: string;
@@ -32,6 +36,8 @@ export async function startProcess({
   const port = await freePort(0);
   let child: ChildProcess | undefined;
   let isStopping = false;
+  let pause = RESTART_MS;
+  let timer: NodeJS.Timeout | undefined;
 
   function launch(): Promise<void> {
     return new Promise((listening) => {
@@ -42,27 +48,33 @@ export async function startProcess({
         detached: true,
       });
       child = started;
+      const since = performance.now();
       createInterface({ input: started.stdout }).on('line', (line) => {
         if (readEvent(ListeningLine, line)) listening();
       });
       started.once('exit', (code, signal) => {
         listening();
         if (isStopping) return;
-        console.error(`${name} ended (${signal ?? code}); starting it again. ${consequence}`);
-        setTimeout(() => {
-          if (!isStopping) void launch();
-        }, RESTART_MS);
+        if (performance.now() - since >= STEADY_MS) pause = RESTART_MS;
+        console.error(`${name} ended (${signal ?? code}); starting it again in ${pause / 1000} s. ${consequence}`);
+        timer = setTimeout(() => void launch(), pause);
+        pause = Math.min(2 * pause, LONGEST_RESTART_MS);
       });
     });
   }
 
+  // Where this process does not wait for the end of its child, the child does not wait either: a second signal ends it at once.
+  const leave = () => void child?.kill('SIGTERM');
+  process.once('exit', leave);
+
   function stop(): Promise<void> {
     isStopping = true;
-    return new Promise((done) => {
+    clearTimeout(timer);
+    return new Promise<void>((done) => {
       if (!child || child.exitCode !== null || child.signalCode !== null) return done();
       child.once('exit', () => done());
       child.kill('SIGTERM');
-    });
+    }).finally(() => process.off('exit', leave));
   }
 
   await launch();

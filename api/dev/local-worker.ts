@@ -31,6 +31,8 @@ export const RUN_WORKER_FIRST = [
   ...['/', '/openapi.json', '/embed', '/similarity', '/classify', '/tokenize', '/rerank', '/info', '/metrics', '/ping'],
   ...['/health', '/health/*', '/models', '/models/*', '/embeddings', '/multimodalembeddings', '/v1/*', '/v2/*'],
 ];
+/** What a person or a service manager ends a process with. */
+export const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 const FLOOD = { namespace_id: '1001', simple: { limit: 6000, period: 60 as const } };
 
 /** What the Worker prints about a published model, one JSON line each. */
@@ -55,6 +57,8 @@ export interface WorkerOptions {
   onRequest?: (event: RequestEvent) => void;
   /** Every request needs an API key; without this, what is sent to a name of this machine needs none. */
   requireKeys?: boolean | undefined;
+  /** The caller ends it at signals. Of itself Miniflare ends the whole process at one, whatever is still to be put in order. */
+  isEndedByCaller?: boolean;
   /** Further variables, as `wrangler secret put` sets them. */
   variables?: Record<string, string>;
 }
@@ -118,9 +122,20 @@ export async function startWorker({
       else console.log(message);
     },
   });
-  const platform = new Miniflare(settings);
+  const begin = () => new Miniflare(settings);
+  const platform = options.isEndedByCaller ? withoutSignals(begin) : begin();
   await platform.ready;
   return { platform, url: (await platform.unsafeGetDirectURL(NAME, ENTRY)).origin };
+}
+
+/** What `begin` does, without what it would have done at signals. What it does when the process exits stays: workerd goes then. */
+function withoutSignals<T>(begin: () => T): T {
+  const before = SIGNALS.map((signal) => ({ signal, known: process.listeners(signal) }));
+  const begun = begin();
+  for (const { signal, known } of before) {
+    for (const listener of process.listeners(signal)) if (!known.includes(listener)) process.off(signal, listener);
+  }
+  return begun;
 }
 
 /** A copy: what is installed or trained meanwhile belongs to the next start. */

@@ -1,14 +1,13 @@
 // Starts the parts of `npm start`: the Worker and the image encoder, both following a registry folder.
 
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Miniflare } from 'miniflare';
 import { FILES } from '../../contracts/src/keys.ts';
-import { ModelManifest } from '../../contracts/src/model/manifest.ts';
 import { toFileUri } from '../registry/stores/file-uri.ts';
 import { digestOfFile } from '../registry/stores/hash.ts';
 import { openStore } from '../registry/stores/open.ts';
 import { openR2Store } from '../registry/stores/r2.ts';
+import { readModelFolder } from './assets/model-folder.ts';
 import { mirrorKeys } from './key-mirror.ts';
 import { startEncoder } from './local-encoder.ts';
 import { startJobs } from './local-jobs.ts';
@@ -114,8 +113,7 @@ async function followFolder(folder: string, platform: Miniflare, options: Follow
   // What needs no key where every request needs one.
   const asked = options.requireKeys ? '/health/ready' : '/v1/models';
   const bucket = await platform.getR2Bucket(BUCKET);
-  const embedded = ModelManifest.parse(JSON.parse(readFileSync(join(model, FILES.manifest), 'utf8')));
-  const name = options.name ?? embedded.name;
+  const name = options.name ?? readModelFolder(model).name;
   let isEnded = false;
   const onProblem = (reason: string) => {
     if (!isEnded) onEvent({ event: 'registry_unreadable', reason });

@@ -1,8 +1,8 @@
 // `npm start`: the Worker in workerd and the image encoder beside it, on this machine; both follow a registry folder.
 
-import { existsSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { join, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type CommandLine, runCommand } from '../../contracts/command/command-line.ts';
 import { whenNpmEnds } from '../../contracts/command/lifetime.ts';
@@ -10,12 +10,15 @@ import { freePort } from '../../contracts/command/local-server.ts';
 import { PORTS, wholeNumberOf } from '../../contracts/command/numbers.ts';
 import { usersFolder } from '../../contracts/command/users-folder.ts';
 import { ENVARS } from '../../contracts/src/envars.ts';
-import { FILES } from '../../contracts/src/keys.ts';
+import { EXIT } from '../../contracts/src/exit-codes.ts';
+import { artefactsIn } from '../../contracts/src/model/artefact.ts';
 import { UserError } from '../../contracts/src/user-error.ts';
 import { KEY_FILE } from '../keys/file-store.ts';
+import { fromFileUri } from '../registry/stores/file-uri.ts';
+import { readModelFolder, requireIntact } from './assets/model-folder.ts';
 import { EMBEDDED_MODEL } from './bundle.ts';
 import { startLocal } from './local.ts';
-import { printRequest } from './local-worker.ts';
+import { printRequest, SIGNALS } from './local-worker.ts';
 
 const PORT = 8787;
 
@@ -24,7 +27,8 @@ const HELP = `Usage: npm start [-- --model FOLDER] [--registry FOLDER] [--port N
 
 Serves a model on http://127.0.0.1:${PORT}: the page at /, POST /embed, POST /similarity, GET /v1/models.
   --model FOLDER     the embedded model: holds manifest.json and what it names (default api/model)
-  --registry FOLDER  what is published there is served within seconds, without a restart (default registry)
+  --registry FOLDER  what is published there is served within seconds, without a restart (default $${ENVARS.registry},
+                     else registry)
   --port N           default $${ENVARS.port}, else ${PORT}
   --keys FILE        API keys that \`npm run keys\` made (default keys.json); a request with another key is refused
   --require-keys     refuse requests without a key, too; without this they are answered, on this machine only
@@ -34,7 +38,7 @@ Serves a model on http://127.0.0.1:${PORT}: the page at /, POST /embed, POST /si
   --version          name and version
 
 Pages of this machine may read answers, on whatever port they are; ${ENVARS.corsOrigins} names other origins.
-SIGINT (Ctrl-C), SIGTERM or SIGHUP ends it. Exit codes: 0 ended, 1 failed, 2 refused before anything ran.
+SIGINT (Ctrl-C), SIGTERM or SIGHUP ends it, a second one at once. Exit codes: 0 ended, 1 failed, 2 refused before anything ran.
 `;
 const OPTIONS = {
   model: { type: 'string' },
@@ -51,6 +55,8 @@ const REGISTRY = fileURLToPath(new URL('../../registry', import.meta.url));
 const JOBS = fileURLToPath(new URL('../../jobs', import.meta.url));
 /** The first request opens the sessions; a slow machine may take this long. */
 const READY_MS = 60_000;
+/** npm passes on what a terminal sends to all of them: so close together, two signals are one Ctrl-C. */
+const ECHO_MS = 500;
 
 interface Options {
   model: string;
@@ -69,22 +75,42 @@ interface Options {
 function readOptions({ values }: CommandLine<typeof OPTIONS>): Options {
   const { [ENVARS.port]: given, [ENVARS.corsOrigins]: origins } = process.env;
   const port = wholeNumberOf('--port', values.port, PORTS) ?? wholeNumberOf(ENVARS.port, given, PORTS) ?? PORT;
-  const cwd = usersFolder();
-  const model = resolve(cwd, values.model ?? EMBEDDED_MODEL);
-  if (!existsSync(join(model, FILES.manifest))) {
-    throw new UserError(`${model} holds no model (manifest.json is missing): npm run train makes one`);
-  }
+  const { model = EMBEDDED_MODEL, keys = KEY_FILE, jobs = JOBS } = values;
   return {
-    model,
+    model: folderOf('--model', model),
     name: process.env[ENVARS.modelName],
     port,
-    registry: resolve(cwd, values.registry ?? REGISTRY),
-    keys: resolve(cwd, values.keys ?? KEY_FILE),
+    registry: registryOf(values.registry),
+    keys: pathOf('--keys', keys),
     requireKeys: values['require-keys'] ?? false,
     variables: origins === undefined ? {} : { [ENVARS.corsOrigins]: origins },
-    jobs: resolve(cwd, values.jobs ?? JOBS),
-    jobSources: values['job-source']?.map((place) => (place.includes('://') ? place : resolve(cwd, place))) ?? [],
+    jobs: folderOf('--jobs', jobs),
+    jobSources: (values['job-source'] ?? []).map((place) =>
+      place.includes('://') ? place : resolve(usersFolder(), place),
+    ),
   };
+}
+
+/** A path from where the user stands, or a file:// URI. Throws a UserError that names `option`, or the variable, for another place. */
+function pathOf(option: string, place: string): string {
+  const path = place.includes('://') ? fromFileUri(place) : place;
+  if (path === undefined)
+    throw new UserError(`${option} is ${place}, and npm start takes a path of this machine there, or file:///PATH`);
+  return resolve(usersFolder(), path);
+}
+
+function registryOf(option: string | undefined): string {
+  const { [ENVARS.registry]: shared } = process.env;
+  if (option !== undefined || !shared) return folderOf('--registry', option ?? REGISTRY);
+  return folderOf(`$${ENVARS.registry}, which --registry goes before,`, shared);
+}
+
+/** It need not be there yet. */
+function folderOf(option: string, place: string): string {
+  const folder = pathOf(option, place);
+  if (statSync(folder, { throwIfNoEntry: false })?.isFile())
+    throw new UserError(`${option} is ${place}, a file: name a folder`);
+  return folder;
 }
 
 /** The executable that Miniflare brings along. */
@@ -119,24 +145,30 @@ Ctrl-C ends it.`;
 
 async function main(line: CommandLine<typeof OPTIONS>): Promise<undefined> {
   const options = readOptions(line);
+  // Before a child starts that would end at once, or a Worker that answers texts alone.
+  await requireIntact(options.model, artefactsIn(readModelFolder(options.model)));
   // Miniflare runs this in place of workerd, which would outlive a killed parent.
   process.env.WORKERD = workerdPath();
   process.env.MINIFLARE_WORKERD_PATH = fileURLToPath(new URL('guarded-workerd.sh', import.meta.url));
   const port = await freePort(options.port);
-  const starting = startLocal({ ...options, port, onRequest: printRequest });
-  let isStopping = false;
+  const starting = startLocal({ ...options, port, onRequest: printRequest, isEndedByCaller: true });
+  let stopped: number | undefined;
   const stop = async (): Promise<void> => {
-    if (isStopping) return;
-    isStopping = true;
+    if (stopped !== undefined) return;
+    stopped = performance.now();
     await starting.then((local) => local.stop(), ignore);
   };
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => void stop());
+  const stopAtSignal = (): void => {
+    if (stopped !== undefined && performance.now() - stopped > ECHO_MS) process.exit(EXIT.failed);
+    void stop();
+  };
+  for (const signal of SIGNALS) process.on(signal, stopAtSignal);
   whenNpmEnds(process.env, () => void stop());
   try {
     const { url } = await starting;
     console.log(greeting(url, await untilReady(url)));
   } catch (error) {
-    const wasStopping = isStopping;
+    const wasStopping = stopped !== undefined;
     await stop();
     if (!wasStopping) throw error;
   }

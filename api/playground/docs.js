@@ -126,7 +126,9 @@ function parametersOf(document, parameters) {
  */
 function curl(path, body) {
   const quoted = body.replaceAll("'", String.raw`'\''`);
-  return `curl ${location.origin}${path} \\\n  -H 'content-type: application/json' \\\n  -d '${quoted}'`;
+  // The key itself is not for a screen.
+  const key = keyHeader().authorization ? ` \\\n  -H "authorization: Bearer $KEY"` : '';
+  return `curl ${location.origin}${path}${key} \\\n  -H 'content-type: application/json' \\\n  -d '${quoted}'`;
 }
 
 /** @returns {Record<string, string>} */
@@ -145,7 +147,8 @@ function example(path, name, value) {
   const body = /** @type {HTMLTextAreaElement} */ (element('textarea', { rows: '6', 'aria-label': `Body of ${name}` }));
   body.value = JSON.stringify(value, null, 2);
   const command = element('pre', {}, curl(path, JSON.stringify(value)));
-  body.addEventListener('input', () => command.replaceChildren(curl(path, body.value)));
+  for (const field of [body, byId('key')])
+    field.addEventListener('input', () => command.replaceChildren(curl(path, body.value)));
   const answer = element('pre', { hidden: '', 'data-answer': name });
   const button = element('button', { type: 'button' }, 'Send');
   button.addEventListener('click', async () => {

@@ -5,6 +5,7 @@ import { expect, it, test } from 'vitest';
 import { CASE_NAMES } from './cases.ts';
 import { idOf, nameOf } from './client.ts';
 import { versionOf } from './install.ts';
+import { sizeOfRequests } from './report.ts';
 import { CLIENTS } from './table.ts';
 
 const DOCS = readFileSync(join(import.meta.dirname, '../../docs/clients.md'), 'utf8');
@@ -27,7 +28,13 @@ test.each(CLIENTS.map((client) => [idOf(client), client] as const))(
         .map((cell) => cell.trim()),
     ).toEqual([versionOf(client), ...marks]);
     expect(DOCS).toContain(`\n${client.lines.join('\n')}\n`);
+    for (const note of client.notes ?? []) expect(DOCS).toContain(`\n- ${note}\n`);
   },
 );
+
+it('says how many texts of any length fit into a request, by the limits and the model', () => {
+  expect(DOCS).toContain(`\n\n${sizeOfRequests()}\n\n`);
+  expect(sizeOfRequests()).toMatch(/ 16,384 tokens .* at most 512:\n32 texts always fit/);
+});
 
 const anchorEnd = ({ language }: { language: string }): string => `-for-${language})`;

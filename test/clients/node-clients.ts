@@ -1,6 +1,7 @@
 // The clients for Node.
 import type { Client } from './client.ts';
 import {
+  inBatches,
   NO_DIMENSIONS,
   NO_IMAGES,
   NO_MODELS,
@@ -42,6 +43,7 @@ export const NODE_CLIENTS: readonly Client[] = [
     ],
     vector: 'vector',
     cannot: { types: NO_TYPES, image: NO_IMAGES, rerank: NO_RERANK, models: NO_MODELS },
+    notes: [inBatches('512', 'set `batchSize: 32`')],
   },
   {
     ...AI,
@@ -226,6 +228,7 @@ export const NODE_CLIENTS: readonly Client[] = [
       image: NO_IMAGES,
       models: NO_MODELS,
     },
+    notes: [inBatches('48', 'set `batchSize: 32`')],
   },
   {
     ...AI,

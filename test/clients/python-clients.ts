@@ -2,6 +2,7 @@
 import type { Client } from './client.ts';
 import {
   BLIND,
+  inBatches,
   NO_DIMENSIONS,
   NO_IMAGES,
   NO_MODELS,
@@ -58,7 +59,10 @@ export const PYTHON_CLIENTS: readonly Client[] = [
     ],
     vector: 'vector',
     cannot: { types: NO_TYPES, image: NO_IMAGES, rerank: NO_RERANK, models: NO_MODELS },
-    notes: ["Without `check_embedding_ctx_length=False` it sends token ids of OpenAI's vocabulary, which are refused."],
+    notes: [
+      "Without `check_embedding_ctx_length=False` it sends token ids of OpenAI's vocabulary, which are refused.",
+      inBatches('1,000', 'set `chunk_size=32`'),
+    ],
   },
   {
     package: 'llama-index-embeddings-openai-like',
@@ -73,6 +77,9 @@ export const PYTHON_CLIENTS: readonly Client[] = [
     ],
     vector: 'vector',
     cannot: { types: NO_TYPES, image: NO_IMAGES, rerank: NO_RERANK, models: NO_MODELS },
+    notes: [
+      'It sends 10 texts a request, which fit; `OpenAIEmbedding` of LlamaIndex sends 100: there `embed_batch_size=32`.',
+    ],
   },
   {
     package: 'haystack-ai',
@@ -216,6 +223,7 @@ export const PYTHON_CLIENTS: readonly Client[] = [
       image: NO_IMAGES,
       models: NO_MODELS,
     },
+    notes: [inBatches('96', 'give it 32 at a time')],
   },
   {
     package: 'huggingface-hub',

@@ -1,6 +1,10 @@
 // The results as a table for the terminal, and as docs/clients.md.
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { EMBEDDED_MODEL } from '../../api/dev/bundle.ts';
+import { LIMITS } from '../../contracts/src/api/limits.ts';
+import { FILES } from '../../contracts/src/keys.ts';
+import type { ModelManifest } from '../../contracts/src/model/manifest.ts';
 import { CASE_NAMES, CASES, type CaseName } from './cases.ts';
 import { type Client, nameOf } from './client.ts';
 
@@ -71,12 +75,24 @@ service with \`npm start\`, or put the address of a deployment in the place of \
 \`npm run conformance\` tries all of them: ${results.length} clients, ${passed} cases passed. ✓ passed, ✗ failed, – the client cannot do it (its
 section says why).
 
+${sizeOfRequests()}
+
 ${line(head)}
 ${line(head.map(() => '---'))}
 ${rows.map(line).join('\n')}
 
 ${CASE_NAMES.map((name) => `- **${name}**: ${CASES[name]}`).join('\n')}
 ${results.map(sectionOf).join('')}`;
+}
+
+/** What libraries that cut long lists themselves are to be told. */
+export function sizeOfRequests(): string {
+  const { student, tiny, static: fast } = LIMITS.tokens;
+  const { text } = JSON.parse(readFileSync(join(EMBEDDED_MODEL, FILES.manifest), 'utf8')) as ModelManifest;
+  const [most, ofTiny, ofStatic] = [student, tiny, fast].map((count) => count.toLocaleString('en'));
+  return `A request may hold ${most} tokens (\`tiny\`: ${ofTiny}, \`static\`: ${ofStatic}; \`/v1/limits\` says it of a deployment), of each text at most ${text.context_length}:
+${Math.floor(student / text.context_length)} texts always fit, and more of them, where they are long, are refused with \`too_many_tokens\`. Libraries that cut long lists themselves may send
+more; their sections say what to set.`;
 }
 
 function headingOf(client: Client): string {

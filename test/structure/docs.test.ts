@@ -3,7 +3,9 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { expect, it } from 'vitest';
-import { ERROR_STATUS } from '../../contracts/src/api/error.ts';
+import { errorDocument } from '../../api/core/error-document.ts';
+import { CoreError } from '../../api/core/errors.ts';
+import { ERROR_STATUS, ErrorCode } from '../../contracts/src/api/error.ts';
 import { STAGE_NAMES } from '../../contracts/src/stages.ts';
 import { BOXES } from './floors.ts';
 
@@ -168,3 +170,21 @@ it('the page of errors has every code with its status, and no other', () => {
   const rows = [...text('docs/errors.md').matchAll(/^\| `(\w+)` (\d{3}) +\|/gm)];
   expect(Object.fromEntries(rows.map(([, code = '', status]) => [code, Number(status)]))).toEqual(ERROR_STATUS);
 });
+
+/** The codes that a list in a sentence names by themselves or by their status: "500, `quota_exceeded` and 504". */
+const codesIn = (list: string): ErrorCode[] =>
+  ErrorCode.options.filter((code) => list.includes(`\`${code}\``) || list.includes(String(ERROR_STATUS[code])));
+
+it.each(['docs/errors.md', 'docs/guide.md'])(
+  '%s says on which answers clients are told to come again, and when',
+  (file) => {
+    const [, waits = '', but = ''] =
+      /([\d, and`\w]+) carry `Retry-After` in seconds, all but ([\d, and`\w]+)/.exec(text(file)) ?? [];
+    const heads = ErrorCode.options.map((code) => ({ code, ...errorDocument(new CoreError(code, ''), '') }));
+    const having = (header: string) => heads.filter(({ headers }) => header in headers).map(({ code }) => code);
+    expect(codesIn(waits).filter((code) => !codesIn(but).includes(code))).toEqual(having('Retry-After'));
+    const [, never] = /([\d, and`\w]+) carry `x-should-retry: false`/.exec(text(file)) ?? [];
+    if (never !== undefined || file === 'docs/errors.md')
+      expect(codesIn(never ?? '')).toEqual(having('x-should-retry'));
+  },
+);

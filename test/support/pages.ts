@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
 import { afterAll, beforeAll, expect } from 'vitest';
+import type { LocalOptions } from '../../api/dev/local.ts';
 import { launchBrowser } from './browser.ts';
 import { type LocalServer, startLocalServer } from './local-server.ts';
 
@@ -17,12 +18,12 @@ export interface Visit extends BrowserContextOptions {
   url?: string;
 }
 
-/** Call it inside of a `describe`; what it opens is closed with that. */
-export function openPages() {
+/** Call it inside of a `describe`; what it opens is closed with that. `options`: of its server. */
+export function openPages(options: Partial<LocalOptions> = {}) {
   let server: LocalServer;
   let browser: Browser;
   beforeAll(async () => {
-    [server, browser] = await Promise.all([startLocalServer(), launchBrowser()]);
+    [server, browser] = await Promise.all([startLocalServer(options), launchBrowser()]);
   });
   afterAll(async () => {
     await browser?.close();
@@ -30,11 +31,11 @@ export function openPages() {
   });
 
   /** Fails where the page complains and where it asks anybody but the server for anything. */
-  async function visit({ path = '/', before, url, ...options }: Visit, use: (page: Page) => Promise<void>) {
+  async function visit({ path = '/', before, url, ...context }: Visit, use: (page: Page) => Promise<void>) {
     const origin = url ?? server.url;
-    const context = await browser.newContext(options);
+    const opened = await browser.newContext(context);
     try {
-      const page = await context.newPage();
+      const page = await opened.newPage();
       const complaints: string[] = [];
       page.on('request', (request) => {
         if (!/^(data|blob):/.test(request.url()) && !request.url().startsWith(origin)) complaints.push(request.url());
@@ -50,7 +51,7 @@ export function openPages() {
       await use(page);
       expect(complaints).toEqual([]);
     } finally {
-      await context.close();
+      await opened.close();
     }
   }
   return { visit, server: () => server };

@@ -6,9 +6,9 @@ import { basename, dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 import { OPERATIONS } from '../../../contracts/src/api/operations.ts';
-import { FILES, PACKED_MODEL, STATIC_PATHS } from '../../../contracts/src/keys.ts';
+import { PACKED_MODEL, STATIC_PATHS } from '../../../contracts/src/keys.ts';
 import type { Artefact } from '../../../contracts/src/model/artefact.ts';
-import { ModelManifest } from '../../../contracts/src/model/manifest.ts';
+import type { ModelManifest } from '../../../contracts/src/model/manifest.ts';
 import { staticFilesOf } from '../../../contracts/src/model/static-files.ts';
 import {
   ownArtefacts,
@@ -17,10 +17,9 @@ import {
   textArtefacts,
   withPacked,
 } from '../../../contracts/src/model/towers.ts';
-import { UserError } from '../../../contracts/src/user-error.ts';
 import { packIndex } from '../../pack/index-file.ts';
 import { type Packed, packModel } from '../../pack/pack.ts';
-import { digestOfFile } from '../../registry/stores/hash.ts';
+import { readModelFolder, requireIntact } from './model-folder.ts';
 
 const API = fileURLToPath(new URL('../..', import.meta.url));
 const PAGE = join(API, 'playground');
@@ -48,7 +47,7 @@ export async function writeStaticFiles(
   model: string,
   { onnx = false }: StaticFilesOptions = {},
 ): Promise<StaticFolder> {
-  const manifest = ModelManifest.parse(JSON.parse(readFileSync(join(model, FILES.manifest), 'utf8')));
+  const manifest = readModelFolder(model);
   const sizes: number[] = [];
   for (const path of pageFiles()) {
     const to = await placeIn(folder, path);
@@ -56,7 +55,7 @@ export async function writeStaticFiles(
     await symlink(join(PAGE, path), to);
     sizes.push((await stat(to)).size);
   }
-  for (const artefact of textArtefacts(manifest)) await requireIntact(join(model, artefact.path), artefact);
+  await requireIntact(model, textArtefacts(manifest));
   const packed = onnx ? undefined : await packFolder(model, manifest);
   const { index, ...towers }: PackedModel = packed?.model ?? {};
   const served = withPacked(manifest, towers);
@@ -138,17 +137,6 @@ async function placeIn(folder: string, path: string): Promise<string> {
   const place = join(folder, path);
   await mkdir(dirname(place), { recursive: true });
   return place;
-}
-
-/** Before anything is sent that no Worker would open. */
-async function requireIntact(file: string, { path, digest }: Artefact): Promise<void> {
-  const found = await digestOfFile(file).catch((error: NodeJS.ErrnoException) => {
-    throw error.code === 'ENOENT'
-      ? new UserError(`the model's manifest names ${path}, and there is no ${file}`)
-      : error;
-  });
-  if (found === digest) return;
-  throw new UserError(`${file} is not the ${basename(path)} that the model's manifest names: its digest is ${found}`);
 }
 
 async function readRange(file: string, { from, to }: { from: number; to: number }): Promise<Uint8Array> {

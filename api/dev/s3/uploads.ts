@@ -18,6 +18,9 @@ export interface LocalUploads {
 
 export async function startUploads(): Promise<LocalUploads> {
   const folder = mkdtempSync(join(tmpdir(), 'edge-clip-uploads-'));
+  const remove = () => rmSync(folder, { recursive: true, force: true });
+  // Photos of a person: they go however this process ends.
+  process.once('exit', remove);
   const store = openStore(toFileUri(folder));
   const keys = { accessKeyId: 'local', secretAccessKey: randomUUID(), region: 'local' };
   const { url, stop } = await startBucket({ bucket: BUCKET, keys, store: () => store });
@@ -31,7 +34,8 @@ export async function startUploads(): Promise<LocalUploads> {
     },
     stop() {
       stop();
-      rmSync(folder, { recursive: true, force: true });
+      process.off('exit', remove);
+      remove();
     },
   };
 }

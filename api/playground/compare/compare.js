@@ -3,10 +3,11 @@ import { button, element, isStopped, make, say, wordsOf } from '../dom.js';
 import { store } from '../photos/store.js';
 import { baseName } from '../photos/wall.js';
 import { latestOf } from '../search/latest.js';
+import { withItsModels } from '../search/outdated.js';
 import { cosineOf } from '../search/ranking.js';
 import { hasVerdict } from '../search/verdict.js';
 import { judge } from '../service/judging.js';
-import { chosen, withItsModels } from '../service/models.js';
+import { chosen } from '../service/models.js';
 import { embedTextsFor } from '../service/texts.js';
 import { compared, compareFound, toggleCompared } from './compared.js';
 import { curlOf } from './curl.js';
@@ -47,7 +48,8 @@ async function answer(signal) {
   const photos = compared();
   const { model, dimensions } = chosen();
   element('curl-card').hidden = texts.length === 0;
-  element('curl').textContent = curlOf({ texts, photos: photos.map(({ name }) => baseName(name)), model, dimensions });
+  const names = photos.map(({ name }) => baseName(name));
+  element('curl').textContent = curlOf({ texts, photos: names, model, dimensions, candidates: candidatesOf(photos) });
   const started = performance.now();
   const embedded = await embedTextsFor(texts, { space: store.space(), signal });
   showReceipts(embedded.map(({ receipt }) => receipt));
@@ -73,7 +75,7 @@ async function valuesOf(embedded, photos, signal) {
   }
   const vectors = photos.map(({ vector }) => vector ?? new Float32Array());
   if (isCosine()) return embedded.map(({ vector }) => vectors.map((other) => cosineOf(vector, other, dimensions)));
-  const candidates = hasVerdict() ? photos.length : undefined;
+  const candidates = candidatesOf(photos);
   const { rows } = await judge(
     embedded.map(({ vector }) => ({ vector, modality: 'text' })),
     vectors.map((vector) => ({ vector, modality: 'image' })),
@@ -81,6 +83,9 @@ async function valuesOf(embedded, photos, signal) {
   );
   return rows.map((row) => row.map(({ probability, calibrated }) => probability ?? calibrated));
 }
+
+/** Among how many a match is looked for, where the model can say how probable it is. @param {Photo[]} photos */
+const candidatesOf = (photos) => (hasVerdict() ? photos.length : undefined);
 
 const isCosine = () => /** @type {HTMLSelectElement} */ (element('shown')).value === 'cosine';
 

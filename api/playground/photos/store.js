@@ -1,7 +1,7 @@
 // The photos of this tab: their files, small pictures and vectors. Everything that shows them listens here.
 
-/** @typedef {{id: number, place: number, name: string, file: Blob, key: string, url: string, width: number, height: number, isSample: boolean, vector?: Float32Array}} Photo */
-/** @typedef {Omit<Photo, 'id' | 'place' | 'url' | 'vector'> & {shown: Blob, place?: number | undefined}} NewPhoto */
+/** @typedef {{id: number, place: number, name: string, file: Blob, key: string, url: string, width: number, height: number, isSample: boolean, vector?: Float32Array, isStale?: boolean}} Photo `isStale`: its vector was of a model before */
+/** @typedef {Omit<Photo, 'id' | 'place' | 'url' | 'vector' | 'isStale'> & {shown: Blob, place?: number | undefined}} NewPhoto */
 
 /** @type {Map<number, Photo>} */
 const photos = new Map();
@@ -17,6 +17,12 @@ let space = '';
 const changed = () => {
   for (const listener of listeners) listener();
 };
+
+/** @param {Photo} photo */
+function forget(photo) {
+  if (photo.vector) photo.isStale = true;
+  delete photo.vector;
+}
 
 const newPlace = () => {
   lastPlace += 1;
@@ -34,10 +40,12 @@ export const store = {
   /** Whether these bytes are here already. @param {string} key */
   has: (key) => keys.has(key),
   space: () => space,
+  /** Whether photos wait until somebody has them read again. */
+  isStale: () => [...photos.values()].some((photo) => photo.isStale),
 
   /** The server has another model now. Of no vectors there is no space, or the next search would drop them again, without end. */
   dropVectors() {
-    for (const photo of photos.values()) delete photo.vector;
+    for (const photo of photos.values()) forget(photo);
     space = '';
     changed();
   },
@@ -55,8 +63,9 @@ export const store = {
   /** @param {Photo} photo @param {Float32Array} vector @param {string} spaceId */
   setVector(photo, vector, spaceId) {
     // Vectors of two spaces say nothing about each other: those of the model before go.
-    if (space !== spaceId) for (const other of photos.values()) delete other.vector;
+    if (space !== spaceId) for (const other of photos.values()) forget(other);
     space = spaceId;
+    delete photo.isStale;
     photo.vector = vector;
     changed();
   },

@@ -5,10 +5,11 @@ import { prepare } from '../photos/photo-file.js';
 import { refusalOf } from '../photos/reasons.js';
 import { store } from '../photos/store.js';
 import { backToFirstPage, baseName, pageOfWall, showWall } from '../photos/wall.js';
-import { chosen, serviceLimits, withItsModels } from '../service/models.js';
+import { chosen, serviceLimits } from '../service/models.js';
 import { patiently, request, toVector } from '../service/requests.js';
 import { embedTextsFor } from '../service/texts.js';
 import { latestOf } from './latest.js';
+import { dropOfBefore, withItsModels } from './outdated.js';
 import { rank } from './ranking.js';
 import { findingOf, hasVerdict, sentenceOf } from './verdict.js';
 
@@ -63,7 +64,7 @@ export function searchAnew() {
 
 /** A stored photo has its vector already. @param {Photo} photo */
 export function searchLike(photo) {
-  if (!photo.vector) return;
+  if (!photo.vector) return say('verdict', ofNothing());
   setAsked({ name: photo.name, url: photo.url, vector: photo.vector, space: store.space(), itself: photo });
   void searchAnew();
   element('asked-away').focus();
@@ -81,6 +82,7 @@ export async function searchWith({ file, name }) {
     form.append('image', sent, 'photo');
     form.append('types', 'base64');
     const { data, space_id } = await patiently(() => request('/embed', { body: form, signal }), { signal });
+    if (store.space() !== '' && space_id !== store.space()) dropOfBefore();
     setAsked({ name, url: URL.createObjectURL(shown), vector: toVector(data[0].embedding), space: space_id });
     await searchAnew();
   } catch (error) {
@@ -153,10 +155,15 @@ function showAll() {
   showWall(store.all().map((photo) => ({ photo })));
 }
 
+/** Why no photo can be found. */
+function ofNothing() {
+  if (store.count() === 0) return 'There are no photos to search yet: add some.';
+  return store.isStale() ? 'The photos must be read again.' : 'The photos are still being read.';
+}
+
 /** @param {number} count @param {import('./verdict.js').Finding} finding */
 function verdictOf(count, finding) {
-  if (count === 0)
-    return store.count() === 0 ? 'There are no photos to search yet: add some.' : 'The photos are still being read.';
+  if (count === 0) return ofNothing();
   const sentence = sentenceOf(finding);
   if (sentence) return sentence;
   const { model, dimensions } = chosen();

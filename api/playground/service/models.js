@@ -1,6 +1,6 @@
 // The models that the service answers with and the limits of one request: read from it, never assumed.
 import { element, make } from '../dom.js';
-import { request, ServiceError } from './requests.js';
+import { request } from './requests.js';
 
 /** @typedef {{id: string, version: string, space_id: string, embed_dim: number, dimensions: number[], context_length: number, candidates: boolean, languages?: {language: string}[]}} ModelEntry */
 /** @typedef {{items: number, images: number, text_chars: number, image_bytes: number, body_bytes: number}} Limits */
@@ -40,17 +40,6 @@ export async function readService() {
   showModel();
   limits = report;
   return report;
-}
-
-/** Once more where the server has other models than it had when the page was opened. @template T @param {() => Promise<T>} ask @returns {Promise<T>} */
-export async function withItsModels(ask) {
-  try {
-    return await ask();
-  } catch (error) {
-    if (!(error instanceof ServiceError) || error.code !== 'model_not_found') throw error;
-    await readService();
-    return ask();
-  }
 }
 
 /** @param {() => void} changed */

@@ -40,10 +40,13 @@ async function embedTexts(texts, { model, signal }) {
 export async function embedTextsFor(texts, { space, signal }) {
   const embedded = await embedTexts(texts, { model: chosen().model, signal });
   if (space === '' || embedded.every((text) => text.space === space)) return embedded;
-  known.clear();
+  forgetTexts();
   await readService();
   return embedTexts(texts, { model: chosen().model, signal });
 }
+
+/** The server has another model now. */
+export const forgetTexts = () => known.clear();
 
 /** In the page's words, where it has some. @param {string} text @param {{code: string, message: string}} error */
 function refusedText(text, { code, message }) {

@@ -32,6 +32,14 @@ describe.skipIf(!BROWSER)('the page of the interface', () => {
         '"dimensions": 64',
       );
 
+      // With a key in the field that is sent, the command has one of the shell's.
+      const command = embed.locator('pre').filter({ hasText: 'curl' }).first();
+      expect(await command.textContent()).not.toContain('authorization');
+      await page.locator('#key').fill('of-mine');
+      await expect.poll(() => command.textContent()).toContain('-H "authorization: Bearer $KEY"');
+      expect(await command.textContent()).not.toContain('of-mine');
+      await page.locator('#key').fill('');
+
       await embed.getByLabel('Body of one').fill('{"inputt": "a cat"}');
       await embed.getByRole('button', { name: 'Send' }).first().click();
       await expect.poll(() => answer.textContent()).toMatch(/^400\n.*inputt/);
