@@ -211,9 +211,16 @@ def is_there(file: Path) -> bool:
 
 @lru_cache(maxsize=64)
 def images_by_stem(folder: str, _changed: int) -> dict[str, list[str]]:
-    """The images in a folder by their names without ending. `_changed`: the folder's time, so that new files are seen."""
+    """The images in a folder by their names without ending; none where it may not be listed, though its files may be read.
+
+    `_changed`: the folder's time, so that new files are seen.
+    """
     found: dict[str, list[str]] = {}
-    for name in sorted(os.listdir(folder)):
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError:
+        return found
+    for name in names:
         stem, ending = os.path.splitext(name)
         if ending.lower() in IMAGE_SUFFIXES:
             found.setdefault(stem, []).append(name)

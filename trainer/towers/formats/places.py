@@ -72,8 +72,15 @@ def folder_of(path: Path, files: Sequence[str]) -> Path:
 def candidates(start: Path) -> Iterator[Path]:
     """Folders in which images usually are: beside the document, below it, or beside its folder."""
     yield start
-    for folder in (start, start.parent):
-        yield from sorted(below for below in folder.iterdir() if below.is_dir())
-    images = start / "images"
-    if images.is_dir():
-        yield from sorted(below for below in images.iterdir() if below.is_dir())
+    for folder in (start, start.parent, start / "images"):
+        yield from folders_in(folder)
+
+
+def folders_in(folder: Path) -> list[Path]:
+    """The folders in a folder, sorted; none where it is missing or may not be listed, as /home may be for who works below it."""
+    try:
+        return sorted(
+            below for below in folder.iterdir() if os.path.isdir(below)
+        )  # the path's own may not look, either
+    except OSError:
+        return []

@@ -1,5 +1,6 @@
 """The table of formats: which reader reads a path. Fine-tuning and the writing of captions read it; a new format is one row."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -46,7 +47,7 @@ NO_COLUMNS = {"folder", "class_folders", "coco", "karpathy"}
 
 def recognise(path: Path) -> Format:
     """The row that reads a path; what none reads is an error that lists them all."""
-    if not path.exists():
+    if not os.path.exists(path):  # unlike the path's own, no error below a folder that may not be entered
         raise FormatError(f"there is no {path}")
     if path.is_dir():
         return FORMATS[0]
@@ -64,7 +65,10 @@ def recognise(path: Path) -> Format:
 def read_items(path: Path, columns: Columns | None = None) -> Found:
     """Everything in a folder or file, with sentences on how it was read."""
     columns = columns or Columns()
-    found = recognise(path).read(path, columns)
+    try:
+        found = recognise(path).read(path, columns)
+    except OSError as error:
+        raise FormatError(f"{error.filename or path} cannot be read: {error.strerror or error}") from error
     if columns != Columns() and found.format in NO_COLUMNS:
         raise FormatError(
             f"{path} has no columns that --image-column, --caption-column or --class-column could name: {found.notes[0]}"
