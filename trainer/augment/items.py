@@ -6,9 +6,10 @@ from pathlib import Path
 
 from towers.formats.classes import Class, ClassTable, numbers_alone, read_classes
 from towers.formats.item import FormatError, Item
+from towers.formats.places import format_of
 from towers.formats.table import read_items
 
-CLASS_SUFFIXES = {".json", ".jsonl", ".csv", ".tsv", ".txt"}
+CLASS_FORMATS = {"json", "jsonl", "csv"}
 NAME_THEM = "ask about a file that says what they are, JSON or CSV with id and name"
 MOST_TOLD = 5  # descriptions or captions in one question: more cost tokens and say little new
 
@@ -47,7 +48,7 @@ def read_wanted(path: Path) -> tuple[list[Wanted], list[str]]:
         found = read_items(path)
     except FormatError:
         # A file that names no images may be one of classes.
-        if not path.is_file() or path.suffix.lower() not in CLASS_SUFFIXES:
+        if not path.is_file() or format_of(path) not in CLASS_FORMATS:
             raise
         classes = read_classes(path)
         return of_classes(classes), [f"{path.name}: {len(classes)} classes"]

@@ -3,6 +3,7 @@
 import { existsSync, globSync, readdirSync, statSync } from 'node:fs';
 import { basename, dirname, join, relative, resolve, sep } from 'node:path';
 import { DEV_SETS, type DevSetName } from '../../../contracts/src/data/dev-sets.ts';
+import { formatOf, withoutFormat } from '../../../contracts/src/data/own-data.ts';
 import { ENVARS } from '../../../contracts/src/envars.ts';
 import { FILES } from '../../../contracts/src/keys.ts';
 import { DECIDES, MEASURED_ON, PARTS, type Part } from '../../../contracts/src/training/parts.ts';
@@ -52,7 +53,7 @@ export async function indexData(recipe: Recipe, root: string, options: DigestOpt
 }
 
 function tarsOf(files: readonly IndexedFile[]): PairTars {
-  const tars = files.filter(({ path }) => /\.(tar|tar\.gz|tgz)$/.test(path));
+  const tars = files.filter(({ path }) => formatOf(path) === 'tar');
   return { count: tars.length, bytes: tars.reduce((sum, { size }) => sum + size, 0) };
 }
 
@@ -99,7 +100,7 @@ function filesOfPrepare(prepare: Prepare, root: string): [string, readonly Use[]
     const path = prepare[key];
     if (path === null) continue;
     add(path, `prepare.${key}`, [...DECIDES[key], MEASURED_ON]);
-    const rows = resolve(root, path).replace(/\.tar$/, '.jsonl');
+    const rows = `${withoutFormat(resolve(root, path))}.jsonl`;
     if (existsSync(rows)) files.push([rows, [...DECIDES[key], MEASURED_ON]]);
   }
   return files;
@@ -162,7 +163,7 @@ function filesOfDevSet(name: DevSetName, root: string): [string, readonly Use[]]
 /** The images of a table are stored beside it; a shard holds everything. */
 const FILES_OF: Record<Prepare['pairs'][number]['format'], (match: string, root: string) => string[]> = {
   // What img2dataset could not download is counted in NAME_stats.json.
-  webdataset: (shard) => [shard, ...existing(shard.replace(/\.tar$/, '_stats.json'))],
+  webdataset: (shard) => [shard, ...existing(`${withoutFormat(shard)}_stats.json`)],
   folder: (folder) => filesBelow(folder, isShown),
   csv: filesOfTable,
   jsonl: filesOfTable,
@@ -174,9 +175,9 @@ const existing = (file: string): string[] => (existsSync(file) ? [file] : []);
 
 /** The tars beside a table of labels whose names begin with its own. */
 function shardsOf(table: string): string[] {
-  const stem = basename(table, '.jsonl');
+  const stem = basename(withoutFormat(table));
   return readdirSync(dirname(table))
-    .filter((name) => name.startsWith(stem) && name.endsWith('.tar'))
+    .filter((name) => name.startsWith(stem) && formatOf(name) === 'tar')
     .map((name) => join(dirname(table), name));
 }
 

@@ -1,16 +1,17 @@
 // The images of a table: those below it, and those that its rows name elsewhere, where trainer/towers/formats/places.py finds them.
 
-import { closeSync, globSync, openSync, readdirSync, readSync, type Stats, statSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, readSync, type Stats, statSync } from 'node:fs';
 import { basename, dirname, extname, isAbsolute, join, relative, resolve, sep } from 'node:path';
 import { constants, gunzipSync } from 'node:zlib';
 import { IMAGE_ENDINGS } from '../../../contracts/src/data/image-endings.ts';
+import { type DataFormat, formatOf, withoutFormat } from '../../../contracts/src/data/own-data.ts';
 import { filesBelow, isShown } from './file-digests.ts';
 
 const IMAGE = new RegExp(`\\.(${IMAGE_ENDINGS.join('|')})$`, 'i');
 const MAYBE_IMAGE = new RegExp(`\\.(${IMAGE_ENDINGS.join('|')})(#\\d+)?\\s*$`, 'i');
 /** A text that ends in a dot, or with a word behind one: neither is a name without an ending, as v1.5 may be. */
 const DOTTED = /\.(\D|$)/;
-const TAR = /\.(tar|tar\.gz|tgz)$/i;
+const isTar = (file: string): boolean => formatOf(file) === 'tar';
 
 /**
  * The twin of `candidates` in trainer/towers/formats/places.py: folders in which images usually are, from that of their
@@ -35,7 +36,7 @@ const MOST_BARE = 10_000;
  * a folder where people work.
  */
 export function filesOfTable(file: string, root: string): string[] {
-  if (TAR.test(file)) return [file, ...globSync(`${sharedName(file)}*.jsonl`)];
+  if (isTar(file)) return [file, ...rowsBeside(file)];
   const start = dirname(file);
   const below = imagesBelow(start);
   const named = imagesElsewhere(file, root);
@@ -48,26 +49,30 @@ export function filesOfTable(file: string, root: string): string[] {
 export function filesOfFolder(folder: string, root: string): string[] {
   const files = filesBelow(folder, isShown);
   // Shards go before a table that lies beside them, and a text beside an image is its caption.
-  if (files.some((file) => dirname(file) === folder && TAR.test(file))) return files;
+  if (files.some((file) => dirname(file) === folder && isTar(file))) return files;
   const images = new Set(files.filter((file) => IMAGE.test(file)).map(withoutEnding));
   const tables = files.filter((file) => isTable(file, folder) && !images.has(withoutEnding(file)));
   return [...files, ...tables.flatMap((table) => imagesElsewhere(table, root) ?? [])];
 }
 
+/** Formats whose files are text. */
+const TEXTS: ReadonlySet<DataFormat | undefined> = new Set<DataFormat>(['csv', 'jsonl', 'json']);
 const METADATA = /^metadata\.(jsonl|csv|parquet)$/;
 
 /** The twin of `is_table` in trainer/towers/formats/folders.py, without what the first line of a text file says. */
 function isTable(file: string, folder: string): boolean {
   const name = basename(file);
   if (METADATA.test(name)) return true;
-  return dirname(file) === folder && /\.(csv|tsv|txt|jsonl|json)$/i.test(name) && !/^classes\.\w+$/.test(name);
+  return dirname(file) === folder && TEXTS.has(formatOf(file)) && withoutFormat(name).toLowerCase() !== 'classes';
 }
 
 const withoutEnding = (file: string): string => file.slice(0, file.length - extname(file).length);
 
 /** `shop-000.tar` and its table `shop.jsonl` begin alike. */
-function sharedName(tar: string): string {
-  return tar.replace(TAR, '').replace(/-\d+$/, '');
+function rowsBeside(tar: string): string[] {
+  const shared = basename(withoutFormat(tar)).replace(/-\d+$/, '');
+  const names = namesOf(dirname(tar)).filter((name) => name.startsWith(shared) && formatOf(name) === 'jsonl');
+  return names.map((name) => join(dirname(tar), name));
 }
 
 /** A file without an ending may be an image, too. Programs keep what is theirs in some folders. */
@@ -171,7 +176,7 @@ function unescaped(piece: string): string {
 
 /** The beginning of a table that is text, as `decoded_bytes` of places.py decodes it; undefined for another one. */
 function textOf(table: string): string | undefined {
-  if (!/\.(csv|tsv|txt|jsonl|jsonl\.gz|ndjson|json)$/i.test(table)) return undefined;
+  if (!TEXTS.has(formatOf(table))) return undefined;
   const bytes = beginningOf(table);
   if (bytes === undefined) return undefined;
   const [first, second] = bytes;
@@ -190,7 +195,7 @@ function beginningOf(table: string): Buffer | undefined {
   const file = openSync(table, 'r');
   try {
     const read = bytes.subarray(0, readSync(file, bytes, 0, bytes.length, 0));
-    if (!table.endsWith('.gz')) return read;
+    if (read[0] !== 0x1f || read[1] !== 0x8b) return read;
     return gunzipSync(read, { finishFlush: constants.Z_SYNC_FLUSH }).subarray(0, MOST_BYTES);
   } catch {
     return undefined; // the reader says in a sentence what is wrong with it

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from towers.formats.item import FormatError, Item, plain, texts_of
-from towers.formats.places import decoded_text
+from towers.formats.places import decoded_text, format_of
 from towers.formats.tables import csv_rows, json_lines
 from towers.text.unicode import whole as whole_text
 from towers.text.unicode import whole_in
@@ -37,9 +37,9 @@ def read_classes(file: Path) -> list[Class]:
     if not file.is_file():
         raise FormatError(f"there is no file of classes {file}")
     rows: Sequence[Any]
-    if file.suffix.lower() in {".csv", ".tsv"}:
+    if format_of(file) == "csv" and file.suffix.lower() != ".txt":
         rows, _ = csv_rows(file)
-    elif file.suffix.lower() in {".json", ".jsonl"}:
+    elif format_of(file) in {"json", "jsonl"}:
         rows = parsed(file)
     else:
         rows = [line.strip() for line in decoded_text(file)[0].splitlines() if line.strip()]
@@ -57,7 +57,7 @@ def read_classes(file: Path) -> list[Class]:
 def parsed(file: Path) -> Sequence[Any]:
     """The rows of a JSON document or of JSON lines."""
     text, _ = decoded_text(file)
-    if file.suffix.lower() == ".jsonl":
+    if format_of(file) == "jsonl":
         return json_lines(file, text)
     try:
         document = json.loads(text)

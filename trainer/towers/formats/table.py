@@ -5,11 +5,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from contracts.constants import FORMAT_ENDINGS
 from towers.formats.annotations import read_json
 from towers.formats.archives import read_tar
 from towers.formats.classes import several_classes
 from towers.formats.folders import read_folder
 from towers.formats.item import IMAGE_SUFFIXES, Columns, FormatError, Found, Item
+from towers.formats.places import format_of
 from towers.formats.splits import settled
 from towers.formats.tables import read_csv, read_jsonl, read_parquet
 from towers.text.unicode import spelled, whole
@@ -19,20 +21,19 @@ Reader = Callable[[Path, Columns], Found]
 
 @dataclass(frozen=True)
 class Format:
-    """What a person calls it, how a path is recognised by its end (a folder by nothing), and who reads it."""
+    """What a person calls it, and who reads it: FORMAT_ENDINGS says how its files end, a folder is recognised by nothing."""
 
     name: str
-    endings: tuple[str, ...]
     read: Reader
 
 
 FORMATS = [
-    Format("folder", (), read_folder),
-    Format("csv", (".csv", ".tsv", ".txt"), read_csv),
-    Format("jsonl", (".jsonl", ".jsonl.gz", ".ndjson"), read_jsonl),
-    Format("parquet", (".parquet", ".pq"), read_parquet),
-    Format("json", (".json",), read_json),
-    Format("tar", (".tar", ".tar.gz", ".tgz"), read_tar),
+    Format("folder", read_folder),
+    Format("csv", read_csv),
+    Format("jsonl", read_jsonl),
+    Format("parquet", read_parquet),
+    Format("json", read_json),
+    Format("tar", read_tar),
 ]
 
 # What people have beside these, and what to do with it.
@@ -52,11 +53,11 @@ def recognise(path: Path) -> Format:
     if path.is_dir():
         return FORMATS[0]
     for row in FORMATS:
-        if path.name.lower().endswith(row.endings or ("\0",)):
+        if row.name == format_of(path):
             return row
     ending = path.suffix.lower()
     how = "Name the folder that it is in" if ending in IMAGE_SUFFIXES else OTHERS.get(ending)
-    endings = ", ".join(ending for row in FORMATS for ending in row.endings)
+    endings = ", ".join(f".{ending}" for row in FORMATS for ending in FORMAT_ENDINGS.get(row.name, ()))
     raise FormatError(
         f"{path.name} is in no format that is read: a folder, or a file that ends in {endings}{f'. {how}' if how else ''}"
     )
