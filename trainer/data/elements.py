@@ -39,6 +39,7 @@ from towers.preprocess import upright_size
 from towers.regions.seen import SIZE
 from towers.samples import Sample, Source
 from towers.shards import ShardWriter, stored_image
+from towers.text.unicode import composed
 from towers.text_rows import captions_by_key
 
 FOLDER = ELEMENTS  # of what the elements leave for the join
@@ -231,6 +232,7 @@ def row_of(sample: Sample, image: bytes, kept: list[int], longest: int) -> tuple
 def captions_in_other_languages(data: Path, source: Source, key: str) -> Row:
     """`tr` of a row: the translated captions of that image, by language; nothing where it has none."""
     translated = translated_captions(data, source.translated)
+    key = composed(key)
     tr = {language: texts[key] for language, texts in translated.items() if key in texts}
     return {"tr": tr} if tr else {}
 

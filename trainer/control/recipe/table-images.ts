@@ -122,23 +122,43 @@ function folderOf(
   return best?.folder;
 }
 
-/** The twin of `file_of` in trainer/towers/formats/item.py: a name without ending means the image that is called so. */
+/**
+ * The twin of `file_of` in trainer/towers/formats/item.py: a name without ending means the image that is called so, and one
+ * in another form of Unicode (Macs decompose letters) the file that looks the same.
+ */
 function filesMeant(): (path: string) => string[] {
-  const folders = new Map<string, Map<string, string[]>>();
-  return (path) => {
+  const folders = new Map<string, Folder>();
+  const folderAt = (path: string): Folder => {
+    const found = folders.get(path) ?? folderOfNames(namesOf(path));
+    folders.set(path, found);
+    return found;
+  };
+  const stored = (path: string): string => {
+    if (!/[^ -~]/.test(path) || statsOf(path) !== undefined || dirname(path) === path) return path;
+    const folder = stored(dirname(path));
+    return join(folder, folderAt(folder).composed.get(basename(path).normalize()) ?? basename(path));
+  };
+  return (named) => {
+    const path = stored(named);
     if (isFile(path)) return [path];
-    const folder = dirname(path);
-    let called = folders.get(folder);
-    if (called === undefined) {
-      called = Map.groupBy(
-        namesOf(folder).filter((name) => IMAGE.test(name)),
-        withoutEnding,
-      );
-      folders.set(folder, called);
-    }
-    return (called.get(basename(path)) ?? []).map((name) => join(folder, name));
+    const called = folderAt(dirname(path)).called.get(basename(path).normalize()) ?? [];
+    return called.map((name) => join(dirname(path), name));
   };
 }
+
+/** Names in a folder by their composed form (NFC), and images by that of their names without ending. */
+interface Folder {
+  composed: ReadonlyMap<string, string>;
+  called: ReadonlyMap<string, string[]>;
+}
+
+const folderOfNames = (names: readonly string[]): Folder => ({
+  composed: new Map(names.map((name) => [name.normalize(), name])),
+  called: Map.groupBy(
+    names.filter((name) => IMAGE.test(name)),
+    (name) => withoutEnding(name).normalize(),
+  ),
+});
 
 /** Texts of a table that may name an image, without repetition: those with the ending of one, and those without any. */
 function namesIn(text: string): string[][] {

@@ -28,6 +28,7 @@ from towers.formats.places import bare_name, decoded_bytes, decoded_text, ending
 from towers.formats.splits import SPLIT_NAMES, stated_split
 from towers.formats.tables import both, json_lines, read_jsonl
 from towers.packed import DAMAGED, opener_of
+from towers.text.unicode import composed
 
 KEY_NAMES = ["key", "id", "image", "filename"]
 
@@ -92,6 +93,18 @@ def tar_members(path: Path) -> dict[str, dict[str, tarfile.TarInfo]]:
     return members
 
 
+def parts_named(path: Path, stem: str) -> dict[str, tarfile.TarInfo]:
+    """The members of one name by ending, in whichever form of Unicode it is written; nothing where there are none."""
+    members = tar_members(path)
+    return members.get(stem) or members.get(stored_stems(path).get(composed(stem), stem), {})
+
+
+@lru_cache(maxsize=4)
+def stored_stems(path: Path) -> dict[str, str]:
+    """The names of `tar_members` by their composed form."""
+    return {composed(stem): stem for stem in tar_members(path)}
+
+
 @dataclass(frozen=True)
 class RowsBeside:
     """The rows of a table beside a tar, each as an item whose key names a member; sentences on how they were read."""
@@ -134,8 +147,8 @@ class RowsBeside:
 
 
 def bare(name: str) -> str:
-    """The name of a member or a row without the ending of an image."""
-    name = key_of(name)
+    """The composed name of a member or a row without the ending of an image."""
+    name = composed(key_of(name))
     stem, dot, ending = name.rpartition(".")
     return stem if dot and f".{ending.lower()}" in IMAGE_SUFFIXES else name
 

@@ -11,6 +11,7 @@ from towers.formats.item import IMAGE_NAMES, IMAGE_SUFFIXES, Columns, FormatErro
 from towers.formats.places import captions_beside, decoded_bytes, endings_of, files_below, format_of, text_beside
 from towers.formats.splits import SPLITS, settled, split_depth, split_in_name, split_of
 from towers.formats.tables import DELIMITERS, HEADLESS, parted, read_csv, read_jsonl, read_parquet
+from towers.text.unicode import composed
 
 LOOKED_AT = 20  # images of a table, to know whether they are there
 FIRST_BYTES = 4096  # hold the first line of a table
@@ -81,7 +82,7 @@ def read_tables(path: Path, tables: Sequence[Path], columns: Columns, images: Se
 
 def with_unlisted(found: Found, path: Path, images: Sequence[Path]) -> Found:
     """Says how many images lie beside a table that no row of it names; nothing where its images are elsewhere."""
-    named = {item.key for item in found.items}
+    named = {composed(item.key) for item in found.items}
     left = [file for file in images if named.isdisjoint(ends_of(file.relative_to(path)))]
     if len(left) in {0, len(images)}:
         return found
@@ -92,10 +93,10 @@ def with_unlisted(found: Found, path: Path, images: Sequence[Path]) -> Found:
 
 
 def ends_of(file: Path) -> Iterator[str]:
-    """What a row may call a file: `a/b.png`, `b.png`, and each without the ending."""
+    """What a row may call a file: `a/b.png`, `b.png`, and each without the ending; composed."""
     for start in range(len(file.parts)):
         end = Path(*file.parts[start:])
-        yield from (key_of(str(end)), key_of(str(end.with_suffix(""))))
+        yield from (composed(key_of(str(end))), composed(key_of(str(end.with_suffix("")))))
 
 
 def choice(path: Path, images: Sequence[Path], tables: str) -> str:

@@ -5,6 +5,7 @@ import binascii
 import hashlib
 import os
 import posixpath
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -12,8 +13,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from contracts.constants import IMAGE_ENDINGS
-from towers.text.unicode import whole
+from towers.stored_names import as_stored
+from towers.text.unicode import composed, whole
 
+NO_LETTERS = dict.fromkeys(
+    [0x0307, 0xFE0F]
+)  # marks: the dot that is left of a small İ, and what makes a sign colourful
 IMAGE_SUFFIXES = {f".{ending}" for ending in IMAGE_ENDINGS}
 
 # Names that people give their columns, the likeliest first; compared without case, spaces, hyphens and underscores.
@@ -43,6 +48,13 @@ class Columns:
     image: str | None = None
     captions: tuple[str, ...] | None = None
     label: str | None = None
+
+    def as_in(self, names: Sequence[str]) -> "Columns":
+        """The same with the names as a table writes them, in whichever form of Unicode."""
+        written = {composed(name): name for name in reversed(names)}
+        image, label = (name and written.get(composed(name), name) for name in (self.image, self.label))
+        captions = self.captions and tuple(written.get(composed(name), name) for name in self.captions)
+        return Columns(image, captions, label)
 
 
 @dataclass(frozen=True)
@@ -105,13 +117,15 @@ def labels_of(value: Any) -> list[str]:
 
 
 def plain(name: str) -> str:
-    """A column's name without what people write differently."""
-    return "".join(character for character in name.strip().lower() if character.isalnum())
+    """A name without what people write differently. Marks count that no letter has in it, as the vowels of Hindi are."""
+    letters = composed(name.strip().lower()).translate(NO_LETTERS)
+    return "".join(each for each in letters if each.isalnum() or unicodedata.category(each).startswith("M"))
 
 
 def guessed(where: str, names: Sequence[str], asked: Columns) -> tuple[Columns, str]:
     """The columns to read and a sentence that says so. Columns that were asked for have to exist."""
     by_plain = {plain(name): name for name in reversed(names)}
+    asked = asked.as_in(names)
     for name in [asked.image, *(asked.captions or []), asked.label]:
         if name is not None and name not in names:
             raise FormatError(f"{where} has no column '{name}'; it has {listed(names)}")
@@ -193,6 +207,8 @@ def file_of(folder: Path, name: str) -> Path:
     file = folder / name
     if "\\" in name and not os.path.isfile(file):
         file = folder / name.replace("\\", "/")
+    if not os.path.isfile(file):
+        file = as_stored(file)
     called = images_called(file) if not os.path.isfile(file) else []
     return file.with_name(called[0]) if len(called) == 1 else file
 
@@ -201,7 +217,7 @@ def images_called(file: Path) -> list[str]:
     """The names of the images beside a file that are its own and the ending of an image."""
     if file.suffix.lower() in IMAGE_SUFFIXES or not os.path.isdir(file.parent):
         return []
-    return images_by_stem(str(file.parent), os.stat(file.parent).st_mtime_ns).get(file.name, [])
+    return images_by_stem(str(file.parent), os.stat(file.parent).st_mtime_ns).get(composed(file.name), [])
 
 
 def is_there(file: Path) -> bool:
@@ -211,7 +227,7 @@ def is_there(file: Path) -> bool:
 
 @lru_cache(maxsize=64)
 def images_by_stem(folder: str, _changed: int) -> dict[str, list[str]]:
-    """The images in a folder by their names without ending; none where it may not be listed, though its files may be read.
+    """The images in a folder by their composed names without ending; none where it may not be listed, though its files may be read.
 
     `_changed`: the folder's time, so that new files are seen.
     """
@@ -223,7 +239,7 @@ def images_by_stem(folder: str, _changed: int) -> dict[str, list[str]]:
     for name in names:
         stem, ending = os.path.splitext(name)
         if ending.lower() in IMAGE_SUFFIXES:
-            found.setdefault(stem, []).append(name)
+            found.setdefault(composed(stem), []).append(name)
     return found
 
 

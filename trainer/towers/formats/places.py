@@ -8,6 +8,7 @@ from pathlib import Path
 from contracts.constants import FORMAT_ENDINGS
 from towers.formats.item import FormatError, file_of, is_there
 from towers.packed import DAMAGED, GZIP
+from towers.stored_names import as_stored
 
 
 def endings_of(name: str) -> tuple[str, ...]:
@@ -51,7 +52,8 @@ def walked(folder: Path, way: tuple[str, ...]) -> Iterator[Path]:
 
 def text_beside(image: Path) -> Path | None:
     """The file with the captions of an image: of the same name, ending in .txt in either case."""
-    return next((file for ending in (".txt", ".TXT") if (file := image.with_suffix(ending)).is_file()), None)
+    places = (as_stored(image.with_suffix(ending)) for ending in (".txt", ".TXT"))
+    return next((place for place in places if place.is_file()), None)
 
 
 def captions_beside(image: Path) -> list[str]:

@@ -14,7 +14,7 @@ from towers.formats.item import IMAGE_SUFFIXES, Columns, FormatError, Found, Ite
 from towers.formats.places import format_of
 from towers.formats.splits import settled
 from towers.formats.tables import read_csv, read_jsonl, read_parquet
-from towers.text.unicode import spelled, whole
+from towers.text.unicode import composed, spelled, whole
 
 Reader = Callable[[Path, Columns], Found]
 
@@ -82,6 +82,6 @@ def read_items(path: Path, columns: Columns | None = None) -> Found:
 
 
 def storable(item: Item) -> Item:
-    """With a key, captions and classes that UTF-8 can hold, whatever the names of its file and its row are."""
-    texts = {"captions": [*map(whole, item.captions)], "labels": [*map(whole, item.labels)]}
-    return replace(item, key=spelled(item.key), **texts)
+    """With a key, captions and classes that UTF-8 can hold, whatever the names of its file and its row are; classes are composed."""
+    labels = list(dict.fromkeys(composed(whole(label)) for label in item.labels))
+    return replace(item, key=spelled(item.key), captions=[*map(whole, item.captions)], labels=labels)

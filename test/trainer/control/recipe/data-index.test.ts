@@ -218,6 +218,23 @@ it('finds the images of a table in a folder however the table is written', async
   );
 });
 
+it.each(['NFC', 'NFD'])(
+  'finds images by names in the other form of Unicode than %s, in which they are stored',
+  async (form) => {
+    const other = form === 'NFC' ? 'NFD' : 'NFC';
+    const image = 'i/x/Töpfe/größe.jpg'.normalize(form);
+    const bare = 'i/x/é.1.png'.normalize(form);
+    const csv = `image,caption\nTöpfe/größe.jpg,a\né.1,b`.normalize(other);
+    const files = await covered('i/t/rows.csv', {
+      'i/t/rows.csv': csv,
+      'i/t/preview.png': '',
+      [image]: '',
+      [bare]: '',
+    });
+    expect(files).toEqual(['i/t/preview.png', 'i/t/rows.csv', image, bare].sort());
+  },
+);
+
 it('covers images by absolute paths, and not what is elsewhere on the disk where rows name files of the data', async () => {
   const outside = join(mkdtempSync(join(tmpdir(), 'outside-')), '1.jpg');
   writeFileSync(outside, 'where it came from');
