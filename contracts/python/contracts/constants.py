@@ -138,6 +138,26 @@ FORMAT_ENDINGS: Final = {
     "tar": ["tar", "tar.gz", "tgz"],
 }
 
+# Names that people give the column of images, the likeliest first; compared without case, spaces, hyphens and underscores.
+IMAGE_COLUMNS: Final = [
+    "image",
+    "image_path",
+    "image_file",
+    "image_name",
+    "file_name",
+    "file",
+    "file_path",
+    "path",
+    "img",
+    "img_path",
+    "photo",
+    "picture",
+    "photo_file",
+    "picture_file",
+    "image_url",
+    "url",
+]
+
 # An image with more pixels is refused before it is decoded; a JPEG or WebP photo up to the second is halved.
 MAX_IMAGE_PIXELS: Final = 16000000
 MAX_PHOTO_PIXELS: Final = 50000000

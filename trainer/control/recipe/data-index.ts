@@ -79,7 +79,7 @@ function filesOfPrepare(prepare: Prepare, root: string): [string, readonly Use[]
     if (!existsSync(resolve(root, path))) throw notFound(where, path, root);
     files.push([resolve(root, path), parts]);
   };
-  prepare.pairs.forEach(({ format, path, class_names, translated_captions, split }, index) => {
+  prepare.pairs.forEach(({ format, path, image_column, class_names, translated_captions, split }, index) => {
     const uses = usesIn(split, DECIDES.pairs);
     // Each file that braces name has to be there, as `prepare` wants it: a shard that is missing is seen before a day's work.
     const found = expanded(path).flatMap((pattern) => {
@@ -88,7 +88,7 @@ function filesOfPrepare(prepare: Prepare, root: string): [string, readonly Use[]
       return matches;
     });
     if (class_names !== undefined) add(class_names, `prepare.pairs[${index}].class_names`, uses);
-    for (const file of found.flatMap((match) => FILES_OF[format](match, root))) files.push([file, uses]);
+    for (const file of found.flatMap((match) => FILES_OF[format](match, root, image_column))) files.push([file, uses]);
     for (const [language, file] of Object.entries(translated_captions ?? {})) {
       add(file, `prepare.pairs[${index}].translated_captions.${language}`, uses);
     }
@@ -137,7 +137,7 @@ function filesOfAdapt({ model, own }: NonNullable<Recipe['adapt']>, root: string
     if (!existsSync(file)) throw notFound(`adapt.own.${key}`, path, root);
     if (statSync(file).isDirectory()) files.push(...filesOfFolder(file, root));
     else if (key === 'classes' || key === 'further_captions') files.push(file);
-    else files.push(...filesOfTable(file, root));
+    else files.push(...filesOfTable(file, root, own.image_column ?? undefined));
   }
   const manifest = resolve(root, model, FILES.manifest);
   if (!existsSync(manifest)) throw new UserError(`adapt.model: ${dirname(manifest)} holds no model (no manifest.json)`);
@@ -161,15 +161,17 @@ function filesOfDevSet(name: DevSetName, root: string): [string, readonly Use[]]
 }
 
 /** The images of a table are stored beside it; a shard holds everything. */
-const FILES_OF: Record<Prepare['pairs'][number]['format'], (match: string, root: string) => string[]> = {
-  // What img2dataset could not download is counted in NAME_stats.json.
-  webdataset: (shard) => [shard, ...existing(`${withoutFormat(shard)}_stats.json`)],
-  folder: (folder) => filesBelow(folder, isShown),
-  csv: filesOfTable,
-  jsonl: filesOfTable,
-  labelled: (table) => [table, ...shardsOf(table)],
-  any: (match, root) => (statSync(match).isDirectory() ? filesOfFolder(match, root) : filesOfTable(match, root)),
-};
+const FILES_OF: Record<Prepare['pairs'][number]['format'], (match: string, root: string, column?: string) => string[]> =
+  {
+    // What img2dataset could not download is counted in NAME_stats.json.
+    webdataset: (shard) => [shard, ...existing(`${withoutFormat(shard)}_stats.json`)],
+    folder: (folder) => filesBelow(folder, isShown),
+    csv: filesOfTable,
+    jsonl: filesOfTable,
+    labelled: (table) => [table, ...shardsOf(table)],
+    any: (match, root, column) =>
+      statSync(match).isDirectory() ? filesOfFolder(match, root) : filesOfTable(match, root, column),
+  };
 
 const existing = (file: string): string[] => (existsSync(file) ? [file] : []);
 

@@ -5,10 +5,13 @@ import { basename, dirname, extname, isAbsolute, join, relative, resolve, sep } 
 import { constants, gunzipSync } from 'node:zlib';
 import { IMAGE_ENDINGS } from '../../../contracts/src/data/image-endings.ts';
 import { type DataFormat, formatOf, withoutFormat } from '../../../contracts/src/data/own-data.ts';
-import { filesBelow, isShown } from './file-digests.ts';
+import { filesBelow, isReadable, isShown, readableFilesBelow } from './file-digests.ts';
+import { holdsImages } from './parquet-images.ts';
 
 const IMAGE = new RegExp(`\\.(${IMAGE_ENDINGS.join('|')})$`, 'i');
 const MAYBE_IMAGE = new RegExp(`\\.(${IMAGE_ENDINGS.join('|')})(#\\d+)?\\s*$`, 'i');
+/** A cell that is an image. JSON may write a slash with a backslash before it. */
+const DATA_URI = /(?:^|["\r\n,;\t|])\s*data:[\w/\\+.-]*[;,]/;
 /** A text that ends in a dot, or with a word behind one: neither is a name without an ending, as v1.5 may be. */
 const DOTTED = /\.(\D|$)/;
 const isTar = (file: string): boolean => formatOf(file) === 'tar';
@@ -35,14 +38,16 @@ const MOST_BARE = 10_000;
  * A table with its images; a tar may have its table beside it. Nothing else that lies there counts: a table may lie in
  * a folder where people work.
  */
-export function filesOfTable(file: string, root: string): string[] {
+export function filesOfTable(file: string, root: string, imageColumn?: string): string[] {
   if (isTar(file)) return [file, ...rowsBeside(file)];
   const start = dirname(file);
-  const below = imagesBelow(start);
-  const named = imagesElsewhere(file, root);
-  if (named !== undefined) return [file, ...below, ...named];
+  const text = textOf(file);
+  const named = text === undefined ? undefined : imagesElsewhere(file, text, root);
+  if (named !== undefined) return [file, ...imagesBelow(start), ...named];
+  if (text === undefined ? holdsImages(file, imageColumn) : DATA_URI.test(text)) return [file];
   // What its rows name is not known (Parquet) or nowhere. LICENSE alone, which may be an image, does not end the search.
-  return [file, ...below, ...(below.some((image) => IMAGE.test(image)) ? [] : imagesBelow(dirname(start)))];
+  const below = imagesBelow(start);
+  return [file, ...below, ...(below.some((image) => IMAGE.test(image)) ? [] : imagesBeside(start))];
 }
 
 /** Everything in a folder but hidden files, as the reader sees it, and the images of tables in it that lie elsewhere. */
@@ -52,7 +57,7 @@ export function filesOfFolder(folder: string, root: string): string[] {
   if (files.some((file) => dirname(file) === folder && isTar(file))) return files;
   const images = new Set(files.filter((file) => IMAGE.test(file)).map(withoutEnding));
   const tables = files.filter((file) => isTable(file, folder) && !images.has(withoutEnding(file)));
-  return [...files, ...tables.flatMap((table) => imagesElsewhere(table, root) ?? [])];
+  return [...files, ...tables.flatMap((table) => imagesElsewhere(table, textOf(table) ?? '', root) ?? [])];
 }
 
 /** Formats whose files are text. */
@@ -75,16 +80,28 @@ function rowsBeside(tar: string): string[] {
   return names.map((name) => join(dirname(tar), name));
 }
 
-/** A file without an ending may be an image, too. Programs keep what is theirs in some folders. */
-const imagesBelow = (folder: string): string[] =>
-  filesBelow(folder, (name) => isShown(name) && name !== 'node_modules' && name !== '__pycache__').filter(
-    (file) => IMAGE.test(file) || !basename(file).includes('.'),
+/** Programs keep what is theirs in some folders. */
+const isPeoples = (name: string): boolean => isShown(name) && name !== 'node_modules' && name !== '__pycache__';
+
+/** A file without an ending may be an image, too. */
+const mayBeImage = (file: string): boolean => IMAGE.test(file) || !basename(file).includes('.');
+
+/** That images are there is a guess: what may not be read is none of them. */
+const imagesBelow = (folder: string): string[] => readableFilesBelow(folder, isPeoples).filter(mayBeImage);
+
+/** The images in the folders beside one, and not what is below them: a table may lie in the folder of a user among others. */
+function imagesBeside(folder: string): string[] {
+  const beside = foldersIn(dirname(folder)).filter((other) => other !== folder && isPeoples(basename(other)));
+  return beside.flatMap((other) =>
+    namesOf(other)
+      .filter((name) => isShown(name) && mayBeImage(name))
+      .map((name) => join(other, name))
+      .filter((file) => isFile(file) && isReadable(file)),
   );
+}
 
 /** The images that rows name outside the table's folder; undefined where none of what they name is found anywhere. */
-function imagesElsewhere(table: string, root: string): string[] | undefined {
-  const text = textOf(table);
-  if (text === undefined) return undefined;
+function imagesElsewhere(table: string, text: string, root: string): string[] | undefined {
   const start = dirname(table);
   // Karpathy's documents name the folder of an image apart from its file.
   const inside = ['', ...new Set([...text.matchAll(/"filepath"\s*:\s*"([^"]+)"/g)].map(([, folder = '']) => folder))];

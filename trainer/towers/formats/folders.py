@@ -5,9 +5,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from contracts.constants import IMAGE_COLUMNS
 from towers.formats.annotations import loader, read_json
 from towers.formats.archives import read_tar
-from towers.formats.item import IMAGE_NAMES, IMAGE_SUFFIXES, Columns, FormatError, Found, Item, key_of, plain, texts_of
+from towers.formats.item import IMAGE_SUFFIXES, Columns, FormatError, Found, Item, key_of, plain, texts_of
 from towers.formats.places import captions_beside, decoded_bytes, endings_of, files_below, format_of, text_beside
 from towers.formats.splits import SPLITS, settled, split_depth, split_in_name, split_of
 from towers.formats.tables import DELIMITERS, HEADLESS, parted, read_csv, read_jsonl, read_parquet
@@ -137,7 +138,7 @@ def is_table_of_images(path: Path) -> bool:
     if HEADLESS.match(line):
         return True
     cells = next((line.split(delimiter) for delimiter in DELIMITERS if delimiter in line), [])
-    return bool({plain(cell) for cell in cells} & {plain(name) for name in IMAGE_NAMES})
+    return bool({plain(cell) for cell in cells} & {plain(name) for name in IMAGE_COLUMNS})
 
 
 def of_one_set(tables: Sequence[Path]) -> bool:

@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from contracts.constants import IMAGE_ENDINGS
+from contracts.constants import IMAGE_COLUMNS, IMAGE_ENDINGS
 from towers.stored_names import as_stored
 from towers.text.unicode import composed, whole
 
@@ -21,11 +21,7 @@ NO_LETTERS = dict.fromkeys(
 )  # marks: the dot that is left of a small İ, and what makes a sign colourful
 IMAGE_SUFFIXES = {f".{ending}" for ending in IMAGE_ENDINGS}
 
-# Names that people give their columns, the likeliest first; compared without case, spaces, hyphens and underscores.
-IMAGE_NAMES = [
-    "image", "image_path", "image_file", "image_name", "file_name", "file", "file_path", "path", "img", "img_path",
-    "photo", "picture", "photo_file", "picture_file", "image_url", "url",
-]  # fmt: skip
+# Names that people give their other columns (IMAGE_COLUMNS), the likeliest first; compared without case, spaces, hyphens and underscores.
 CAPTION_NAMES = [
     "caption", "captions", "text", "texts", "title", "titles", "product_name", "product_title", "description",
     "descriptions", "alt", "alt_text", "sentence", "sentences", "raw_caption", "raw", "prompt", "comment",
@@ -136,7 +132,7 @@ def guessed(where: str, names: Sequence[str], asked: Columns) -> tuple[Columns, 
         )
 
     given = {name for name in [asked.image, *(asked.captions or []), asked.label] if name is not None}
-    image = asked.image or first(IMAGE_NAMES, given)
+    image = asked.image or first(IMAGE_COLUMNS, given)
     if image is None:
         raise FormatError(
             f"{where} has no column that looks like the name of an image file; it has {listed(names)}. "
