@@ -10,18 +10,7 @@ EXIT_REFUSED: Final = 65
 EXIT_INTERRUPTED: Final = 75
 
 # What a person's disk or rights forbid, by the name of the system's error.
-ON_DISK: Final = {
-    "EACCES": "this user may not read or write there",
-    "EPERM": "this user may not read or write there",
-    "EROFS": "that disk can only be read; name another folder",
-    "ENOSPC": "the disk is full: free some space and run the same command again",
-    "EDQUOT": "the quota of that disk is used up: free some space and run the same command again",
-    "EFBIG": "the file would be larger than this user or that disk may have",
-    "ENOTDIR": "a file is where a folder is needed",
-    "EEXIST": "a file is where a folder is needed",
-    "EISDIR": "a folder is where a file is needed",
-    "ELOOP": "links lead in a circle there",
-}
+ON_DISK: Final = {"EACCES":"this user may not read or write there","EPERM":"this user may not read or write there","EROFS":"that disk can only be read; name another folder","ENOSPC":"the disk is full: free some space and run the same command again","EDQUOT":"the quota of that disk is used up: free some space and run the same command again","EFBIG":"the file would be larger than this user or that disk may have","ENOTDIR":"a file is where a folder is needed","EEXIST":"a file is where a folder is needed","EISDIR":"a folder is where a file is needed","ELOOP":"links lead in a circle there"}
 
 # Names of files that are looked for by name.
 FILE_JOB: Final = "job.json"
@@ -49,7 +38,7 @@ FILE_POINTER: Final = "current.json"
 DATA_ROLE: Final = "data"
 
 # Stages that several processes may train together.
-RANKED_STAGES: Final = ["mntp", "contrastive", "embed_captions", "inherit", "clip", "distill"]
+RANKED_STAGES: Final = ["mntp","contrastive","embed_captions","inherit","clip","distill"]
 
 # Train images. Of more, no stage holds anything of each: captions are embedded shard by shard, images are streamed.
 LARGE_SET: Final = 50000
@@ -73,90 +62,16 @@ MAX_TOWER_SIDE: Final = 1024
 SCHEMA_VERSION: Final = 1
 
 # Dev sets by name, with the files of the data folder that each is read from.
-DEV_SET_FILES: Final = {
-    "flickr": ["flickr8k/flickr8k-dev.captions.jsonl", "flickr8k/flickr8k-dev-000.tar"],
-    "flickr-compact": ["flickr8k/flickr8k-dev.captions.jsonl", "flickr8k/flickr8k-dev-000.tar"],
-    "flickr-zh": [
-        "flickr8k/flickr8k-dev.captions.jsonl",
-        "flickr8k/flickr8k-dev-000.tar",
-        "text/flickr8k-cn.dev.jsonl.gz",
-    ],
-    "imagenet-sample": [
-        "imagenet1k-sample/imagenet1k-sample.tar",
-        "imagenet1k-sample/imagenet1k-sample.jsonl",
-        "imagenet1k-sample/classes.json",
-    ],
-    "imagenet-sample-80": [
-        "imagenet1k-sample/imagenet1k-sample.tar",
-        "imagenet1k-sample/imagenet1k-sample.jsonl",
-        "imagenet1k-sample/classes.json",
-    ],
-    "imagenet-ccby": ["images/imagenet-ccby-000.tar", "images/imagenet-ccby.jsonl", "imagenet1k-sample/classes.json"],
-    "cifar10": ["cifar10-mini/cifar10-mini.tar", "cifar10-mini/cifar10-mini.jsonl", "imagenet1k-sample/classes.json"],
-    "grocery": [
-        "grocery/grocery-val.tar",
-        "grocery/grocery-val.jsonl",
-        "grocery/classes.json",
-        "imagenet1k-sample/classes.json",
-    ],
-    "unseen-nouns": [
-        "images/nouns-000.tar",
-        "images/nouns.jsonl",
-        "images/objects-000.tar",
-        "images/objects.jsonl",
-        "images/food-000.tar",
-        "images/food.jsonl",
-        "images/products-000.tar",
-        "images/products.jsonl",
-        "text/imagenet-classes.jsonl.gz",
-    ],
-    "unseen-caltech101": ["images/caltech101-000.tar", "images/caltech101.jsonl", "text/imagenet-classes.jsonl.gz"],
-    "unseen-birds": ["images/birds-000.tar", "images/birds.jsonl", "text/imagenet-classes.jsonl.gz"],
-    "multi30k": ["text/multi30k-en-de-fr-cs.dev.jsonl.gz", "text/multi30k-more.dev.jsonl.gz"],
-    "stsb": ["text/stsb.dev.jsonl.gz"],
-    "long": ["text/long-captions.dev.jsonl.gz"],
-    "absent": [
-        "flickr8k/flickr8k-dev.captions.jsonl",
-        "flickr8k/flickr8k-dev-000.tar",
-        "images/objects-000.tar",
-        "images/objects.jsonl",
-        "images/nouns.jsonl",
-    ],
-    "minimal-pairs": ["flickr8k/flickr8k-dev.captions.jsonl", "flickr8k/flickr8k-dev-000.tar"],
-    "typing": ["flickr8k/flickr8k-dev.captions.jsonl", "flickr8k/flickr8k-dev-000.tar"],
-}
+DEV_SET_FILES: Final = {"flickr":["flickr8k/flickr8k-dev.captions.jsonl","flickr8k/flickr8k-dev-000.tar"],"flickr-compact":["flickr8k/flickr8k-dev.captions.jsonl","flickr8k/flickr8k-dev-000.tar"],"flickr-zh":["flickr8k/flickr8k-dev.captions.jsonl","flickr8k/flickr8k-dev-000.tar","text/flickr8k-cn.dev.jsonl.gz"],"imagenet-sample":["imagenet1k-sample/imagenet1k-sample.tar","imagenet1k-sample/imagenet1k-sample.jsonl","imagenet1k-sample/classes.json"],"imagenet-sample-80":["imagenet1k-sample/imagenet1k-sample.tar","imagenet1k-sample/imagenet1k-sample.jsonl","imagenet1k-sample/classes.json"],"imagenet-ccby":["images/imagenet-ccby-000.tar","images/imagenet-ccby.jsonl","imagenet1k-sample/classes.json"],"cifar10":["cifar10-mini/cifar10-mini.tar","cifar10-mini/cifar10-mini.jsonl","imagenet1k-sample/classes.json"],"grocery":["grocery/grocery-val.tar","grocery/grocery-val.jsonl","grocery/classes.json","imagenet1k-sample/classes.json"],"unseen-nouns":["images/nouns-000.tar","images/nouns.jsonl","images/objects-000.tar","images/objects.jsonl","images/food-000.tar","images/food.jsonl","images/products-000.tar","images/products.jsonl","text/imagenet-classes.jsonl.gz"],"unseen-caltech101":["images/caltech101-000.tar","images/caltech101.jsonl","text/imagenet-classes.jsonl.gz"],"unseen-birds":["images/birds-000.tar","images/birds.jsonl","text/imagenet-classes.jsonl.gz"],"multi30k":["text/multi30k-en-de-fr-cs.dev.jsonl.gz","text/multi30k-more.dev.jsonl.gz"],"stsb":["text/stsb.dev.jsonl.gz"],"long":["text/long-captions.dev.jsonl.gz"],"absent":["flickr8k/flickr8k-dev.captions.jsonl","flickr8k/flickr8k-dev-000.tar","images/objects-000.tar","images/objects.jsonl","images/nouns.jsonl"],"minimal-pairs":["flickr8k/flickr8k-dev.captions.jsonl","flickr8k/flickr8k-dev-000.tar"],"typing":["flickr8k/flickr8k-dev.captions.jsonl","flickr8k/flickr8k-dev-000.tar"]}
 
 # How files of images that a person names end, without the dot.
-IMAGE_ENDINGS: Final = ["jpg", "jpeg", "jfif", "png", "webp", "gif", "avif", "bmp", "tif", "tiff", "heic", "heif"]
+IMAGE_ENDINGS: Final = ["jpg","jpeg","jfif","png","webp","gif","avif","bmp","tif","tiff","heic","heif"]
 
 # The same of tables and archives, by what the ending says; in either case.
-FORMAT_ENDINGS: Final = {
-    "csv": ["csv", "tsv", "txt"],
-    "jsonl": ["jsonl", "jsonl.gz", "ndjson"],
-    "parquet": ["parquet", "pq"],
-    "json": ["json"],
-    "tar": ["tar", "tar.gz", "tgz"],
-}
+FORMAT_ENDINGS: Final = {"csv":["csv","tsv","txt"],"jsonl":["jsonl","jsonl.gz","ndjson"],"parquet":["parquet","pq"],"json":["json"],"tar":["tar","tar.gz","tgz"]}
 
 # Names that people give the column of images, the likeliest first; compared without case, spaces, hyphens and underscores.
-IMAGE_COLUMNS: Final = [
-    "image",
-    "image_path",
-    "image_file",
-    "image_name",
-    "file_name",
-    "file",
-    "file_path",
-    "path",
-    "img",
-    "img_path",
-    "photo",
-    "picture",
-    "photo_file",
-    "picture_file",
-    "image_url",
-    "url",
-]
+IMAGE_COLUMNS: Final = ["image","image_path","image_file","image_name","file_name","file","file_path","path","img","img_path","photo","picture","photo_file","picture_file","image_url","url"]
 
 # An image with more pixels is refused before it is decoded; a JPEG or WebP photo up to the second is halved.
 MAX_IMAGE_PIXELS: Final = 16000000

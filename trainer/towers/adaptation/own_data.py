@@ -97,11 +97,7 @@ def look_through(run: Run[AdaptConfig]) -> Pictures:
 
 def read_own(root: Path, own: OwnData, seed: int, on_image: Callable[[int, int], None] | None = None) -> Pictures:
     """Everything of `own` that can be used. Nothing usable is a FormatError with the reasons."""
-    columns = Columns(
-        own["image_column"],
-        tuple(own["caption_columns"]) if own["caption_columns"] is not None else None,
-        own["class_column"],
-    )
+    columns = Columns.of(own)
     found = read_items(root / own["path"], columns)
     sources = [(found.items, None)]
     notes = list(found.notes)

@@ -45,6 +45,12 @@ class Columns:
     captions: tuple[str, ...] | None = None
     label: str | None = None
 
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> "Columns":
+        """As documents and command lines state them, under the names that `adapt.own` of a recipe has."""
+        captions = given["caption_columns"]
+        return cls(given["image_column"], None if captions is None else tuple(captions), given["class_column"])
+
     def as_in(self, names: Sequence[str]) -> "Columns":
         """The same with the names as a table writes them, in whichever form of Unicode."""
         written = {composed(name): name for name in reversed(names)}
