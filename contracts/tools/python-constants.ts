@@ -2,6 +2,7 @@
 import { LIMITS } from '../src/api/limits.ts';
 import { DEV_SETS } from '../src/data/dev-sets.ts';
 import { IMAGE_ENDINGS } from '../src/data/image-endings.ts';
+import { FORMAT_ENDINGS, IMAGE_COLUMNS } from '../src/data/own-data.ts';
 import { ELEMENTS, FIGURE_ELEMENT_SECONDS, LARGE_SET } from '../src/data/shards.ts';
 import { ENVARS } from '../src/envars.ts';
 import { EXIT } from '../src/exit-codes.ts';
@@ -38,6 +39,9 @@ const GROUPS: Record<string, Record<string, string | number | object>> = {
   'What a writer puts into `schema_version`.': { SCHEMA_VERSION },
   'Dev sets by name, with the files of the data folder that each is read from.': { DEV_SET_FILES: DEV_SETS },
   'How files of images that a person names end, without the dot.': { IMAGE_ENDINGS },
+  'The same of tables and archives, by what the ending says; in either case.': { FORMAT_ENDINGS },
+  'Names that people give the column of images, the likeliest first; compared without case, spaces, hyphens and underscores.':
+    { IMAGE_COLUMNS },
   'An image with more pixels is refused before it is decoded; a JPEG or WebP photo up to the second is halved.': {
     MAX_IMAGE_PIXELS: LIMITS.image_pixels,
     MAX_PHOTO_PIXELS: LIMITS.photo_pixels,

@@ -86,6 +86,9 @@ def augment(folder: Path, url: str, env: dict[str, str] | None = None, **more: A
     source.write_text(json.dumps(APPLES))
     job = {
         "input": str(source),
+        "image_column": None,
+        "caption_columns": None,
+        "class_column": None,
         "output": str(folder / "captions.jsonl"),
         "cache": str(folder / "cache"),
         "prompts": None,

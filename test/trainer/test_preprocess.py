@@ -1,12 +1,14 @@
 """Preprocessing against the golden vectors that the image encoder's TypeScript runs too."""
 
 import hashlib
+import io
 import json
 from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pytest
+from damaged_pictures import DAMAGED
 from PIL import Image
 
 from towers.preprocess import check_recipe, decode, normalise, patch_grid, preprocess, resampled, resize
@@ -84,3 +86,19 @@ def test_a_photo_of_more_pixels_is_halved_and_shows_the_same(name: str) -> None:
     again = half.resize(whole.size, Image.Resampling.BICUBIC)
     difference = np.abs(np.asarray(again).astype(int) - np.asarray(whole).astype(int)).mean()
     assert difference < 6
+
+
+@pytest.mark.parametrize("raised", DAMAGED)
+def test_a_damaged_file_is_an_error_of_the_file_whatever_its_decoder_raises(raised: str) -> None:
+    with pytest.raises(Exception) as pillows, Image.open(io.BytesIO(DAMAGED[raised])) as image:
+        image.load()
+    assert type(pillows.value).__name__ == raised
+    with pytest.raises(ValueError, match="the file is damaged") as found:
+        decode(DAMAGED[raised])
+    assert str(pillows.value) in str(found.value)
+
+
+def test_a_damaged_file_that_pillow_has_opened_is_an_error_of_the_file() -> None:
+    opened = Image.open(io.BytesIO(DAMAGED["TypeError"]))
+    with pytest.raises(ValueError, match="the file is damaged"):
+        preprocess(opened, CASES["recipes"]["squash"])

@@ -25,7 +25,7 @@ from contracts.constants import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, SCHEMA_VE
 from contracts.types import AugmentJob, AugmentReport
 from engine.failure import exit_code_of
 from engine.folders.files import write_atomically
-from towers.formats.item import FormatError
+from towers.formats.item import Columns, FormatError
 from towers.text.unicode import spelled
 
 PROGRESS_SECONDS = 2.0
@@ -46,7 +46,7 @@ def main() -> int:
 def write_captions(file: Path, stop: threading.Event) -> int:
     """What a job asks for; returns its exit code."""
     job = cast(AugmentJob, load("AugmentJob", file.read_text(encoding="utf-8")))
-    items, notes = read_wanted(Path(job["input"]))
+    items, notes = read_wanted(Path(job["input"]), Columns.of(job))
     prompts, unseen = read_prompts(None if job["prompts"] is None else Path(job["prompts"]))
     writer = writer_of(job, stop)
     cache = Cache(Path(job["cache"]), writer.identity())

@@ -5,10 +5,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from towers.formats.classes import Class, ClassTable, numbers_alone, read_classes
-from towers.formats.item import FormatError, Item
+from towers.formats.item import Columns, FormatError, Item
+from towers.formats.places import format_of
 from towers.formats.table import read_items
 
-CLASS_SUFFIXES = {".json", ".jsonl", ".csv", ".tsv", ".txt"}
+GUESSED = Columns()
+CLASS_FORMATS = {"json", "jsonl", "csv"}
 NAME_THEM = "ask about a file that says what they are, JSON or CSV with id and name"
 MOST_TOLD = 5  # descriptions or captions in one question: more cost tokens and say little new
 
@@ -41,15 +43,18 @@ class Wanted:
         return " ".join([self.name or "", self.group or "", *self.descriptions, *self.captions])
 
 
-def read_wanted(path: Path) -> tuple[list[Wanted], list[str]]:
+def read_wanted(path: Path, columns: Columns = GUESSED) -> tuple[list[Wanted], list[str]]:
     """Classes of a class file, or images and their classes in any format that training reads, with sentences on them."""
     try:
-        found = read_items(path)
-    except FormatError:
-        # A file that names no images may be one of classes.
-        if not path.is_file() or path.suffix.lower() not in CLASS_SUFFIXES:
+        found = read_items(path, columns)
+    except FormatError as error:
+        # A file that names no images may be one of classes, unless somebody says in which column they are.
+        if columns != GUESSED or not path.is_file() or format_of(path) not in CLASS_FORMATS:
             raise
-        classes = read_classes(path)
+        try:
+            classes = read_classes(path)
+        except FormatError as other:
+            raise FormatError(f"{error}. Nor is it a file of classes: {other}") from error
         return of_classes(classes), [f"{path.name}: {len(classes)} classes"]
     items, notes = found.items, found.notes
     numbers = numbers_alone(items, path.name, NAME_THEM)

@@ -26,6 +26,7 @@ from data.manifest import ShardError, are_pairs, has_labels
 from towers.caption_roles import drawn_caption
 from towers.data import Row
 from towers.formats.details import REGIONS
+from towers.preprocess import UNREADABLE
 from towers.regions.seen import NONE_DRAWN, Drawn, RegionOptions, draw_regions, size_of
 from towers.text.wrong_captions import wrong_texts
 
@@ -279,7 +280,7 @@ class PairLoader(RowLoader):
             if options.crop is None:
                 return whole_pixels(data, options.recipe)
             return crop_pixels(data, options.recipe, options.crop, self.crop_seed(epoch, place))
-        except (OSError, ValueError, SyntaxError) as error:
+        except UNREADABLE as error:
             raise ShardError(f"shard {row['shard']}, image {row['key']} cannot be decoded: {error}") from error
 
     def feature_row(self, shard: int, number: int, row: Row, caption: int) -> int:

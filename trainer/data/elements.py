@@ -4,6 +4,7 @@ An element depends on no other one. The same function runs in a pool of processe
 array job; one whose report exists is not run again.
 """
 
+import glob
 import io
 import json
 import os
@@ -32,15 +33,16 @@ from engine.failure import outcome_of, result_of
 from engine.folders.files import artefact
 from towers.data import Row, write_rows
 from towers.formats.details import REGIONS
+from towers.formats.places import bare_name, format_of
 from towers.labels import is_held_out
 from towers.preprocess import upright_size
 from towers.regions.seen import SIZE
 from towers.samples import Sample, Source
 from towers.shards import ShardWriter, stored_image
+from towers.text.unicode import composed
 from towers.text_rows import captions_by_key
 
 FOLDER = ELEMENTS  # of what the elements leave for the join
-TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz")
 
 
 class ElementReport(TypedDict):
@@ -157,8 +159,8 @@ def bring_tars(plan: Plan, element: Element) -> list[Path]:
         return []
     file, source = plan.data / element.path, plan.sources[element.source]
     is_tar = source.format != "labelled"
-    tars = [file] if is_tar else sorted(file.parent.glob(f"{file.stem}*.tar"))
-    missing = [tar for tar in tars if tar.name.endswith(TAR_SUFFIXES) and tar.stat().st_size == 0]
+    tars = [file] if is_tar else sorted(file.parent.glob(f"{glob.escape(bare_name(file))}*"))
+    missing = [tar for tar in tars if format_of(tar) == "tar" and tar.stat().st_size == 0]
     if missing:
         with CopyProcess(copy_command(plan.remote)) as copy:
             for tar in missing:
@@ -230,6 +232,7 @@ def row_of(sample: Sample, image: bytes, kept: list[int], longest: int) -> tuple
 def captions_in_other_languages(data: Path, source: Source, key: str) -> Row:
     """`tr` of a row: the translated captions of that image, by language; nothing where it has none."""
     translated = translated_captions(data, source.translated)
+    key = composed(key)
     tr = {language: texts[key] for language, texts in translated.items() if key in texts}
     return {"tr": tr} if tr else {}
 
@@ -243,13 +246,13 @@ def translated_captions(data: Path, files: tuple[tuple[str, str], ...]) -> dict[
 def not_downloaded(data: Path, element: Element, source: Source) -> Iterator[Row]:
     """What img2dataset says in NAME_stats.json about addresses of NAME.tar that gave no image, by reason."""
     tar = data / element.path
-    stats = tar.with_name(f"{tar.stem}_stats.json")
+    stats = tar.with_name(f"{bare_name(tar)}_stats.json")
     if source.format != "webdataset" or not stats.is_file():
         return
     status: dict[str, Any] = json.loads(stats.read_text(encoding="utf-8")).get("status_dict", {})
     for reason, count in Counter(status).most_common():
         if reason != "success":
-            yield {"source": source.path, "key": tar.stem, "reason": f"not downloaded: {reason}", "count": count}
+            yield {"source": source.path, "key": bare_name(tar), "reason": f"not downloaded: {reason}", "count": count}
 
 
 def run_elements(plan: Plan, numbers: list[int], out: Path, most: Maker) -> Iterator[ElementReport]:

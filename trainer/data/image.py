@@ -18,6 +18,7 @@ from towers.crops import drawn_crop, random_crop, shrunk
 from towers.preprocess import (
     FILTERS,
     check_recipe,
+    damage_told,
     decode,
     decoded_size,
     resampled,
@@ -63,6 +64,7 @@ def crop_window_seen(size: tuple[int, int], recipe: Mapping[str, Any], options: 
     return window_of(drawn_from, drawn_crop(drawn_from, options.scale, seed, flip=options.flip), recipe)
 
 
+@damage_told()
 def reduced_crop(data: bytes, recipe: Mapping[str, Any], options: CropOptions, seed: str) -> np.ndarray:
     """The crop of `crop_pixels`, cut and resized in one pass from an image that may have been decoded smaller."""
     check_recipe(recipe)

@@ -15,6 +15,8 @@ import numpy as np
 
 from contracts.types import PrepareConfig
 from data.doubles import hash64
+from towers.formats.places import format_of
+from towers.packed import is_gzip
 from towers.patterns import files_of
 from towers.samples import Sample, Source
 from towers.shards import ImageLimits
@@ -87,9 +89,9 @@ Part = tuple[tuple[int, int] | None, tuple[int, int] | None]  # (lines, samples)
 
 def parts_of(file: Path, source: Source, size: int) -> list[Part]:
     """How a file is cut: not at all, at lines, or at numbers of images where parts cannot be found without reading it."""
-    if source.format == "webdataset" or (source.format == "any" and file.name.endswith((".tar", ".tar.gz", ".tgz"))):
+    if source.format == "webdataset" or (source.format == "any" and format_of(file) == "tar"):
         return [(None, None)]
-    if source.format in LINE_KEYS and file.suffix == ".jsonl":
+    if source.format in LINE_KEYS and format_of(file) == "jsonl" and not is_gzip(file):
         cuts = line_cuts(file, source, size)
         if cuts is not None:
             return [(cut, None) for cut in cuts]

@@ -48,6 +48,11 @@ def main() -> int:
     again.add_argument(
         "--images", type=Path, required=True, help="images with captions, in any form that finetune reads"
     )
+    again.add_argument("--image-column", help="of a table (default: guessed among the usual names)")
+    again.add_argument(
+        "--caption-column", dest="caption_columns", type=names, help="of captions; several with commas between them"
+    )
+    again.add_argument("--class-column", help="of classes")
     again.add_argument("--to", type=Path, required=True, help="folder that is not there yet, or is empty")
     again.add_argument("--seed", type=int, default=1)
     again.add_argument("--json", action="store_true", help="one JSON object instead of text")
@@ -93,6 +98,11 @@ def run(given: argparse.Namespace) -> None:
     commands[given.command](given)
 
 
+def names(text: str) -> list[str]:
+    """Names with commas between them."""
+    return [name.strip() for name in text.split(",")]
+
+
 def is_taken(folder: Path) -> bool:
     """Whether something is there that would be lost."""
     return folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
@@ -109,12 +119,13 @@ def check_place(folder: Path) -> None:
 
 def run_calibrate(given: argparse.Namespace) -> None:
     """Write the model with scores that were fitted again."""
-    from exchange.calibrate import calibrate
-    from towers.formats.item import FormatError
+    from exchange.calibrate import Images, calibrate
+    from towers.formats.item import Columns, FormatError
 
+    images = Images(given.images, Columns.of(vars(given)))
     try:
         with becoming(given.to) as making:
-            done = calibrate(given.model, making, version=given.model_version, images=given.images, seed=given.seed)
+            done = calibrate(given.model, making, version=given.model_version, images=images, seed=given.seed)
     except FormatError as error:
         raise CannotExpress(str(error)) from error
     name, version, metrics = done.manifest["name"], done.manifest["version"], done.manifest["metrics"]

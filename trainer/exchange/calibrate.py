@@ -6,7 +6,7 @@ Scores and verdicts are fitted as stage `export` fits them, on images and captio
 import re
 import shutil
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
@@ -17,7 +17,7 @@ from towers.export.at_hand import lacking, serve_described
 from towers.export.scores import Scores, fit_scores
 from towers.exported_files import artefacts_in, read_manifest, write_manifest
 from towers.formats.classes import ClassTable
-from towers.formats.item import Item
+from towers.formats.item import Columns, Item
 from towers.formats.table import read_items
 from towers.formats.usable import Checker, reasons
 
@@ -35,7 +35,20 @@ class Calibrated:
     notes: list[str]
 
 
-def calibrate(model: Path, out: Path, *, version: str, images: Path, seed: int) -> Calibrated:
+@dataclass(frozen=True)
+class Images:
+    """Images with captions, in any form that fine-tuning reads, and the columns of a table of them."""
+
+    path: Path
+    columns: Columns = field(default_factory=Columns)
+
+    @property
+    def name(self) -> str:
+        """The last part of the path."""
+        return self.path.name
+
+
+def calibrate(model: Path, out: Path, *, version: str, images: Images, seed: int) -> Calibrated:
     """Write the model with other scores into the folder `out`. Raises CannotExpress with what is to be done."""
     manifest = read_manifest(model)
     if version == manifest["version"]:
@@ -59,9 +72,9 @@ def calibrate(model: Path, out: Path, *, version: str, images: Path, seed: int) 
     return Calibrated(changed, [*note, sentence])
 
 
-def usable(images: Path) -> tuple[list[Item], list[str]]:
+def usable(images: Images) -> tuple[list[Item], list[str]]:
     """Images with captions that can be read, none of a split that is kept for tests; how they were read, and what was left out."""
-    found = read_items(images)
+    found = read_items(images.path, images.columns)
     said = [item for item in found.items if item.captions and item.split != "test"]
     check = Checker(ClassTable((), None), lambda done, total: tell(LOOKED_AT, done, total), len(said))
     for item in said:

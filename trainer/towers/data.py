@@ -11,23 +11,20 @@ from typing import Any
 
 from contracts.types import PreparedShard
 from data.manifest import ShardError, read_manifest, shard_file, shards_of
+from towers.packed import is_gzip
 from towers.text.unicode import whole, whole_in
 
 Row = dict[str, Any]
 
 
 def read_rows(file: Path) -> list[Row]:
-    """All rows of a `.jsonl` or `.jsonl.gz` file; a broken line is an error that names its number."""
+    """All rows of a file of JSON lines, which gzip may have packed; a broken line is an error that names its number."""
     return list(each_row(file))
 
 
 def each_row(file: Path) -> Iterator[Row]:
     """The rows of `read_rows` one by one."""
-    with (
-        gzip.open(file, "rt", encoding="utf-8-sig")
-        if file.suffix == ".gz"
-        else file.open(encoding="utf-8-sig") as lines
-    ):
+    with gzip.open(file, "rt", encoding="utf-8-sig") if is_gzip(file) else file.open(encoding="utf-8-sig") as lines:
         for number, line in enumerate(lines, 1):
             if line.strip():
                 try:

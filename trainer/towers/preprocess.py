@@ -16,6 +16,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -40,8 +41,7 @@ SIDEWAYS = {5, 6, 7, 8}  # orientations that swap width and height
 RECIPE_KEYS = {"resize_mode", "size", "interpolation", "crop", "mean", "std", "color"}
 SCALES = (1e-6, 100.0)  # between which transformers looks for a picture's scale, and how near it comes
 SCALE_STEP = 1e-5
-# What `decode` raises for a file that cannot be read; SyntaxError is Pillow's for a broken PNG.
-UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
+UNREADABLE = (OSError, ValueError)  # what `decode` and `preprocess` raise for a picture that cannot be read
 
 
 class Geometry(NamedTuple):
@@ -57,10 +57,24 @@ class Geometry(NamedTuple):
 
 def decode(data: bytes, max_pixels: int = MAX_IMAGE_PIXELS, max_photo_pixels: int = MAX_PHOTO_PIXELS) -> Image.Image:
     """An upright 8-bit RGB image from the bytes of an image file. Raises one of UNREADABLE."""
-    image = opened(data, max_pixels, max_photo_pixels)
-    is_large = image.width * image.height > max_pixels
-    rgb = to_rgb(upright(image))
+    with damage_told():
+        image = opened(data, max_pixels, max_photo_pixels)
+        is_large = image.width * image.height > max_pixels
+        rgb = to_rgb(upright(image))
     return resampled(rgb, *decoded_size(rgb.size, max_pixels), "bicubic") if is_large else rgb
+
+
+@contextmanager
+def damage_told() -> Iterator[None]:
+    """Makes a ValueError of what else Pillow's decoders raise: PNG's a SyntaxError, AVIF's a RuntimeError, TIFF's a TypeError."""
+    try:
+        yield
+    except (*UNREADABLE, MemoryError):  # memory is not the picture's fault
+        raise
+    except Image.DecompressionBombError as error:
+        raise ValueError(str(error)) from error
+    except Exception as error:
+        raise ValueError(f"the file is damaged ({error})") from error
 
 
 def opened(
@@ -206,7 +220,10 @@ def normalise(pixels_HWC: np.ndarray, recipe: Mapping[str, Any]) -> np.ndarray:
 
 def preprocess(image: bytes | Image.Image, recipe: Mapping[str, Any]) -> np.ndarray:
     """float32 [3, H, W], as `resize`, from an image file's bytes or from a Pillow image."""
-    rgb = decode(image) if isinstance(image, bytes) else to_rgb(upright(image))
+    if isinstance(image, bytes):
+        return normalise(resize(decode(image), recipe), recipe)
+    with damage_told():  # a file that Pillow has opened is decoded here
+        rgb = to_rgb(upright(image))
     return normalise(resize(rgb, recipe), recipe)
 
 

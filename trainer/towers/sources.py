@@ -12,7 +12,7 @@ from pathlib import Path
 from contracts.types import PairSource
 from towers.caption_roles import ROLES
 from towers.data import Row, rows_between
-from towers.formats.archives import image_of, member_json, member_text, tar_members
+from towers.formats.archives import image_of, member_json, member_text, stored_stems, tar_members
 from towers.formats.classes import ClassTable, read_classes
 from towers.formats.details import checked_details, raw_details
 from towers.formats.item import IMAGE_SUFFIXES, Columns, Found
@@ -157,7 +157,7 @@ def found_items(path: Path, columns: Columns) -> Found:
 
 def forget_files() -> None:
     """Forget what was read of files: a process that makes another plan may find others under their names."""
-    for remembered in (folder_images, table_rows, rows_before, class_table, found_items, tar_members):
+    for remembered in (folder_images, table_rows, rows_before, class_table, found_items, tar_members, stored_stems):
         remembered.cache_clear()
 
 

@@ -6,17 +6,19 @@ from functools import lru_cache, partial
 from pathlib import Path
 
 from towers.data import Row, read_rows
-from towers.formats.archives import member_bytes, picture_of, tar_members
+from towers.formats.archives import member_bytes, parts_named, picture_of
 from towers.formats.details import Details, checked_details, joined_details, raw_details
 from towers.formats.item import failing, file_of, label_of, read_file
+from towers.formats.places import bare_name, format_of
 from towers.formats.tables import csv_rows
 from towers.samples import Sample, Source, captions_by_role, captions_of
+from towers.text.unicode import composed
 
 
 @lru_cache(maxsize=1)
 def table_rows(path: Path) -> list[Row]:
     """All rows of a table with a header or of JSON lines."""
-    return read_rows(path) if path.name.endswith((".jsonl", ".jsonl.gz")) else csv_rows(path)[0]
+    return read_rows(path) if format_of(path) == "jsonl" else csv_rows(path)[0]
 
 
 def rows_to_samples(path: Path, rows: Iterable[Row], source: Source, start: int) -> Iterator[Sample]:
@@ -94,16 +96,17 @@ def labelled_samples(path: Path, rows: Iterable[Row], source: Source, start: int
         if key is None:
             yield without_image(row_number(path, start, number), row.get("key"))
             continue
-        shard = str(row.get("shard") or f"{path.stem}.tar")
-        if not shard.startswith(path.stem):
+        shard = str(row.get("shard") or f"{bare_name(path)}.tar")
+        if not shard.startswith(bare_name(path)):
             raise ValueError(f"{path.name}: the shard {shard} of {key} is not named like the table")
         captions = captions_of(row.get("captions", []))
         label = label_of(row.get(source.label_column))
+        label = label and composed(label)
         if not captions and label is not None:
             captions = [template.replace("{}", label) for template in source.templates]
         about = {"set": source.set} | {name: row[name] for name in KEPT if name in row}
         about |= {} if label is None else {"label": label, "prompted": "captions" not in row}
-        member = picture_of(tar_members(path.with_name(shard)).get(key, {}))
+        member = picture_of(parts_named(path.with_name(shard), key))
         details = checked_details(raw_details(row), f"{path.name}, {key}")
         load = partial(tar_bytes, path.with_name(shard), member)
         yield Sample(key, load, captions, about, None, details, f"{Path(shard).stem}/{key}")

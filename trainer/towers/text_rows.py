@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from towers.data import Row, each_row
-from towers.text.unicode import spelled, whole_in
+from towers.text.unicode import composed, spelled, whole_in
 
 Read = Callable[[Any], Any]  # the value of a field in its normal form, or `Unfit`
 
@@ -133,6 +133,6 @@ def shown(value: Any) -> str:
 
 
 def captions_by_key(file: Path) -> Mapping[str, list[str]]:
-    """The captions of images in another language, by the keys of the images."""
+    """The captions of images in another language, by the composed keys of the images."""
     rows = (checked(row, TRANSLATED, f"{file.name}, row {number}") for number, row in enumerate(each_row(file), 1))
-    return {spelled(str(row["key"])): whole_in(row["captions"]) for row in rows}
+    return {composed(spelled(str(row["key"]))): whole_in(row["captions"]) for row in rows}

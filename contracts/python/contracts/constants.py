@@ -67,6 +67,12 @@ DEV_SET_FILES: Final = {"flickr":["flickr8k/flickr8k-dev.captions.jsonl","flickr
 # How files of images that a person names end, without the dot.
 IMAGE_ENDINGS: Final = ["jpg","jpeg","jfif","png","webp","gif","avif","bmp","tif","tiff","heic","heif"]
 
+# The same of tables and archives, by what the ending says; in either case.
+FORMAT_ENDINGS: Final = {"csv":["csv","tsv","txt"],"jsonl":["jsonl","jsonl.gz","ndjson"],"parquet":["parquet","pq"],"json":["json"],"tar":["tar","tar.gz","tgz"]}
+
+# Names that people give the column of images, the likeliest first; compared without case, spaces, hyphens and underscores.
+IMAGE_COLUMNS: Final = ["image","image_path","image_file","image_name","file_name","file","file_path","path","img","img_path","photo","picture","photo_file","picture_file","image_url","url"]
+
 # An image with more pixels is refused before it is decoded; a JPEG or WebP photo up to the second is halved.
 MAX_IMAGE_PIXELS: Final = 16000000
 MAX_PHOTO_PIXELS: Final = 50000000

@@ -132,6 +132,15 @@ class AugmentJob(TypedDict):
     input: str
     """File of classes or of captioned images, or folder with a folder for each class."""
 
+    image_column: str | None
+    """Column that names the image; null: guessed among the usual names."""
+
+    caption_columns: list[str] | None
+    """Columns of captions; null: guessed."""
+
+    class_column: str | None
+    """Column of classes; null: guessed."""
+
     output: str
     """File of JSON lines to write; its report is written beside it."""
 

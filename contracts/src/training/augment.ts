@@ -48,6 +48,9 @@ export const AugmentJob = z
   .strictObject({
     schema_version: SchemaVersion,
     input: z.string().describe('File of classes or of captioned images, or folder with a folder for each class.'),
+    image_column: z.string().nullable().describe('Column that names the image; null: guessed among the usual names.'),
+    caption_columns: z.array(z.string()).nullable().describe('Columns of captions; null: guessed.'),
+    class_column: z.string().nullable().describe('Column of classes; null: guessed.'),
     output: z.string().describe('File of JSON lines to write; its report is written beside it.'),
     cache: z.string().describe('Folder of answers by content: what is there is not asked again.'),
     prompts: z.string().nullable().describe('File of prompts; null: those of the trainer.'),

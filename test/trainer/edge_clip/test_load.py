@@ -14,6 +14,7 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
+from damaged_pictures import DAMAGED
 from PIL import Image
 
 from edge_clip import find_model, load
@@ -213,6 +214,8 @@ def test_an_image_that_cannot_be_embedded_is_named_among_many(tiered, tmp_path):
         (broken, ValueError, r"images\[40\] \(.*notes\.jpg\) is no image, or in a format that cannot be read"),
         (str(cut), ValueError, r"images\[40\] \(.*cut ü\.png\) cannot be decoded: "),
         (b"", ValueError, r"images\[40\] is no image"),
+        *((data, ValueError, r"images\[40\] cannot be decoded: the file is damaged") for data in DAMAGED.values()),
+        (Image.open(io.BytesIO(DAMAGED["TypeError"])), ValueError, r"images\[40\] cannot be decoded: "),
         (encoded, FileNotFoundError, r"images\[40\]: there is no file iVBORw0KGgo.{,200}…"),
         (f"data:image/png;base64,{encoded}", ValueError, r"images\[40\] is a data URI: give the bytes in it"),
         ("\0", FileNotFoundError, r"images\[40\]: there is no file"),

@@ -9,12 +9,14 @@ import open_clip
 import pytest
 import torch
 from clip_benchmark.metrics import image_caption_selection, zeroshot_classification, zeroshot_retrieval
+from damaged_pictures import DAMAGED
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from sklearn.metrics import balanced_accuracy_score, top_k_accuracy_score
 from torch.nn import functional as F
 
 from evaluation.layouts.choices import SUGAR_CREPE
+from evaluation.layouts.files import WrongLayout
 from evaluation.layouts.items import Labelled, Picture
 from evaluation.open_model import NoModel, check_model, open_model
 from evaluation.progress import Progress
@@ -156,6 +158,16 @@ def test_a_folder_of_transformers_gives_the_librarys_vectors(folder, tmp_path):
     assert np.allclose(model.embed_pixels(pixels), image_vectors(reference, torch.from_numpy(pixels)), atol=1e-5)
     figures = figures_of(model, f"flickr30k={folder}", tmp_path / "kept", "float16")
     assert figures["pictures"] == 24
+
+
+@pytest.mark.parametrize("data", DAMAGED.values(), ids=DAMAGED)
+def test_a_damaged_picture_is_named(name, folder, tmp_path, data):
+    write_clip(tmp_path / "clip")
+    shutil.copytree(folder, tmp_path / "data")
+    (tmp_path / "data/7.png").write_bytes(data)
+    for model in (name, str(tmp_path / "clip")):
+        with pytest.raises(WrongLayout, match=r"7\.png is no picture that can be read: the file is damaged"):
+            figures_of(open_model(model), f"flickr30k={tmp_path / 'data'}", tmp_path / "kept", "float16")
 
 
 def test_a_folder_whose_pictures_keep_their_shape_gives_the_librarys_vectors(tmp_path):

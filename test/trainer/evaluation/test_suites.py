@@ -6,6 +6,7 @@ import json
 import sys
 
 import pytest
+from damaged_pictures import DAMAGED
 from PIL import Image
 
 from colour_model import COLOURS, SeesColours
@@ -422,9 +423,10 @@ def test_a_file_in_another_layout_is_refused(tmp_path, name, file, content, sent
         read_suites([f"{name}={tmp_path}"])
 
 
-def test_a_picture_that_is_none_is_named(tmp_path):
+@pytest.mark.parametrize("data", [b"not a picture", *DAMAGED.values()], ids=["none", *DAMAGED])
+def test_a_picture_that_is_none_or_damaged_is_named(tmp_path, data):
     docci(tmp_path / "data")
-    (tmp_path / "data/images/test_blue.jpg").write_bytes(b"not a picture")
+    (tmp_path / "data/images/test_blue.jpg").write_bytes(data)
     with pytest.raises(WrongLayout, match=r"test_blue\.jpg is no picture that can be read"):
         figures_of(tmp_path / "data", "docci", tmp_path / "kept")
 

@@ -86,6 +86,20 @@ def test_what_cannot_be_fitted_is_refused_with_what_is_needed_and_nothing_is_lef
     assert [path.name for path in tmp_path.iterdir()] == ["full"]
 
 
+def test_columns_of_a_table_are_named_as_for_finetune(model, tmp_path):
+    write_captioned_noise(tmp_path / "rows.jsonl", tmp_path / "photos")
+    rows = [json.loads(line) for line in (tmp_path / "rows.jsonl").read_text(encoding="utf-8").splitlines()]
+    own = [{"Bild": row["file_name"], "Titel": row["captions"][0], "Satz": row["captions"][1]} for row in rows]
+    (tmp_path / "own.jsonl").write_text("\n".join(map(json.dumps, own)), encoding="utf-8")
+    refused = calibrate(model, tmp_path / "own.jsonl", tmp_path / "none")
+    assert refused.returncode == 2 and "Say which one it is: --image-column NAME" in refused.stderr
+    columns = ["--image-column=Bild", "--caption-column=Titel, Satz"]
+    done = calibrate(model, tmp_path / "own.jsonl", tmp_path / "new", *columns, "--json")
+    assert done.returncode == 0, done.stderr
+    notes = " ".join(json.loads(done.stdout)["notes"])
+    assert "images from column 'Bild', captions from 'Titel' and 'Satz'" in notes
+
+
 def test_pictures_that_cannot_be_read_are_named_and_left_out(model, tmp_path):
     """As finetune leaves them out: a file that is missing, one that is no image, and the same file again, which counts once."""
     write_captioned_noise(tmp_path / "rows.jsonl", tmp_path / "photos")

@@ -11,7 +11,7 @@ from PIL import Image
 from torch.nn import functional as F
 
 from edge_clip import load
-from exchange.calibrate import calibrate
+from exchange.calibrate import Images, calibrate
 from exchange.incoming.read import read_checkpoint
 from exchange.incoming.take_in import ImportOptions, import_into
 from exchange.outgoing.imports.layouts import write
@@ -99,7 +99,9 @@ def test_scores_are_fitted_on_pictures_of_different_shapes(tmp_path):
     for number, file in enumerate(sorted(photos.glob("*.png"))):
         Image.open(file).resize(((40, 90), (90, 40), (64, 64))[number % 3]).save(file)
     (tmp_path / "new").mkdir()
-    done = calibrate(tmp_path / "model", tmp_path / "new", version="2", images=photos / "metadata.jsonl", seed=1)
+    done = calibrate(
+        tmp_path / "model", tmp_path / "new", version="2", images=Images(photos / "metadata.jsonl"), seed=1
+    )
     assert done.manifest.get("search_verdicts", {}).keys() == {"student"}
 
 

@@ -14,6 +14,7 @@ import { exitOf, startModule } from '../local/python-module.ts';
 import { ensureVenv } from '../local/venv.ts';
 import { createProgressClock, durationText, parseProgress } from '../run/progress.ts';
 import { type CommandContext, processContext } from './context.ts';
+import { COLUMN_OPTIONS, columnHelp, columnsOf } from './datasets/columns.ts';
 import { withScratch } from './exchange/scratch.ts';
 import { listenForInterrupts } from './interrupts.ts';
 import { packagesIn, pythonOverride } from './python.ts';
@@ -40,6 +41,8 @@ twice, so an interrupted or stopped command goes on where it was. Read what was 
   --key-variable NAME   openai: environment variable with the key (default ${KEY_VARIABLE}, where it is set)
   --concurrency N       openai: requests at a time (default 4)
   --timeout SECONDS     openai: for one answer (default 120)
+
+${columnHelp(24)}
 
   --per-item N          captions for each class or image (default 8)
   --language NAME       language of the captions, as an English word (default English)
@@ -72,6 +75,7 @@ const OPTIONS = {
   'key-variable': { type: 'string' },
   concurrency: { type: 'string', default: '4' },
   timeout: { type: 'string', default: '120' },
+  ...COLUMN_OPTIONS,
   'per-item': { type: 'string', default: '8' },
   language: { type: 'string', default: 'English' },
   prompts: { type: 'string' },
@@ -131,6 +135,7 @@ function jobOf(input: string | undefined, values: Values, { root, cwd, env }: Co
     input: resolve(cwd, input),
     output: resolve(cwd, values.out),
     cache: resolve(cwd, values.cache ?? join(root, 'runs', 'augment-cache')),
+    ...columnsOf(values),
     prompts: values.prompts === undefined ? null : resolve(cwd, values.prompts),
     writer,
     per_item: number(values, 'per-item'),

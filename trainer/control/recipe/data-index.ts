@@ -3,6 +3,7 @@
 import { existsSync, globSync, readdirSync, statSync } from 'node:fs';
 import { basename, dirname, join, relative, resolve, sep } from 'node:path';
 import { DEV_SETS, type DevSetName } from '../../../contracts/src/data/dev-sets.ts';
+import { formatOf, withoutFormat } from '../../../contracts/src/data/own-data.ts';
 import { ENVARS } from '../../../contracts/src/envars.ts';
 import { FILES } from '../../../contracts/src/keys.ts';
 import { DECIDES, MEASURED_ON, PARTS, type Part } from '../../../contracts/src/training/parts.ts';
@@ -52,7 +53,7 @@ export async function indexData(recipe: Recipe, root: string, options: DigestOpt
 }
 
 function tarsOf(files: readonly IndexedFile[]): PairTars {
-  const tars = files.filter(({ path }) => /\.(tar|tar\.gz|tgz)$/.test(path));
+  const tars = files.filter(({ path }) => formatOf(path) === 'tar');
   return { count: tars.length, bytes: tars.reduce((sum, { size }) => sum + size, 0) };
 }
 
@@ -78,7 +79,7 @@ function filesOfPrepare(prepare: Prepare, root: string): [string, readonly Use[]
     if (!existsSync(resolve(root, path))) throw notFound(where, path, root);
     files.push([resolve(root, path), parts]);
   };
-  prepare.pairs.forEach(({ format, path, class_names, translated_captions, split }, index) => {
+  prepare.pairs.forEach(({ format, path, image_column, class_names, translated_captions, split }, index) => {
     const uses = usesIn(split, DECIDES.pairs);
     // Each file that braces name has to be there, as `prepare` wants it: a shard that is missing is seen before a day's work.
     const found = expanded(path).flatMap((pattern) => {
@@ -87,7 +88,7 @@ function filesOfPrepare(prepare: Prepare, root: string): [string, readonly Use[]
       return matches;
     });
     if (class_names !== undefined) add(class_names, `prepare.pairs[${index}].class_names`, uses);
-    for (const file of found.flatMap((match) => FILES_OF[format](match, root))) files.push([file, uses]);
+    for (const file of found.flatMap((match) => FILES_OF[format](match, root, image_column))) files.push([file, uses]);
     for (const [language, file] of Object.entries(translated_captions ?? {})) {
       add(file, `prepare.pairs[${index}].translated_captions.${language}`, uses);
     }
@@ -99,7 +100,7 @@ function filesOfPrepare(prepare: Prepare, root: string): [string, readonly Use[]
     const path = prepare[key];
     if (path === null) continue;
     add(path, `prepare.${key}`, [...DECIDES[key], MEASURED_ON]);
-    const rows = resolve(root, path).replace(/\.tar$/, '.jsonl');
+    const rows = `${withoutFormat(resolve(root, path))}.jsonl`;
     if (existsSync(rows)) files.push([rows, [...DECIDES[key], MEASURED_ON]]);
   }
   return files;
@@ -136,7 +137,7 @@ function filesOfAdapt({ model, own }: NonNullable<Recipe['adapt']>, root: string
     if (!existsSync(file)) throw notFound(`adapt.own.${key}`, path, root);
     if (statSync(file).isDirectory()) files.push(...filesOfFolder(file, root));
     else if (key === 'classes' || key === 'further_captions') files.push(file);
-    else files.push(...filesOfTable(file, root));
+    else files.push(...filesOfTable(file, root, own.image_column ?? undefined));
   }
   const manifest = resolve(root, model, FILES.manifest);
   if (!existsSync(manifest)) throw new UserError(`adapt.model: ${dirname(manifest)} holds no model (no manifest.json)`);
@@ -160,23 +161,25 @@ function filesOfDevSet(name: DevSetName, root: string): [string, readonly Use[]]
 }
 
 /** The images of a table are stored beside it; a shard holds everything. */
-const FILES_OF: Record<Prepare['pairs'][number]['format'], (match: string, root: string) => string[]> = {
-  // What img2dataset could not download is counted in NAME_stats.json.
-  webdataset: (shard) => [shard, ...existing(shard.replace(/\.tar$/, '_stats.json'))],
-  folder: (folder) => filesBelow(folder, isShown),
-  csv: filesOfTable,
-  jsonl: filesOfTable,
-  labelled: (table) => [table, ...shardsOf(table)],
-  any: (match, root) => (statSync(match).isDirectory() ? filesOfFolder(match, root) : filesOfTable(match, root)),
-};
+const FILES_OF: Record<Prepare['pairs'][number]['format'], (match: string, root: string, column?: string) => string[]> =
+  {
+    // What img2dataset could not download is counted in NAME_stats.json.
+    webdataset: (shard) => [shard, ...existing(`${withoutFormat(shard)}_stats.json`)],
+    folder: (folder) => filesBelow(folder, isShown),
+    csv: filesOfTable,
+    jsonl: filesOfTable,
+    labelled: (table) => [table, ...shardsOf(table)],
+    any: (match, root, column) =>
+      statSync(match).isDirectory() ? filesOfFolder(match, root) : filesOfTable(match, root, column),
+  };
 
 const existing = (file: string): string[] => (existsSync(file) ? [file] : []);
 
 /** The tars beside a table of labels whose names begin with its own. */
 function shardsOf(table: string): string[] {
-  const stem = basename(table, '.jsonl');
+  const stem = basename(withoutFormat(table));
   return readdirSync(dirname(table))
-    .filter((name) => name.startsWith(stem) && name.endsWith('.tar'))
+    .filter((name) => name.startsWith(stem) && formatOf(name) === 'tar')
     .map((name) => join(dirname(table), name));
 }
 

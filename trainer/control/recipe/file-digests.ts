@@ -2,7 +2,10 @@
 
 import { createHash } from 'node:crypto';
 import {
+  accessSync,
+  constants,
   createReadStream,
+  type Dirent,
   mkdirSync,
   readdirSync,
   readFileSync,
@@ -89,22 +92,54 @@ export async function indexOfFolder(folder: string, options: DigestOptions): Pro
 
 /** Every file in a folder and the folders in it. Links are followed; one that leads back to where it lies is not. `counts`: what does, by name. */
 export function filesBelow(folder: string, counts: (name: string) => boolean = () => true): string[] {
-  return filesOn(folder, [realpathSync(folder)], counts);
+  return filesOn(folder, [realpathSync(folder)], { counts, entriesOf });
+}
+
+/** The same where nobody said that they are needed: without what may not be read, and what has vanished meanwhile. */
+export function readableFilesBelow(folder: string, counts: (name: string) => boolean): string[] {
+  const real = realPath(folder);
+  return real === undefined ? [] : filesOn(folder, [real], { counts, entriesOf: entriesIfAny }).filter(isReadable);
+}
+
+/** Whether this user may read a file; not so for one that is gone. */
+export function isReadable(file: string): boolean {
+  try {
+    accessSync(file, constants.R_OK);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** Readers of data skip hidden files and folders (trainer/towers/formats/places.py): .DS_Store and .git are not data. */
 export const isShown = (name: string): boolean => !name.startsWith('.');
 
+interface Walk {
+  /** What does, by name. */
+  counts: (name: string) => boolean;
+  entriesOf: (folder: string) => Dirent[];
+}
+
+const entriesOf = (folder: string): Dirent[] => readdirSync(folder, { withFileTypes: true });
+
+function entriesIfAny(folder: string): Dirent[] {
+  try {
+    return entriesOf(folder);
+  } catch {
+    return [];
+  }
+}
+
 /** `way`: the folders that led here, as they are called without links. */
-function filesOn(folder: string, way: readonly string[], counts: (name: string) => boolean): string[] {
-  return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
-    if (!counts(entry.name)) return [];
+function filesOn(folder: string, way: readonly string[], walk: Walk): string[] {
+  return walk.entriesOf(folder).flatMap((entry) => {
+    if (!walk.counts(entry.name)) return [];
     const path = join(folder, entry.name);
     const real = entry.isSymbolicLink() ? realPath(path) : join(way.at(-1) ?? folder, entry.name);
     if (real === undefined) return [];
-    const kind = entry.isSymbolicLink() ? statSync(real) : entry;
-    if (kind.isDirectory()) return way.includes(real) ? [] : filesOn(path, [...way, real], counts);
-    return kind.isFile() ? [path] : [];
+    const kind = entry.isSymbolicLink() ? statSync(real, { throwIfNoEntry: false }) : entry;
+    if (kind?.isDirectory()) return way.includes(real) ? [] : filesOn(path, [...way, real], walk);
+    return kind?.isFile() ? [path] : [];
   });
 }
 

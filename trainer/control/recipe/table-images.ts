@@ -1,16 +1,20 @@
 // The images of a table: those below it, and those that its rows name elsewhere, where trainer/towers/formats/places.py finds them.
 
-import { closeSync, globSync, openSync, readdirSync, readSync, type Stats, statSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, readSync, type Stats, statSync } from 'node:fs';
 import { basename, dirname, extname, isAbsolute, join, relative, resolve, sep } from 'node:path';
 import { constants, gunzipSync } from 'node:zlib';
 import { IMAGE_ENDINGS } from '../../../contracts/src/data/image-endings.ts';
-import { filesBelow, isShown } from './file-digests.ts';
+import { type DataFormat, formatOf, withoutFormat } from '../../../contracts/src/data/own-data.ts';
+import { filesBelow, isReadable, isShown, readableFilesBelow } from './file-digests.ts';
+import { holdsImages } from './parquet-images.ts';
 
 const IMAGE = new RegExp(`\\.(${IMAGE_ENDINGS.join('|')})$`, 'i');
 const MAYBE_IMAGE = new RegExp(`\\.(${IMAGE_ENDINGS.join('|')})(#\\d+)?\\s*$`, 'i');
+/** A cell that is an image. JSON may write a slash with a backslash before it. */
+const DATA_URI = /(?:^|["\r\n,;\t|])\s*data:[\w/\\+.-]*[;,]/;
 /** A text that ends in a dot, or with a word behind one: neither is a name without an ending, as v1.5 may be. */
 const DOTTED = /\.(\D|$)/;
-const TAR = /\.(tar|tar\.gz|tgz)$/i;
+const isTar = (file: string): boolean => formatOf(file) === 'tar';
 
 /**
  * The twin of `candidates` in trainer/towers/formats/places.py: folders in which images usually are, from that of their
@@ -34,52 +38,70 @@ const MOST_BARE = 10_000;
  * A table with its images; a tar may have its table beside it. Nothing else that lies there counts: a table may lie in
  * a folder where people work.
  */
-export function filesOfTable(file: string, root: string): string[] {
-  if (TAR.test(file)) return [file, ...globSync(`${sharedName(file)}*.jsonl`)];
+export function filesOfTable(file: string, root: string, imageColumn?: string): string[] {
+  if (isTar(file)) return [file, ...rowsBeside(file)];
   const start = dirname(file);
-  const below = imagesBelow(start);
-  const named = imagesElsewhere(file, root);
-  if (named !== undefined) return [file, ...below, ...named];
+  const text = textOf(file);
+  const named = text === undefined ? undefined : imagesElsewhere(file, text, root);
+  if (named !== undefined) return [file, ...imagesBelow(start), ...named];
+  if (text === undefined ? holdsImages(file, imageColumn) : DATA_URI.test(text)) return [file];
   // What its rows name is not known (Parquet) or nowhere. LICENSE alone, which may be an image, does not end the search.
-  return [file, ...below, ...(below.some((image) => IMAGE.test(image)) ? [] : imagesBelow(dirname(start)))];
+  const below = imagesBelow(start);
+  return [file, ...below, ...(below.some((image) => IMAGE.test(image)) ? [] : imagesBeside(start))];
 }
 
 /** Everything in a folder but hidden files, as the reader sees it, and the images of tables in it that lie elsewhere. */
 export function filesOfFolder(folder: string, root: string): string[] {
   const files = filesBelow(folder, isShown);
   // Shards go before a table that lies beside them, and a text beside an image is its caption.
-  if (files.some((file) => dirname(file) === folder && TAR.test(file))) return files;
+  if (files.some((file) => dirname(file) === folder && isTar(file))) return files;
   const images = new Set(files.filter((file) => IMAGE.test(file)).map(withoutEnding));
   const tables = files.filter((file) => isTable(file, folder) && !images.has(withoutEnding(file)));
-  return [...files, ...tables.flatMap((table) => imagesElsewhere(table, root) ?? [])];
+  return [...files, ...tables.flatMap((table) => imagesElsewhere(table, textOf(table) ?? '', root) ?? [])];
 }
 
+/** Formats whose files are text. */
+const TEXTS: ReadonlySet<DataFormat | undefined> = new Set<DataFormat>(['csv', 'jsonl', 'json']);
 const METADATA = /^metadata\.(jsonl|csv|parquet)$/;
 
 /** The twin of `is_table` in trainer/towers/formats/folders.py, without what the first line of a text file says. */
 function isTable(file: string, folder: string): boolean {
   const name = basename(file);
   if (METADATA.test(name)) return true;
-  return dirname(file) === folder && /\.(csv|tsv|txt|jsonl|json)$/i.test(name) && !/^classes\.\w+$/.test(name);
+  return dirname(file) === folder && TEXTS.has(formatOf(file)) && withoutFormat(name).toLowerCase() !== 'classes';
 }
 
 const withoutEnding = (file: string): string => file.slice(0, file.length - extname(file).length);
 
 /** `shop-000.tar` and its table `shop.jsonl` begin alike. */
-function sharedName(tar: string): string {
-  return tar.replace(TAR, '').replace(/-\d+$/, '');
+function rowsBeside(tar: string): string[] {
+  const shared = basename(withoutFormat(tar)).replace(/-\d+$/, '');
+  const names = namesOf(dirname(tar)).filter((name) => name.startsWith(shared) && formatOf(name) === 'jsonl');
+  return names.map((name) => join(dirname(tar), name));
 }
 
-/** A file without an ending may be an image, too. Programs keep what is theirs in some folders. */
-const imagesBelow = (folder: string): string[] =>
-  filesBelow(folder, (name) => isShown(name) && name !== 'node_modules' && name !== '__pycache__').filter(
-    (file) => IMAGE.test(file) || !basename(file).includes('.'),
+/** Programs keep what is theirs in some folders. */
+const isPeoples = (name: string): boolean => isShown(name) && name !== 'node_modules' && name !== '__pycache__';
+
+/** A file without an ending may be an image, too. */
+const mayBeImage = (file: string): boolean => IMAGE.test(file) || !basename(file).includes('.');
+
+/** That images are there is a guess: what may not be read is none of them. */
+const imagesBelow = (folder: string): string[] => readableFilesBelow(folder, isPeoples).filter(mayBeImage);
+
+/** The images in the folders beside one, and not what is below them: a table may lie in the folder of a user among others. */
+function imagesBeside(folder: string): string[] {
+  const beside = foldersIn(dirname(folder)).filter((other) => other !== folder && isPeoples(basename(other)));
+  return beside.flatMap((other) =>
+    namesOf(other)
+      .filter((name) => isShown(name) && mayBeImage(name))
+      .map((name) => join(other, name))
+      .filter((file) => isFile(file) && isReadable(file)),
   );
+}
 
 /** The images that rows name outside the table's folder; undefined where none of what they name is found anywhere. */
-function imagesElsewhere(table: string, root: string): string[] | undefined {
-  const text = textOf(table);
-  if (text === undefined) return undefined;
+function imagesElsewhere(table: string, text: string, root: string): string[] | undefined {
   const start = dirname(table);
   // Karpathy's documents name the folder of an image apart from its file.
   const inside = ['', ...new Set([...text.matchAll(/"filepath"\s*:\s*"([^"]+)"/g)].map(([, folder = '']) => folder))];
@@ -117,23 +139,43 @@ function folderOf(
   return best?.folder;
 }
 
-/** The twin of `file_of` in trainer/towers/formats/item.py: a name without ending means the image that is called so. */
+/**
+ * The twin of `file_of` in trainer/towers/formats/item.py: a name without ending means the image that is called so, and one
+ * in another form of Unicode (Macs decompose letters) the file that looks the same.
+ */
 function filesMeant(): (path: string) => string[] {
-  const folders = new Map<string, Map<string, string[]>>();
-  return (path) => {
+  const folders = new Map<string, Folder>();
+  const folderAt = (path: string): Folder => {
+    const found = folders.get(path) ?? folderOfNames(namesOf(path));
+    folders.set(path, found);
+    return found;
+  };
+  const stored = (path: string): string => {
+    if (!/[^ -~]/.test(path) || statsOf(path) !== undefined || dirname(path) === path) return path;
+    const folder = stored(dirname(path));
+    return join(folder, folderAt(folder).composed.get(basename(path).normalize()) ?? basename(path));
+  };
+  return (named) => {
+    const path = stored(named);
     if (isFile(path)) return [path];
-    const folder = dirname(path);
-    let called = folders.get(folder);
-    if (called === undefined) {
-      called = Map.groupBy(
-        namesOf(folder).filter((name) => IMAGE.test(name)),
-        withoutEnding,
-      );
-      folders.set(folder, called);
-    }
-    return (called.get(basename(path)) ?? []).map((name) => join(folder, name));
+    const called = folderAt(dirname(path)).called.get(basename(path).normalize()) ?? [];
+    return called.map((name) => join(dirname(path), name));
   };
 }
+
+/** Names in a folder by their composed form (NFC), and images by that of their names without ending. */
+interface Folder {
+  composed: ReadonlyMap<string, string>;
+  called: ReadonlyMap<string, string[]>;
+}
+
+const folderOfNames = (names: readonly string[]): Folder => ({
+  composed: new Map(names.map((name) => [name.normalize(), name])),
+  called: Map.groupBy(
+    names.filter((name) => IMAGE.test(name)),
+    (name) => withoutEnding(name).normalize(),
+  ),
+});
 
 /** Texts of a table that may name an image, without repetition: those with the ending of one, and those without any. */
 function namesIn(text: string): string[][] {
@@ -171,7 +213,7 @@ function unescaped(piece: string): string {
 
 /** The beginning of a table that is text, as `decoded_bytes` of places.py decodes it; undefined for another one. */
 function textOf(table: string): string | undefined {
-  if (!/\.(csv|tsv|txt|jsonl|jsonl\.gz|ndjson|json)$/i.test(table)) return undefined;
+  if (!TEXTS.has(formatOf(table))) return undefined;
   const bytes = beginningOf(table);
   if (bytes === undefined) return undefined;
   const [first, second] = bytes;
@@ -190,7 +232,7 @@ function beginningOf(table: string): Buffer | undefined {
   const file = openSync(table, 'r');
   try {
     const read = bytes.subarray(0, readSync(file, bytes, 0, bytes.length, 0));
-    if (!table.endsWith('.gz')) return read;
+    if (read[0] !== 0x1f || read[1] !== 0x8b) return read;
     return gunzipSync(read, { finishFlush: constants.Z_SYNC_FLUSH }).subarray(0, MOST_BYTES);
   } catch {
     return undefined; // the reader says in a sentence what is wrong with it

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from evaluation.layouts.items import Picture
+from towers.stored_names import as_stored
 from towers.text.unicode import whole
 
 SHOWN = 80  # characters of a value in a refusal
@@ -39,7 +40,7 @@ def picture_in(folder: Path, below: Sequence[str], name: str) -> Picture:
     if not isinstance(name, str):
         raise WrongLayout(f"{folder}: a row names its picture by {json.dumps(name)[:SHOWN]}, which is no text")
     for part in below:
-        file = folder / part / name
+        file = as_stored(folder / part / name)
         if file.is_file():
             return Picture(file)
     places = ", ".join(str(folder / part) for part in below)

@@ -15,6 +15,7 @@ from PIL import Image
 from evaluation.bench import TextTier
 from evaluation.published.identity import digest_of_weights, digests_of_settings, identity
 from towers.image.checkpoint import LOCAL, PREFIX, configuration_of, read_model
+from towers.preprocess import damage_told
 from towers.quantisation import WITHOUT_MANIFEST
 
 
@@ -50,7 +51,9 @@ class OpenClipModel:
 
     def pixels(self, image: bytes | Image.Image) -> np.ndarray:
         """float32 [3, S, S]."""
-        opened = Image.open(io.BytesIO(image)) if isinstance(image, bytes) else image
+        with damage_told():
+            opened = Image.open(io.BytesIO(image)) if isinstance(image, bytes) else image
+            opened.load()
         return self.transform(opened).numpy()
 
     @torch.inference_mode()

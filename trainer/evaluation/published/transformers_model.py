@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from evaluation.bench import TextTier
 from evaluation.published.identity import digest_of_weights, digests_of_settings, identity
+from towers.preprocess import damage_told
 from towers.published_weights import refuse_missing
 from towers.quantisation import WITHOUT_MANIFEST
 
@@ -51,8 +52,10 @@ class TransformersModel:
 
     def pixels(self, image: bytes | Image.Image) -> np.ndarray:
         """float32 [3, H, W]: of a tower that reads patches the picture that they were cut of."""
-        opened = Image.open(io.BytesIO(image)) if isinstance(image, bytes) else image
-        inputs = self.processor(images=opened.convert("RGB"), return_tensors="np")
+        with damage_told():
+            opened = Image.open(io.BytesIO(image)) if isinstance(image, bytes) else image
+            rgb = opened.convert("RGB")
+        inputs = self.processor(images=rgb, return_tensors="np")
         prepared = np.asarray(inputs["pixel_values"][0], np.float32)
         if "spatial_shapes" not in inputs:
             return prepared

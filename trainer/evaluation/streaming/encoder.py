@@ -19,7 +19,7 @@ from evaluation.layouts.items import Picture
 from evaluation.progress import Progress
 from evaluation.streaming.ranks import Place
 from evaluation.streaming.rows import Rows, Source, digest_of, numbered, stored_rows
-from towers.preprocess import by_shape
+from towers.preprocess import UNREADABLE, by_shape
 
 DTYPES: dict[str, type[np.floating]] = {"float16": np.float16, "float32": np.float32}
 
@@ -153,5 +153,5 @@ class Seeing(Counted):
         """float32 [3, H, W]."""
         try:
             return self.model.pixels(picture.read())
-        except (OSError, ValueError) as error:
+        except UNREADABLE as error:
             raise WrongLayout(f"{picture.file} is no picture that can be read: {error}") from None

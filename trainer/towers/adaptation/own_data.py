@@ -16,6 +16,7 @@ from towers.formats.classes import Class, ClassTable, numbers_alone, read_classe
 from towers.formats.item import Columns, FormatError, texts_of
 from towers.formats.table import read_items
 from towers.formats.usable import Checker, Picture, reasons
+from towers.text.unicode import composed
 from towers.text.unicode import whole as whole_text
 
 LEAST_IMAGES = 4
@@ -96,11 +97,7 @@ def look_through(run: Run[AdaptConfig]) -> Pictures:
 
 def read_own(root: Path, own: OwnData, seed: int, on_image: Callable[[int, int], None] | None = None) -> Pictures:
     """Everything of `own` that can be used. Nothing usable is a FormatError with the reasons."""
-    columns = Columns(
-        own["image_column"],
-        tuple(own["caption_columns"]) if own["caption_columns"] is not None else None,
-        own["class_column"],
-    )
+    columns = Columns.of(own)
     found = read_items(root / own["path"], columns)
     sources = [(found.items, None)]
     notes = list(found.notes)
@@ -208,9 +205,9 @@ def with_further_captions(
     by_key: dict[str, list[str]] = {}
     for row in rows:
         if "key" in row:
-            by_key.setdefault(str(row["key"]), []).extend(texts_of(row.get("captions")))
+            by_key.setdefault(composed(str(row["key"])), []).extend(texts_of(row.get("captions")))
     labels = [str(row["label"]) for row in rows if "label" in row and "key" not in row]
-    if not by_key.keys() & {picture.key for picture in pictures} and not any(
+    if not by_key.keys() & {composed(picture.key) for picture in pictures} and not any(
         table.number_of(label) is not None for label in labels
     ):
         raise FormatError(
@@ -219,7 +216,7 @@ def with_further_captions(
             f"{pictures[0].key}" + (f", classes like {table.classes[0].name}" if table.classes else "")
         )
     more = [
-        replace(picture, captions=list(dict.fromkeys([*picture.captions, *by_key.get(picture.key, [])])))
+        replace(picture, captions=list(dict.fromkeys([*picture.captions, *by_key.get(composed(picture.key), [])])))
         for picture in train
     ]
     described = list(table.classes)

@@ -1,6 +1,5 @@
 """Tar archives: WebDataset shards, and images with a table of the same name beside the tar."""
 
-import gzip
 import json
 import shutil
 import tarfile
@@ -25,9 +24,11 @@ from towers.formats.item import (
     plain,
     texts_of,
 )
-from towers.formats.places import decoded_bytes, decoded_text
+from towers.formats.places import bare_name, decoded_bytes, decoded_text, endings_of
 from towers.formats.splits import SPLIT_NAMES, stated_split
 from towers.formats.tables import both, json_lines, read_jsonl
+from towers.packed import DAMAGED, opener_of
+from towers.text.unicode import composed
 
 KEY_NAMES = ["key", "id", "image", "filename"]
 
@@ -87,9 +88,21 @@ def tar_members(path: Path) -> dict[str, dict[str, tarfile.TarInfo]]:
                 if member.isfile():
                     stem, _, suffix = member.name.rpartition(".")
                     members.setdefault(stem, {})["." + suffix.lower()] = member
-    except (tarfile.TarError, EOFError) as error:
+    except (tarfile.TarError, *DAMAGED) as error:
         raise FormatError(f"{path.name} cannot be read as tar: {error}") from error
     return members
+
+
+def parts_named(path: Path, stem: str) -> dict[str, tarfile.TarInfo]:
+    """The members of one name by ending, in whichever form of Unicode it is written; nothing where there are none."""
+    members = tar_members(path)
+    return members.get(stem) or members.get(stored_stems(path).get(composed(stem), stem), {})
+
+
+@lru_cache(maxsize=4)
+def stored_stems(path: Path) -> dict[str, str]:
+    """The names of `tar_members` by their composed form."""
+    return {composed(stem): stem for stem in tar_members(path)}
 
 
 @dataclass(frozen=True)
@@ -134,17 +147,19 @@ class RowsBeside:
 
 
 def bare(name: str) -> str:
-    """The name of a member or a row without the ending of an image."""
-    name = key_of(name)
+    """The composed name of a member or a row without the ending of an image."""
+    name = composed(key_of(name))
     stem, dot, ending = name.rpartition(".")
     return stem if dot and f".{ending.lower()}" in IMAGE_SUFFIXES else name
 
 
 def rows_beside(path: Path, columns: Columns) -> RowsBeside | None:
-    """Rows of NAME.jsonl (NAME-000.tar is of NAME.jsonl, too); None without one whose rows have keys."""
-    stem = path.name.removesuffix(".tar")
+    """Rows of NAME.jsonl (NAME-000.tar is of NAME.jsonl, too), or as JSON lines may end else; None without one whose rows have keys."""
+    stem = bare_name(path)
     names = [stem, stem.rpartition("-")[0], f"{stem}.captions", f"{stem.rpartition('-')[0]}.captions"]
-    file = next((path.parent / f"{name}.jsonl" for name in names if (path.parent / f"{name}.jsonl").is_file()), None)
+    endings = [written for ending in endings_of("jsonl") for written in (ending, ending.upper())]
+    places = (path.parent / f"{name}{ending}" for name in names for ending in endings)
+    file = next((place for place in places if place.is_file()), None)
     if file is None:
         return None
     first = next(iter(json_lines(file, decoded_text(file)[0].lstrip().split("\n", 1)[0])), None)
@@ -162,8 +177,11 @@ def member_loader(path: Path, member: tarfile.TarInfo) -> Callable[[], bytes]:
 
 
 def member_text(path: Path, member: tarfile.TarInfo) -> str:
-    """A member as text, whatever its encoding."""
-    return decoded_bytes(member_bytes(path, member))[0]
+    """A member as text, whatever its encoding; one that cannot be read is an error that names the tar and the member."""
+    try:
+        return decoded_bytes(member_bytes(path, member))[0]
+    except OSError as error:
+        raise FormatError(f"{member.name} of {path.name} cannot be read: {error}") from error
 
 
 def member_json(path: Path, member: tarfile.TarInfo) -> Any:
@@ -176,10 +194,10 @@ def member_json(path: Path, member: tarfile.TarInfo) -> Any:
 
 def member_bytes(path: Path, member: tarfile.TarInfo) -> bytes:
     """A member's bytes, read from their place without walking through the tar."""
-    if path.suffix == ".tar":
-        with path.open("rb") as file:
-            return read_at(path, file, member)
-    return read_at(path, unpacked(path), member)
+    if opener_of(path) is not None:
+        return read_at(path, unpacked(path), member)
+    with path.open("rb") as file:
+        return read_at(path, file, member)
 
 
 def read_at(path: Path, file: IO[bytes], member: tarfile.TarInfo) -> bytes:
@@ -193,8 +211,8 @@ def read_at(path: Path, file: IO[bytes], member: tarfile.TarInfo) -> bytes:
 
 @lru_cache(maxsize=1)
 def unpacked(path: Path) -> IO[bytes]:
-    """A gzipped tar, unpacked into a temporary file that vanishes with the process: places in it can be read."""
+    """A packed tar, unpacked into a temporary file that vanishes with the process: places in it can be read."""
     file = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as it is remembered
-    with gzip.open(path) as packed:
+    with (opener_of(path) or Path.open)(path) as packed:
         shutil.copyfileobj(packed, file)
     return file

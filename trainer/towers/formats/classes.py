@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from towers.formats.item import FormatError, Item, plain, texts_of
-from towers.formats.places import decoded_text
+from towers.formats.places import decoded_text, format_of
 from towers.formats.tables import csv_rows, json_lines
+from towers.text.unicode import composed, whole_in
 from towers.text.unicode import whole as whole_text
-from towers.text.unicode import whole_in
 
 NAMES = ["name", "class", "class_name", "label", "title"]
 DESCRIPTIONS = ["description", "descriptions", "gloss", "definition", "text"]
@@ -37,9 +37,9 @@ def read_classes(file: Path) -> list[Class]:
     if not file.is_file():
         raise FormatError(f"there is no file of classes {file}")
     rows: Sequence[Any]
-    if file.suffix.lower() in {".csv", ".tsv"}:
+    if format_of(file) == "csv" and file.suffix.lower() != ".txt":
         rows, _ = csv_rows(file)
-    elif file.suffix.lower() in {".json", ".jsonl"}:
+    elif format_of(file) in {"json", "jsonl"}:
         rows = parsed(file)
     else:
         rows = [line.strip() for line in decoded_text(file)[0].splitlines() if line.strip()]
@@ -57,7 +57,7 @@ def read_classes(file: Path) -> list[Class]:
 def parsed(file: Path) -> Sequence[Any]:
     """The rows of a JSON document or of JSON lines."""
     text, _ = decoded_text(file)
-    if file.suffix.lower() == ".jsonl":
+    if format_of(file) == "jsonl":
         return json_lines(file, text)
     try:
         document = json.loads(text)
@@ -97,12 +97,13 @@ def class_of(file: Path, number: int, row: Any) -> Class:
         raise FormatError(f"{file.name}: class {number + 1} has no name; it has {', '.join(map(repr, row))}")
     keys = [str(by_plain[plain(key)]) for key in KEYS if by_plain.get(plain(key)) not in (None, "")]
     descriptions = [text for kind in DESCRIPTIONS for text in texts_of(by_plain.get(plain(kind)))]
-    return Class(" ".join(name.split()), descriptions, str(group) if group else None, [*keys, name])
+    return Class(composed(" ".join(name.split())), descriptions, str(group) if group else None, [*keys, name])
 
 
 def readable(name: str) -> str:
     """A folder's or file's name as words: `Golden-Delicious_apple` becomes `Golden Delicious apple`."""
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", re.sub(r"[_\-.\s]+", " ", whole_text(name))).strip() or name
+    text = composed(whole_text(name))
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", re.sub(r"[_\-.\s]+", " ", text)).strip() or name
 
 
 def whole(label: str) -> str | None:
@@ -153,7 +154,7 @@ class ClassTable:
     def __init__(self, labels: Sequence[str], classes: Sequence[Class] | None) -> None:
         # Golden-Delicious and `golden delicious` are one class: no picture tells them apart.
         by_name: dict[str, list[str]] = {}
-        for label in labels:
+        for label in dict.fromkeys(map(composed, labels)):
             by_name.setdefault(readable(label).casefold(), []).append(label)
         same = list(by_name.values())
         self.alike = [names for names in same if len(names) > 1] if classes is None else []
@@ -167,6 +168,7 @@ class ClassTable:
         for keys in zip_longest(*([*each.keys, each.name] for each in self.classes)):
             for number, key in enumerate(keys):
                 if key is not None:
+                    key = composed(key)
                     self.index.setdefault(key, number)
                     self.by_number.setdefault(whole(key) or "", number)
                     self.by_plain.setdefault(plain(key), number)
@@ -180,6 +182,7 @@ class ClassTable:
 
     def number_of(self, label: str) -> int | None:
         """The class that a label refers to, by number, key or name; None for one that is not in the file."""
+        label = composed(label)
         found, number = self.index.get(label), whole(label)
         if found is not None:
             return found

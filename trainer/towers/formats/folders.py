@@ -5,21 +5,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from contracts.constants import IMAGE_COLUMNS
 from towers.formats.annotations import loader, read_json
 from towers.formats.archives import read_tar
-from towers.formats.item import IMAGE_NAMES, IMAGE_SUFFIXES, Columns, FormatError, Found, Item, key_of, plain, texts_of
-from towers.formats.places import captions_beside, decoded_bytes, files_below, text_beside
+from towers.formats.item import IMAGE_SUFFIXES, Columns, FormatError, Found, Item, key_of, plain, texts_of
+from towers.formats.places import captions_beside, decoded_bytes, endings_of, files_below, format_of, text_beside
 from towers.formats.splits import SPLITS, settled, split_depth, split_in_name, split_of
 from towers.formats.tables import DELIMITERS, HEADLESS, parted, read_csv, read_jsonl, read_parquet
+from towers.text.unicode import composed
 
 LOOKED_AT = 20  # images of a table, to know whether they are there
 FIRST_BYTES = 4096  # hold the first line of a table
 METADATA = ["metadata.jsonl", "metadata.csv", "metadata.parquet"]
-CLASS_FILES = {"classes.json", "classes.txt", "classes.csv", "classes.jsonl"}
-TABLES = {
-    ".csv": read_csv, ".tsv": read_csv, ".txt": read_csv, ".jsonl": read_jsonl, ".parquet": read_parquet,
-    ".json": read_json,
-}  # fmt: skip
+CLASS_FILES = {f"classes{ending}" for name in ("csv", "jsonl", "json") for ending in endings_of(name)}
+TABLES = {"csv": read_csv, "jsonl": read_jsonl, "parquet": read_parquet, "json": read_json}
 
 
 def read_folder(path: Path, columns: Columns) -> Found:
@@ -28,11 +27,11 @@ def read_folder(path: Path, columns: Columns) -> Found:
     images = [file for file in everything if file.suffix.lower() in IMAGE_SUFFIXES]
     metadata = [file for file in everything if file.name in METADATA]
     if metadata:
-        read = settled([TABLES[file.suffix](file, columns) for file in metadata])
+        read = settled([TABLES[format_of(file) or ""](file, columns) for file in metadata])
         parts = [placed_below(path, file, part) for file, part in zip(metadata, read, strict=True)]
         return with_unlisted(joined("imagefolder", parts), path, images)
     files = [file for file in everything if file.parent == path]
-    shards = [file for file in files if file.name.endswith((".tar", ".tar.gz"))]
+    shards = [file for file in files if format_of(file) == "tar"]
     tables = [file for file in files if is_table(file)]
     if shards:
         return joined_by_split("tar", shards, [read_tar(file, columns) for file in shards])
@@ -66,7 +65,7 @@ def read_tables(path: Path, tables: Sequence[Path], columns: Columns, images: Se
         several = f"{path} holds several tables ({names}): name the one to read instead of the folder"
         raise FormatError(f"{several}{choice(path, images, 'them')}")
     try:
-        parts = [TABLES[file.suffix.lower()](file, columns) for file in tables]
+        parts = [TABLES[format_of(file) or ""](file, columns) for file in tables]
         found = joined_by_split(parts[0].format, tables, parts)
         missing = first_missing(found.items)
         if missing is not None and choice(path, images, "it"):
@@ -84,7 +83,7 @@ def read_tables(path: Path, tables: Sequence[Path], columns: Columns, images: Se
 
 def with_unlisted(found: Found, path: Path, images: Sequence[Path]) -> Found:
     """Says how many images lie beside a table that no row of it names; nothing where its images are elsewhere."""
-    named = {item.key for item in found.items}
+    named = {composed(item.key) for item in found.items}
     left = [file for file in images if named.isdisjoint(ends_of(file.relative_to(path)))]
     if len(left) in {0, len(images)}:
         return found
@@ -95,10 +94,10 @@ def with_unlisted(found: Found, path: Path, images: Sequence[Path]) -> Found:
 
 
 def ends_of(file: Path) -> Iterator[str]:
-    """What a row may call a file: `a/b.png`, `b.png`, and each without the ending."""
+    """What a row may call a file: `a/b.png`, `b.png`, and each without the ending; composed."""
     for start in range(len(file.parts)):
         end = Path(*file.parts[start:])
-        yield from (key_of(str(end)), key_of(str(end.with_suffix(""))))
+        yield from (composed(key_of(str(end))), composed(key_of(str(end.with_suffix("")))))
 
 
 def choice(path: Path, images: Sequence[Path], tables: str) -> str:
@@ -129,7 +128,7 @@ def is_table(file: Path) -> bool:
     """A table on top of a folder; of files that end in .txt those whose first line speaks of images."""
     if file.suffix.lower() == ".txt":
         return is_table_of_images(file)
-    return file.suffix.lower() in TABLES and file.name not in CLASS_FILES
+    return format_of(file) in TABLES and file.name.lower() not in CLASS_FILES
 
 
 def is_table_of_images(path: Path) -> bool:
@@ -139,13 +138,15 @@ def is_table_of_images(path: Path) -> bool:
     if HEADLESS.match(line):
         return True
     cells = next((line.split(delimiter) for delimiter in DELIMITERS if delimiter in line), [])
-    return bool({plain(cell) for cell in cells} & {plain(name) for name in IMAGE_NAMES})
+    return bool({plain(cell) for cell in cells} & {plain(name) for name in IMAGE_COLUMNS})
 
 
 def of_one_set(tables: Sequence[Path]) -> bool:
     """Whether tables are read together: one, several of Parquet, or several of one kind whose names say their splits."""
-    kinds = {file.suffix.lower() for file in tables}
-    return len(tables) == 1 or kinds == {".parquet"} or (len(kinds) == 1 and all(map(split_in_name, tables)))
+    endings = {file.suffix.lower() for file in tables}
+    if {format_of(file) for file in tables} == {"parquet"}:
+        return True
+    return len(tables) == 1 or (len(endings) == 1 and all(map(split_in_name, tables)))
 
 
 def joined_by_split(name: str, files: Sequence[Path], parts: Sequence[Found]) -> Found:

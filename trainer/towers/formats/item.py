@@ -5,22 +5,23 @@ import binascii
 import hashlib
 import os
 import posixpath
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from contracts.constants import IMAGE_ENDINGS
-from towers.text.unicode import whole
+from contracts.constants import IMAGE_COLUMNS, IMAGE_ENDINGS
+from towers.stored_names import as_stored
+from towers.text.unicode import composed, whole
 
+NO_LETTERS = dict.fromkeys(
+    [0x0307, 0xFE0F]
+)  # marks: the dot that is left of a small İ, and what makes a sign colourful
 IMAGE_SUFFIXES = {f".{ending}" for ending in IMAGE_ENDINGS}
 
-# Names that people give their columns, the likeliest first; compared without case, spaces, hyphens and underscores.
-IMAGE_NAMES = [
-    "image", "image_path", "image_file", "image_name", "file_name", "file", "file_path", "path", "img", "img_path",
-    "photo", "picture", "photo_file", "picture_file", "image_url", "url",
-]  # fmt: skip
+# Names that people give their other columns (IMAGE_COLUMNS), the likeliest first; compared without case, spaces, hyphens and underscores.
 CAPTION_NAMES = [
     "caption", "captions", "text", "texts", "title", "titles", "product_name", "product_title", "description",
     "descriptions", "alt", "alt_text", "sentence", "sentences", "raw_caption", "raw", "prompt", "comment",
@@ -43,6 +44,19 @@ class Columns:
     image: str | None = None
     captions: tuple[str, ...] | None = None
     label: str | None = None
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> "Columns":
+        """As documents and command lines state them, under the names that `adapt.own` of a recipe has."""
+        captions = given["caption_columns"]
+        return cls(given["image_column"], None if captions is None else tuple(captions), given["class_column"])
+
+    def as_in(self, names: Sequence[str]) -> "Columns":
+        """The same with the names as a table writes them, in whichever form of Unicode."""
+        written = {composed(name): name for name in reversed(names)}
+        image, label = (name and written.get(composed(name), name) for name in (self.image, self.label))
+        captions = self.captions and tuple(written.get(composed(name), name) for name in self.captions)
+        return Columns(image, captions, label)
 
 
 @dataclass(frozen=True)
@@ -105,13 +119,15 @@ def labels_of(value: Any) -> list[str]:
 
 
 def plain(name: str) -> str:
-    """A column's name without what people write differently."""
-    return "".join(character for character in name.strip().lower() if character.isalnum())
+    """A name without what people write differently. Marks count that no letter has in it, as the vowels of Hindi are."""
+    letters = composed(name.strip().lower()).translate(NO_LETTERS)
+    return "".join(each for each in letters if each.isalnum() or unicodedata.category(each).startswith("M"))
 
 
 def guessed(where: str, names: Sequence[str], asked: Columns) -> tuple[Columns, str]:
     """The columns to read and a sentence that says so. Columns that were asked for have to exist."""
     by_plain = {plain(name): name for name in reversed(names)}
+    asked = asked.as_in(names)
     for name in [asked.image, *(asked.captions or []), asked.label]:
         if name is not None and name not in names:
             raise FormatError(f"{where} has no column '{name}'; it has {listed(names)}")
@@ -122,7 +138,7 @@ def guessed(where: str, names: Sequence[str], asked: Columns) -> tuple[Columns, 
         )
 
     given = {name for name in [asked.image, *(asked.captions or []), asked.label] if name is not None}
-    image = asked.image or first(IMAGE_NAMES, given)
+    image = asked.image or first(IMAGE_COLUMNS, given)
     if image is None:
         raise FormatError(
             f"{where} has no column that looks like the name of an image file; it has {listed(names)}. "
@@ -193,6 +209,8 @@ def file_of(folder: Path, name: str) -> Path:
     file = folder / name
     if "\\" in name and not os.path.isfile(file):
         file = folder / name.replace("\\", "/")
+    if not os.path.isfile(file):
+        file = as_stored(file)
     called = images_called(file) if not os.path.isfile(file) else []
     return file.with_name(called[0]) if len(called) == 1 else file
 
@@ -201,7 +219,7 @@ def images_called(file: Path) -> list[str]:
     """The names of the images beside a file that are its own and the ending of an image."""
     if file.suffix.lower() in IMAGE_SUFFIXES or not os.path.isdir(file.parent):
         return []
-    return images_by_stem(str(file.parent), os.stat(file.parent).st_mtime_ns).get(file.name, [])
+    return images_by_stem(str(file.parent), os.stat(file.parent).st_mtime_ns).get(composed(file.name), [])
 
 
 def is_there(file: Path) -> bool:
@@ -211,12 +229,19 @@ def is_there(file: Path) -> bool:
 
 @lru_cache(maxsize=64)
 def images_by_stem(folder: str, _changed: int) -> dict[str, list[str]]:
-    """The images in a folder by their names without ending. `_changed`: the folder's time, so that new files are seen."""
+    """The images in a folder by their composed names without ending; none where it may not be listed, though its files may be read.
+
+    `_changed`: the folder's time, so that new files are seen.
+    """
     found: dict[str, list[str]] = {}
-    for name in sorted(os.listdir(folder)):
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError:
+        return found
+    for name in names:
         stem, ending = os.path.splitext(name)
         if ending.lower() in IMAGE_SUFFIXES:
-            found.setdefault(stem, []).append(name)
+            found.setdefault(composed(stem), []).append(name)
     return found
 
 

@@ -1,10 +1,31 @@
 """Where a user's files are on the disk and what is written in them: folders, captions beside images, images near a table."""
 
+import gzip
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from contracts.constants import FORMAT_ENDINGS
 from towers.formats.item import FormatError, file_of, is_there
+from towers.packed import DAMAGED, GZIP
+from towers.stored_names import as_stored
+
+
+def endings_of(name: str) -> tuple[str, ...]:
+    """How the files of a format end, with the dot, the longest first; a folder has none."""
+    return tuple(sorted((f".{ending}" for ending in FORMAT_ENDINGS.get(name, ())), key=len, reverse=True))
+
+
+def format_of(file: Path) -> str | None:
+    """What the ending of a file's name says, in either case, as FORMAT_ENDINGS calls it; None for another one."""
+    return next((name for name in FORMAT_ENDINGS if file.name.lower().endswith(endings_of(name))), None)
+
+
+def bare_name(file: Path) -> str:
+    """A file's name without the ending of its format."""
+    endings = endings_of(format_of(file) or "")
+    length = next((len(ending) for ending in endings if file.name.lower().endswith(ending)), 0)
+    return file.name[: len(file.name) - length]
 
 
 def files_below(folder: Path) -> list[Path]:
@@ -31,7 +52,8 @@ def walked(folder: Path, way: tuple[str, ...]) -> Iterator[Path]:
 
 def text_beside(image: Path) -> Path | None:
     """The file with the captions of an image: of the same name, ending in .txt in either case."""
-    return next((file for ending in (".txt", ".TXT") if (file := image.with_suffix(ending)).is_file()), None)
+    places = (as_stored(image.with_suffix(ending)) for ending in (".txt", ".TXT"))
+    return next((place for place in places if place.is_file()), None)
 
 
 def captions_beside(image: Path) -> list[str]:
@@ -41,8 +63,14 @@ def captions_beside(image: Path) -> list[str]:
 
 
 def decoded_text(path: Path) -> tuple[str, str]:
-    """(text, name of its encoding)."""
-    return decoded_bytes(path.read_bytes())
+    """(text, name of its encoding) of a file, which gzip may have packed."""
+    data = path.read_bytes()
+    if GZIP.match(data):
+        try:
+            data = gzip.decompress(data)
+        except DAMAGED as error:
+            raise FormatError(f"{path.name} cannot be read: {error}") from error
+    return decoded_bytes(data)
 
 
 def decoded_bytes(data: bytes) -> tuple[str, str]:
@@ -72,8 +100,15 @@ def folder_of(path: Path, files: Sequence[str]) -> Path:
 def candidates(start: Path) -> Iterator[Path]:
     """Folders in which images usually are: beside the document, below it, or beside its folder."""
     yield start
-    for folder in (start, start.parent):
-        yield from sorted(below for below in folder.iterdir() if below.is_dir())
-    images = start / "images"
-    if images.is_dir():
-        yield from sorted(below for below in images.iterdir() if below.is_dir())
+    for folder in (start, start.parent, start / "images"):
+        yield from folders_in(folder)
+
+
+def folders_in(folder: Path) -> list[Path]:
+    """The folders in a folder, sorted; none where it is missing or may not be listed, as /home may be for who works below it."""
+    try:
+        return sorted(
+            below for below in folder.iterdir() if os.path.isdir(below)
+        )  # the path's own may not look, either
+    except OSError:
+        return []

@@ -1,11 +1,9 @@
 """Tables of images: CSV with any delimiter, JSON lines, a JSON list, Parquet. One row names one image."""
 
 import csv
-import gzip
 import io
 import json
 import re
-import zlib
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -29,7 +27,7 @@ from towers.formats.item import (
     plain,
     texts_of,
 )
-from towers.formats.places import decoded_bytes, decoded_text, folder_of
+from towers.formats.places import decoded_text, folder_of
 from towers.formats.splits import SPLIT_NAMES, stated_split, strictest
 
 Row = Mapping[str, Any]
@@ -139,11 +137,7 @@ def json_lines(path: Path, text: str) -> list[Any]:
 
 def read_jsonl(path: Path, columns: Columns) -> Found:
     """JSON lines, also gzipped."""
-    try:
-        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (OSError, EOFError, zlib.error) as error:
-        raise FormatError(f"{path.name} cannot be read: {error}") from error
-    rows: list[Row] = json_lines(path, decoded_bytes(data)[0])
+    rows: list[Row] = json_lines(path, decoded_text(path)[0])
     for number, row in enumerate(rows, 1):
         if not isinstance(row, dict):
             raise FormatError(f"{path.name}, row {number} is not an object but {type(row).__name__}")

@@ -5,13 +5,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from contracts.constants import FORMAT_ENDINGS
 from towers.data import each_row
 from towers.formats.item import FormatError, texts_of
 from towers.formats.places import decoded_text
 from towers.formats.tables import csv_rows
 
 TABLES = (".csv", ".tsv")
-JSON_LINES = (".jsonl", ".jsonl.gz", ".ndjson")
+JSON_LINES = tuple(f".{ending}" for ending in FORMAT_ENDINGS["jsonl"])
 DEV_SHARE = 10  # at most one caption of so many is measured on
 
 

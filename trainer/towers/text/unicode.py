@@ -1,5 +1,6 @@
 """Texts and names that UTF-8 can hold. JSON's escapes leave halves of surrogate pairs in a text, and Python puts one in the place of each byte of a file's name that is not UTF-8."""
 
+import unicodedata
 from typing import Any
 
 
@@ -17,6 +18,11 @@ def whole_in(value: Any) -> Any:
     if isinstance(value, dict):
         return {whole(name): whole_in(each) for name, each in value.items()}
     return value
+
+
+def composed(text: str) -> str:
+    """Letters with their marks as one character each (NFC): what looks the same and says the same is one text, as names are compared."""
+    return unicodedata.normalize("NFC", text)
 
 
 def spelled(name: str) -> str:

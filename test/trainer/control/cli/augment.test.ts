@@ -52,6 +52,19 @@ async function runWith(python: string, argv: string[]): Promise<{ code: number; 
   return { code: await augment(argv, context), ...printed };
 }
 
+it('reads a table by the columns that are named, as finetune does', async () => {
+  writeFileSync(join(folder, 'shop.csv'), 'Bild,Titel\n1.jpg,a vase\n');
+  const columns = ['--image-column', 'Bild', '--caption-column', 'Titel'];
+  const served = [...SERVED, url, '--per-item', '1', '--cache', join(folder, 'columns')];
+  const named = await run('shop.csv', '--out', 'named.jsonl', ...columns, ...served);
+  expect(named.stderr).toBe('');
+  expect(named.stdout).toContain("shop.csv: images from column 'Bild', captions from 'Titel'");
+  expect(JSON.parse(readFileSync(join(folder, 'named.jsonl'), 'utf8'))).toMatchObject({ key: '1.jpg' });
+  const guessed = await run('shop.csv', '--out', 'guessed.jsonl', ...served);
+  expect(guessed.stderr).toContain('Say which one it is: --image-column NAME');
+  expect(guessed.code).toBe(2);
+});
+
 it.each([
   [[], 'INPUT is a file of classes, or images'],
   [['classes.json'], '--out FILE says where the captions go'],

@@ -204,6 +204,7 @@ describe('the command line', () => {
       ['calibrate', 'tiny', '--images', '.', '--model-version', '2'],
       'tiny is neither a folder with a manifest.json nor a model',
     ],
+    [['import', 'x', '--image-column', 'a'], '--image-column goes with calibrate, not with import'],
     [['import', 'x', '--images', '.'], '--images goes with calibrate, not with import'],
     [['export'], 'export which model?'],
     [['export', 'tiny'], '--format is missing: there are hf, onnx, open_clip, safetensors, sentence-transformers'],

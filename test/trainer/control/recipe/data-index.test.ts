@@ -191,6 +191,50 @@ it.each([
   expect(await covered(`c/t/${table}`, files)).toEqual(['c/t/preview.png', `c/t/${table}`, image].sort());
 });
 
+it('knows tars, tables and what lies beside them by endings in either case', async () => {
+  const shop = { 'e/SHOP.TAR': '', 'e/SHOP.JSONL': '', 'e/shop.tgz': '', 'e/shop.ndjson': '', 'e/other.jsonl': '' };
+  expect(await covered('e/SHOP.TAR', shop)).toEqual(['e/SHOP.JSONL', 'e/SHOP.TAR']);
+  expect(await covered('e/shop.tgz', {})).toEqual(['e/shop.ndjson', 'e/shop.tgz']);
+  const { tars } = await indexData(recipe, root, { cache: join(root, 'cache.json') });
+  expect(tars).toEqual({ count: 1, bytes: 10 });
+  recipe.prepare.pairs = [{ split: 'train', format: 'webdataset', path: 'e/SHOP.TAR' }];
+  writeFileSync(join(root, 'e/SHOP_stats.json'), '{}');
+  const index = await indexData(recipe, root, { cache: join(root, 'cache.json') });
+  expect(index.files.map(({ path }) => path)).toEqual(['e/SHOP.TAR', 'e/SHOP_stats.json']);
+  expect(index.tars.count).toBe(1);
+  const labelled = { 'f/NOUNS.JSONL': '{"key":"axe"}', 'f/NOUNS-0.TGZ': '', 'f/FOOD-0.TGZ': '' };
+  await covered('f/NOUNS.JSONL', labelled);
+  recipe.prepare.pairs = [{ split: 'train', format: 'labelled', path: 'f/NOUNS.JSONL' }];
+  const { files } = await indexData(recipe, root, { cache: join(root, 'cache.json') });
+  expect(files.map(({ path }) => path)).toEqual(['f/NOUNS-0.TGZ', 'f/NOUNS.JSONL']);
+});
+
+it('finds the images of a table in a folder however the table is written', async () => {
+  const packed = gzipSync('{"image": "1.jpg"}');
+  const files = { 'g/t/ROWS.NDJSON': '{"image": "2.jpg"}', 'g/t/more.JSONL.GZ': packed, 'g/t/CLASSES.CSV': '3.jpg' };
+  const images = { 'g/x/1.jpg': '', 'g/x/2.jpg': '', 'h/3.jpg': '' };
+  expect(await covered('g/t', { ...files, ...images })).toEqual(
+    [...Object.keys(files), 'g/x/1.jpg', 'g/x/2.jpg'].sort(),
+  );
+});
+
+it.each(['NFC', 'NFD'])(
+  'finds images by names in the other form of Unicode than %s, in which they are stored',
+  async (form) => {
+    const other = form === 'NFC' ? 'NFD' : 'NFC';
+    const image = 'i/x/Töpfe/größe.jpg'.normalize(form);
+    const bare = 'i/x/é.1.png'.normalize(form);
+    const csv = `image,caption\nTöpfe/größe.jpg,a\né.1,b`.normalize(other);
+    const files = await covered('i/t/rows.csv', {
+      'i/t/rows.csv': csv,
+      'i/t/preview.png': '',
+      [image]: '',
+      [bare]: '',
+    });
+    expect(files).toEqual(['i/t/preview.png', 'i/t/rows.csv', image, bare].sort());
+  },
+);
+
 it('covers images by absolute paths, and not what is elsewhere on the disk where rows name files of the data', async () => {
   const outside = join(mkdtempSync(join(tmpdir(), 'outside-')), '1.jpg');
   writeFileSync(outside, 'where it came from');

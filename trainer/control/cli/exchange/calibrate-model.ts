@@ -4,11 +4,12 @@ import { resolve } from 'node:path';
 import type { ObjectStore } from '../../../../api/registry/store.ts';
 import { UserError } from '../../../../contracts/src/user-error.ts';
 import { type CommandContext, embeddedModel } from '../context.ts';
+import { type ColumnValues, columnFlags } from '../datasets/columns.ts';
 import { runPython } from '../python.ts';
 import { modelFolder } from './model-folder.ts';
 import { withScratch } from './scratch.ts';
 
-export interface CalibrateOptions {
+export interface CalibrateOptions extends ColumnValues {
   images?: string | undefined;
   to?: string | undefined;
   'model-version'?: string | undefined;
@@ -34,7 +35,7 @@ export async function calibrateModel(
     const folder = await modelFolder(name, { registry, context, scratch });
     const beside = folder === scratch || folder === embeddedModel(context) ? name : folder;
     const to = resolve(context.cwd, options.to ?? `${beside}-${version}`);
-    const flags = [`--images=${path}`, `--model-version=${version}`, `--to=${to}`];
+    const flags = [`--images=${path}`, `--model-version=${version}`, `--to=${to}`, ...columnFlags(options)];
     return await runPython(
       ['-m', 'exchange', 'calibrate', folder, ...flags, ...(options.json ? ['--json'] : [])],
       context,

@@ -2,6 +2,7 @@
 import { readCommandLine } from '../../../../contracts/command/command-line.ts';
 import { ENVARS } from '../../../../contracts/src/envars.ts';
 import { UserError } from '../../../../contracts/src/user-error.ts';
+import { COLUMN_OPTIONS, columnHelp } from '../datasets/columns.ts';
 
 export const MODEL_HELP = `Usage: npm run model -- list [NAME] [options]
        npm run model -- publish recipes/NAME.json | FOLDER [options]
@@ -34,6 +35,7 @@ A registry holds models by digest and, for each name, a pointer to the current o
   --to DIGEST     rollback: to this manifest, as list shows it
   --to FOLDER     export, calibrate: a folder that is not there yet (default NAME.FORMAT here; NAME-VERSION here, or beside the folder)
   --images PATH   calibrate: images with captions, at least 100, of which 50 have two; any form that finetune reads
+${columnHelp(18, 'calibrate: ')}
   --format FORMAT export: hf, onnx, open_clip, safetensors or sentence-transformers
   --tier TIER,…   export: these text tiers only; image: the image tower alone (hf, onnx)
   --name NAME     import: the model's name (default: that of the folder or file, or of the model in Hugging Face's cache)
@@ -82,6 +84,9 @@ export interface ModelOptions {
   steps?: string | undefined;
   recipe?: string | undefined;
   images?: string | undefined;
+  'image-column'?: string | undefined;
+  'caption-column'?: string | undefined;
+  'class-column'?: string | undefined;
   on?: string | undefined;
   outputs?: string | undefined;
   json: boolean;
@@ -111,6 +116,7 @@ const OPTIONS = {
   steps: { type: 'string' },
   recipe: { type: 'string' },
   images: { type: 'string' },
+  ...COLUMN_OPTIONS,
   on: { type: 'string' },
   outputs: { type: 'string' },
   json: { type: 'boolean', default: false },
@@ -131,6 +137,9 @@ const OWNERS: Record<string, readonly ModelCommand[]> = {
   name: ['import'],
   'model-version': ['import', 'calibrate'],
   images: ['calibrate'],
+  'image-column': ['calibrate'],
+  'caption-column': ['calibrate'],
+  'class-column': ['calibrate'],
   licence: ['import'],
   architecture: ['import'],
   replace: ['import'],

@@ -5,6 +5,7 @@ import { ENVARS } from '../../../../contracts/src/envars.ts';
 import { EXIT } from '../../../../contracts/src/exit-codes.ts';
 import { ModelName } from '../../../../contracts/src/names.ts';
 import { UserError } from '../../../../contracts/src/user-error.ts';
+import { COLUMN_OPTIONS, columnHelp, columnsOf, type TableColumns } from '../datasets/columns.ts';
 
 export const FINETUNE_HELP = `Usage: npm run finetune -- FOLDER|FILE [options]
 
@@ -22,9 +23,7 @@ read and what was left out, in the end what got better on images that were not l
   --classes FILE         names and descriptions of the classes: JSON or CSV with id, name and description, or a name a line
   --dev PATH             measure on these images, in the same format, instead of a part of the own ones
   --dev-share FRACTION   part of the images, of every class, that is measured on (default 0.15)
-  --image-column NAME    of a table (default: guessed among the usual names; the command says which)
-  --caption-column NAME  of captions, titles or descriptions; several with commas between them
-  --class-column NAME    of classes
+${columnHelp(25)}
   --augment FILE         JSON lines of {key or label, captions}: further captions of images, or texts of classes, to learn
                          from; npm run augment writes them
   --steps N              steps of training (default 300)
@@ -55,9 +54,7 @@ const OPTIONS = {
   classes: { type: 'string' },
   dev: { type: 'string' },
   'dev-share': { type: 'string' },
-  'image-column': { type: 'string' },
-  'caption-column': { type: 'string' },
-  'class-column': { type: 'string' },
+  ...COLUMN_OPTIONS,
   augment: { type: 'string' },
   steps: { type: 'string' },
   minutes: { type: 'string' },
@@ -80,9 +77,7 @@ export interface FinetuneOptions {
   classes: string | undefined;
   dev: string | undefined;
   devShare: number | undefined;
-  imageColumn: string | undefined;
-  captionColumns: string[] | undefined;
-  classColumn: string | undefined;
+  columns: TableColumns;
   augment: string | undefined;
   steps: number | undefined;
   minutes: number | undefined;
@@ -117,9 +112,7 @@ export function parseFinetuneOptions(argv: readonly string[]): FinetuneOptions {
     classes: values.classes,
     dev: values.dev,
     devShare: numberOf('--dev-share', values['dev-share'], { from: 0, to: 0.9 }),
-    imageColumn: values['image-column'],
-    captionColumns: values['caption-column']?.split(',').map((column) => column.trim()),
-    classColumn: values['class-column'],
+    columns: columnsOf(values),
     augment: values.augment,
     steps: wholeNumberOf('--steps', values.steps, { from: 1 }),
     minutes: numberOf('--minutes', values.minutes, { from: 0.1 }),

@@ -66,9 +66,9 @@ function documentOf(options: FinetuneOptions, { cwd, model, generalImages }: Pla
         dev_share: options.devShare,
         classes: below(options.classes),
         further_captions: below(options.augment),
-        image_column: options.imageColumn,
-        caption_columns: options.captionColumns,
-        class_column: options.classColumn,
+        image_column: options.columns.image_column ?? undefined,
+        caption_columns: options.columns.caption_columns ?? undefined,
+        class_column: options.columns.class_column ?? undefined,
       }),
     }),
   };

@@ -1,0 +1,91 @@
+// Tables that hold their images themselves, and what a person may not read beside a table: neither changes nor ends the index.
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join, relative } from 'node:path';
+import { type ColumnSource, parquetWriteBuffer } from 'hyparquet-writer';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { filesOfTable } from '../../../../trainer/control/recipe/table-images.ts';
+
+/** Whose rights count, other than root's. */
+const NOBODY = 65534;
+
+let home = '';
+beforeEach(() => {
+  // The folder of all tests is closed to others.
+  home = mkdtempSync('/tmp/home-');
+  chmodSync(home, 0o755);
+  for (const file of ['me/photos/1.jpg', 'other/2.jpg', 'other/deep/3.jpg', 'other/.hidden.jpg']) put(file, file);
+});
+afterEach(() => {
+  for (const folder of ['me/private', 'other', 'me/photos']) chmodSync(join(home, folder), 0o755);
+  rmSync(home, { recursive: true });
+});
+
+function put(file: string, content: string | Uint8Array): void {
+  mkdirSync(dirname(join(home, file)), { recursive: true });
+  mkdirSync(join(home, 'me/private'), { recursive: true });
+  writeFileSync(join(home, file), content);
+}
+
+const indexed = (file: string, column?: string): string[] =>
+  filesOfTable(join(home, file), home, column)
+    .map((path) => relative(home, path))
+    .sort();
+
+const parquet = (...columnData: ColumnSource[]): Uint8Array => new Uint8Array(parquetWriteBuffer({ columnData }));
+const held = (name: string, ...data: (Uint8Array | null)[]): ColumnSource => ({ name, type: 'BYTE_ARRAY', data });
+const named = (name: string, ...data: string[]): ColumnSource => ({ name, type: 'STRING', data });
+const BYTES = new Uint8Array([1, 2]);
+
+/** As pyarrow writes Hugging Face's column `image` of {bytes, path}, with the bytes and without. */
+const HUGGING_FACE =
+  'UEFSMRUAFRYVFiwVAhUAFQYVBhw2ACgBeBgBeBERAAAAAgAAAAICAQAAAHgVABUeFR4sFQIVABUGFQYcNgAoBTEuanBnGAUxLmpwZxERAAAAAgAAAAICBQAAADEuanBnFQAVFhUWLBUCFQAVBhUGHDYAKAFhGAFhEREAAAACAAAAAgEBAAAAYRUEGVw1ABgGc2NoZW1hFQQANQIYBWltYWdlFQQAFQwlAhgFYnl0ZXMAFQwlAhgEcGF0aCUATBwAAAAVDCUCGAR0ZXh0JQBMHAAAABYCGRwZPCYAHBUMGSUGABkoBWltYWdlBWJ5dGVzFQAWAhZQFlAmCDw2ACgBeBgBeBERABkcFQAVABUCADwWAhkGGTYAAAIAAAAmABwVDBklBgAZKAVpbWFnZQRwYXRoFQAWAhZoFmgmWDw2ACgFMS5qcGcYBTEuanBnEREAGRwVABUAFQIAPBYKGQYZNgAAAgAAACYAHBUMGSUGABkYBHRleHQVABYCFlAWUCbAATw2ACgBYRgBYRERABkcFQAVABUCADwWAhkGGSYAAgAAABaIAhYCJggWiAIAKCBwYXJxdWV0LWNwcC1hcnJvdyB2ZXJzaW9uIDI2LjAuMRk8HAAAHAAAHAAAAFMBAABQQVIx';
+const WITHOUT_BYTES =
+  'UEFSMRUAFQwVDCwVAhUAFQYVBhw2AgAAAAIAAAACARUAFR4VHiwVAhUAFQYVBhw2ACgFMS5qcGcYBTEuanBnEREAAAACAAAAAgIFAAAAMS5qcGcVABUWFRYsFQIVABUGFQYcNgAoAWEYAWEREQAAAAIAAAACAQEAAABhFQQZXDUAGAZzY2hlbWEVBAA1AhgFaW1hZ2UVBAAVDCUCGAVieXRlcwAVDCUCGARwYXRoJQBMHAAAABUMJQIYBHRleHQlAEwcAAAAFgIZHBk8JgAcFQwZJQYAGSgFaW1hZ2UFYnl0ZXMVABYCFjYWNiYIPDYCABkcFQAVABUCADwWABkGGTYAAgAAAAAmABwVDBklBgAZKAVpbWFnZQRwYXRoFQAWAhZoFmgmPjw2ACgFMS5qcGcYBTEuanBnEREAGRwVABUAFQIAPBYKGQYZNgAAAgAAACYAHBUMGSUGABkYBHRleHQVABYCFlAWUCamATw2ACgBYRgBYRERABkcFQAVABUCADwWAhkGGSYAAgAAABbuARYCJggW7gEAKCBwYXJxdWV0LWNwcC1hcnJvdyB2ZXJzaW9uIDI2LjAuMRk8HAAAHAAAHAAAAEsBAABQQVIx';
+
+it.each<[string, string | Uint8Array, string?]>([
+  ['uris.jsonl', '{"image": "data:image\\/jpeg;base64,AAAA", "caption": "a vase"}\n'],
+  ['uris.csv', 'caption;image\na vase;data:image/png;base64,AAAA\n'],
+  ['bytes.parquet', parquet(held('image', BYTES, BYTES), named('url', 'https://a/1.jpg', 'https://a/2.jpg'))],
+  ['named.pq', parquet(held('scan', BYTES), named('image', '1.jpg')), 'scan'],
+  ['hub.parquet', Buffer.from(HUGGING_FACE, 'base64')],
+])('a table that holds its images is alone: %s', (file, content, column) => {
+  put(`me/${file}`, content);
+  expect(indexed(`me/${file}`, column)).toEqual([`me/${file}`]);
+});
+
+it.each<[string, Uint8Array]>([
+  ['names', parquet(named('image', '1.jpg'), named('text', 'a'))],
+  ['bytes of something else', parquet(named('image', '1.jpg'), held('embedding', BYTES))],
+  ['a row without bytes', parquet(held('image', BYTES, null))],
+  ['bytes in no row', Buffer.from(WITHOUT_BYTES, 'base64')],
+  ['nothing that is Parquet', BYTES],
+])('a table of Parquet that may name images counts with them: %s', (_, content) => {
+  put('me/shop.parquet', content);
+  expect(indexed('me/shop.parquet')).toEqual(['me/photos/1.jpg', 'me/shop.parquet']);
+  // Beside the folder of the table the reader looks into folders, and not below them.
+  rmSync(join(home, 'me/photos/1.jpg'));
+  expect(indexed('me/shop.parquet')).toEqual(['me/shop.parquet', 'other/2.jpg']);
+});
+
+it.each([
+  ['a folder below', 'me/private', 0o000],
+  ['a folder beside', 'other', 0o000],
+  ['what is in a folder beside', 'other', 0o444],
+])('%s that may not be read is none of the images', (_, closed, mode) => {
+  put('me/shop.parquet', parquet(named('image', '4.jpg')));
+  put('me/shop.csv', 'image,caption\n1.jpg,a');
+  rmSync(join(home, 'me/photos/1.jpg'));
+  chmodSync(join(home, closed), mode);
+  const isRoot = process.geteuid?.() === 0;
+  if (isRoot) process.seteuid?.(NOBODY);
+  try {
+    const [csv, columns] = [indexed('me/shop.csv'), indexed('me/shop.parquet')];
+    const rest = closed === 'other' ? [] : ['other/2.jpg'];
+    expect([csv, columns]).toEqual([
+      ['me/shop.csv', ...rest],
+      ['me/shop.parquet', ...rest],
+    ]);
+  } finally {
+    if (isRoot) process.seteuid?.(0);
+  }
+});
