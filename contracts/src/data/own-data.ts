@@ -1,4 +1,4 @@
-// What a person's data are called: how files end, by the format that an ending says, and the columns of images in tables.
+// The names of a person's data: endings of files, by the format that each says, and columns of images in tables.
 
 /** Without the dot; in either case, the longest that fits. */
 export const FORMAT_ENDINGS = {
