@@ -59,7 +59,6 @@ it('reads a table by the columns that are named, as finetune does', async () => 
   const named = await run('shop.csv', '--out', 'named.jsonl', ...columns, ...served);
   expect(named.stderr).toBe('');
   expect(named.stdout).toContain("shop.csv: images from column 'Bild', captions from 'Titel'");
-  expect(JSON.parse(readFileSync(join(folder, 'named.jsonl'), 'utf8'))).toMatchObject({ key: '1.jpg' });
   const guessed = await run('shop.csv', '--out', 'guessed.jsonl', ...served);
   expect(guessed.stderr).toContain('Say which one it is: --image-column NAME');
   expect(guessed.code).toBe(2);
