@@ -213,6 +213,7 @@ def read_at(path: Path, file: IO[bytes], member: tarfile.TarInfo) -> bytes:
 def unpacked(path: Path) -> IO[bytes]:
     """A packed tar, unpacked into a temporary file that vanishes with the process: places in it can be read."""
     file = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as it is remembered
-    with (opener_of(path) or Path.open)(path) as packed:
+    opened = opener_of(path)
+    with path.open("rb") if opened is None else opened(path) as packed:
         shutil.copyfileobj(packed, file)
     return file
