@@ -25,9 +25,8 @@ def is_gzip(file: Path) -> bool:
     return GZIP.match(beginning(file)) is not None
 
 
-def opener_of(file: Path) -> Callable[[Path], IO[bytes]] | None:
-    """What opens a packed file; None for one that is not packed."""
-    begins = beginning(file)
+def packer_of(begins: bytes) -> Callable[[Path], IO[bytes]] | None:
+    """What opens a packed file that begins so; None for one that is not packed."""
     return next((opened for pattern, opened in PACKERS if pattern.match(begins)), None)
 
 

@@ -27,7 +27,7 @@ from towers.formats.item import (
 from towers.formats.places import bare_name, decoded_bytes, decoded_text, endings_of
 from towers.formats.splits import SPLIT_NAMES, stated_split
 from towers.formats.tables import both, json_lines, read_jsonl
-from towers.packed import DAMAGED, opener_of
+from towers.packed import DAMAGED, MOST, packer_of
 from towers.text.unicode import composed
 
 KEY_NAMES = ["key", "id", "image", "filename"]
@@ -194,10 +194,9 @@ def member_json(path: Path, member: tarfile.TarInfo) -> Any:
 
 def member_bytes(path: Path, member: tarfile.TarInfo) -> bytes:
     """A member's bytes, read from their place without walking through the tar."""
-    if opener_of(path) is not None:
-        return read_at(path, unpacked(path), member)
     with path.open("rb") as file:
-        return read_at(path, file, member)
+        opened = packer_of(file.read(MOST))
+        return read_at(path, file if opened is None else unpacked(path, opened), member)
 
 
 def read_at(path: Path, file: IO[bytes], member: tarfile.TarInfo) -> bytes:
@@ -210,10 +209,9 @@ def read_at(path: Path, file: IO[bytes], member: tarfile.TarInfo) -> bytes:
 
 
 @lru_cache(maxsize=1)
-def unpacked(path: Path) -> IO[bytes]:
+def unpacked(path: Path, opened: Callable[[Path], IO[bytes]]) -> IO[bytes]:
     """A packed tar, unpacked into a temporary file that vanishes with the process: places in it can be read."""
     file = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as it is remembered
-    opened = opener_of(path)
-    with path.open("rb") if opened is None else opened(path) as packed:
+    with opened(path) as packed:
         shutil.copyfileobj(packed, file)
     return file

@@ -16,9 +16,8 @@ from contracts.constants import IMAGE_COLUMNS, IMAGE_ENDINGS
 from towers.stored_names import as_stored
 from towers.text.unicode import composed, whole
 
-NO_LETTERS = dict.fromkeys(
-    [0x0307, 0xFE0F]
-)  # marks: the dot that is left of a small İ, and what makes a sign colourful
+# Marks: the dot that is left of a small İ, and what makes a sign colourful.
+NO_LETTERS = dict.fromkeys([0x0307, 0xFE0F])
 IMAGE_SUFFIXES = {f".{ending}" for ending in IMAGE_ENDINGS}
 
 # Names that people give their other columns (IMAGE_COLUMNS), the likeliest first; compared without case, spaces, hyphens and underscores.

@@ -107,8 +107,7 @@ def candidates(start: Path) -> Iterator[Path]:
 def folders_in(folder: Path) -> list[Path]:
     """The folders in a folder, sorted; none where it is missing or may not be listed, as /home may be for who works below it."""
     try:
-        return sorted(
-            below for below in folder.iterdir() if os.path.isdir(below)
-        )  # the path's own may not look, either
+        # The path's own `is_dir` may not look, either.
+        return sorted(below for below in folder.iterdir() if os.path.isdir(below))
     except OSError:
         return []

@@ -6,11 +6,11 @@
 // The instruction takes two in a cycle and answers after four or five, so that a loop wants ten sums or more that do not wait for each other, and the
 // register for weights and activations wants to stay beside them: six rows have twelve. Three rows and two have two sums for each number, of every other step.
 
-/** Bytes that a step takes of a panel, and of a row. */
-const STEP: usize = 32;
-const PART: usize = 4;
-/** Bytes of a row's sums. */
-const SUM: usize = 32;
+import { GROUP, PART as PARTS, SUM } from './sums';
+
+/** Bytes that a step, half a round, takes of a panel, and of a row. */
+const STEP: usize = GROUP / 2;
+const PART: usize = PARTS / 2;
 
 /** Sums of `count` rows, `size` bytes apart, with a panel of `length` bytes, from `to` on. */
 export function sumDots(a: usize, size: usize, count: i32, panel: usize, length: usize, to: usize): void {

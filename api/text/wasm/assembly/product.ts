@@ -2,7 +2,7 @@
 import { sumDots } from './dots';
 import { fused, gelus, geluTanh, quickGelu } from './math';
 import { crests, repair } from './repairs';
-import { isAccumulating, sumFour, sumThree, sumTwo } from './sums';
+import { isAccumulating, SUM, sumFour, sumThree, sumTwo } from './sums';
 
 /** What happens to a product before it is stored: nothing, one of three GELUs, or the number that is there is added. */
 const STORE: i32 = 0;
@@ -16,8 +16,7 @@ const ADD: i32 = 3;
  */
 const BLOCK: i32 = 12;
 const BLOCK_OF_DOTS: i32 = 18;
-/** Bytes of a row's sums, and where they are. */
-const SUM: usize = 32;
+/** Where the sums of a block are. */
 const SUMS = memory.data(<i32>SUM * (BLOCK_OF_DOTS + 1), 16);
 
 /** Rows of `quantize` times a packed matrix. In the relaxed build an eighth of a row's bytes, and one more, is written behind the last one. */

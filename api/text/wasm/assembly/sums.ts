@@ -24,6 +24,8 @@ export const OF_BYTES: bool = ASC_FEATURE_RELAXED_SIMD;
 /** Bytes that a round takes of a panel, two steps, and of a row. A step is what the product of 4 lanes takes at once: 4 weights of a column, or 2. */
 export const GROUP: usize = OF_BYTES ? 64 : 32;
 export const PART: usize = 8;
+/** Bytes of a row's sums with a panel. */
+export const SUM: usize = 32;
 
 /**
  * `Order` is u8, straight, or u16, turned; or u32, straight, for the products of dots.ts. What has a type as a parameter is compiled for each,
