@@ -70,7 +70,7 @@ it('accepts the tiny recipe', () => {
 });
 
 it('accepts fractions that are together the whole step as they are written', () => {
-  const fractions = { concept_fraction: 0.33, document_fraction: 0.56, long_fraction: 0.11 };
+  const fractions = { concept_fraction: 0.33, document_fraction: 0.56, long_fraction: 0.11, batch_size: 8 };
   expect(problemsOf(withMembers('contrastive', fractions))).toBe('none');
 });
 
@@ -185,6 +185,22 @@ it.each([
   [
     withMembers('contrastive', { concept_fraction: 0.75, document_fraction: 0.5 }),
     'contrastive.concept_fraction 0.75, document_fraction 0.5 and long_fraction 0 are more than the whole step',
+  ],
+  [
+    withMembers('contrastive', { long_fraction: 0.125 }),
+    'contrastive.long_fraction 0.125 of batch_size 2 is none of them: set it above 0.25, or to 0',
+  ],
+  [
+    withMembers('mntp', { sampling: 'epochs', caption_share: 0.01 }),
+    'mntp.caption_share 0.01 of batch_size 2 is none of them: set it above 0.25, or to 0',
+  ],
+  [
+    withMembers('clip', { labels_weight: 1, label_fraction: 0.02, batch_size: 16 }),
+    'clip.label_fraction 0.02 of batch_size 16 is none of them: set it above 0.03125, or to 0',
+  ],
+  [
+    withMembers('embed_images', { low_resolution: 0.25 }),
+    'embed_images.low_resolution 0.25 of crops 1 is none of them: set it above 0.5, or to 0',
   ],
   [withMembers('mntp', { mask_share: 1.5 }), 'mntp.mask_share: too big: expected number to be <=1, got 1.5'],
   [

@@ -7,6 +7,7 @@ import { DATA } from '../../../../contracts/src/training/stages/table.ts';
 import { sentenceOf } from '../sentences.ts';
 import { BASE, variedDocument } from '../variants.ts';
 import { type Check, unless, type With, where } from './check.ts';
+import { FRACTION_CHECKS } from './fractions.ts';
 import { TOWER_CHECKS } from './towers.ts';
 
 /** In the order in which problems are listed. A stage would fail on them hours later, or train to no effect. */
@@ -121,6 +122,7 @@ const CHECKS: readonly Check[] = [
     ];
   }),
   ...TOWER_CHECKS,
+  ...FRACTION_CHECKS,
   where(['contrastive'], ({ contrastive: { concept_fraction, document_fraction = 0, long_fraction = 0 } }) =>
     unless(
       // In binary 0.33 + 0.56 + 0.11 is a little more than 1.
