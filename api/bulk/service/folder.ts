@@ -38,8 +38,19 @@ export class UnreadableDocument extends UserError {
   override readonly name = 'UnreadableDocument';
 }
 
+/**
+ * For a `catch` where an unreadable document is as good as none: its owner, too, stands in it, so nobody may be told of it, and only
+ * the log has it. Whatever else went wrong is thrown.
+ */
+export function asNone(onProblem: ((sentence: string) => void) | undefined): (error: unknown) => undefined {
+  return function noneIfUnreadable(error) {
+    if (!(error instanceof UnreadableDocument)) throw error;
+    onProblem?.(`passed over: ${error.message}`);
+  };
+}
+
 /** A document as it is stored. `where`: its URI, for the sentence of the UnreadableDocument that is thrown. */
-export function parseStored<T>(text: string, schema: { parse(document: unknown): T }, where: string): T {
+function parseStored<T>(text: string, schema: { parse(document: unknown): T }, where: string): T {
   try {
     return schema.parse(JSON.parse(text));
   } catch (error) {

@@ -34,7 +34,7 @@ export function createBulkService(options: ServiceOptions): BulkService {
   const files = createFiles(options);
   return {
     files,
-    uploads: createUploads(options.store, files),
+    uploads: createUploads(options, files),
     jobs: createJobs(options, files, states),
     batches: createBatches(options, files, states),
     giveBack: (id) => giveBack(states.open(id)),

@@ -11,7 +11,7 @@ import { reasonOf, UserError } from '../../../contracts/src/user-error.ts';
 import { CoreError } from '../../core/errors.ts';
 import type { ObjectStore } from '../../registry/store.ts';
 import { type CurrentModel, digestOf, type Named, newId } from './ask.ts';
-import { type JobFolder, openJobFolder, UnreadableDocument } from './folder.ts';
+import { asNone, type JobFolder, openJobFolder } from './folder.ts';
 import { type PlanOptions, planJob } from './plan.ts';
 import { keepBudget, takeCharge } from './quota.ts';
 import { isFinal, type JobState, statusOf } from './status.ts';
@@ -168,7 +168,7 @@ export function createStates({ store, runner, onEnd, onProblem }: ServiceOptions
       return begun;
     },
     async find(id, owner, isKind) {
-      const state = await stateOf(id);
+      const state = await stateOf(id).catch(asNone(onProblem));
       if (!state || state.job.owner !== owner || !isKind(state))
         throw new CoreError('not_found', `There is nothing of the id ${JSON.stringify(id)} here.`, { param: 'id' });
       const noticed = await noticeEnd(state);
@@ -246,7 +246,7 @@ export async function pageOf<T>(
     const entries = await store.list(prefix, { after: last, most: wanted });
     const values = await Promise.all(
       entries.map(async ({ key }) => {
-        const value = await read(ownedId(key)).catch(unlessUnreadable);
+        const value = await read(ownedId(key)).catch(asNone(onProblem));
         return value !== undefined && keyOf(value) === key ? [value] : [];
       }),
     );
@@ -256,12 +256,8 @@ export async function pageOf<T>(
   }
   return { data: found.slice(0, most), hasMore: found.length > most };
 
-  function unlessUnreadable(error: unknown): undefined {
-    if (!(error instanceof UnreadableDocument)) throw error;
-    onProblem?.(`passed over in a list: ${error.message}`);
-  }
   async function placeOf(id: string): Promise<string> {
-    const value = await readBefore(id).catch(unlessUnreadable);
+    const value = await readBefore(id).catch(asNone(onProblem));
     const key = value === undefined ? '' : keyOf(value);
     if (key.startsWith(prefix)) return key;
     throw new CoreError('not_found', `There is nothing of the id ${JSON.stringify(id)} in this list.`, {

@@ -17,7 +17,7 @@ import { SCHEMA_VERSION } from '../../../../contracts/src/schema-version.ts';
 import { CoreError } from '../../../core/errors.ts';
 import { encodeDocument, type ObjectStore } from '../../../registry/store.ts';
 import { digestOf, newId } from '../ask.ts';
-import { openJobFolder, parseStored } from '../folder.ts';
+import { asNone, openJobFolder } from '../folder.ts';
 import { type Owner, type Paged, pageOf, readState, type ServiceOptions } from '../states.ts';
 import { isFinal, removalOf, statusOf, toSeconds } from '../status.ts';
 import { type Content, contentOf } from './content.ts';
@@ -57,11 +57,8 @@ export function inputOfFile(store: ObjectStore, file: BulkFile): BulkInput {
 }
 
 export function createFiles({ store, onProblem }: Pick<ServiceOptions, 'store' | 'onProblem'>): FileService {
-  const read = async (id: string): Promise<BulkFile | undefined> => {
-    const key = fileIn(jobInputFolder(id), FILES.file);
-    const text = await (await store.get(key))?.text();
-    return text === undefined ? undefined : parseStored(text, BulkFile, `${store.uri}/${key}`);
-  };
+  const read = (id: string): Promise<BulkFile | undefined> =>
+    openJobFolder(store, jobInputFolder(id)).read(FILES.file, BulkFile);
   /** Also one that was deleted. */
   const sent = async (id: string): Promise<BulkFile | undefined> => (FILE.test(id) ? read(id) : undefined);
   const unlessDeleted = async (id: string): Promise<BulkFile | undefined> => {
@@ -102,14 +99,14 @@ export function createFiles({ store, onProblem }: Pick<ServiceOptions, 'store' |
       return listOf(page, written);
     },
     async get(id, owner) {
-      const output = await outputOf(store, id, owner);
+      const output = await outputOf(id, owner);
       if (!output) return written(await files.find(id, owner));
       const { parts, created_at } = output;
       const bytes = parts.reduce((total, { size }) => total + size, 0);
       return written({ id, filename: `${id}.jsonl`, purpose: 'batch_output', bytes, created_at });
     },
     async content(id, owner) {
-      const output = await outputOf(store, id, owner);
+      const output = await outputOf(id, owner);
       if (output) return contentOf(store, await digestOf(output.parts.map(({ digest }) => digest)), output.parts);
       const file = await files.find(id, owner);
       const { upload, parts, bytes } = file;
@@ -128,29 +125,29 @@ export function createFiles({ store, onProblem }: Pick<ServiceOptions, 'store' |
       return { id, object: 'file', deleted: true };
     },
     async find(id, owner, param = 'id') {
-      const file = await unlessDeleted(id);
+      const file = await unlessDeleted(id).catch(asNone(onProblem));
       if (file?.owner === owner) return file;
       throw new CoreError('not_found', `There is no file ${JSON.stringify(id)}.`, { param });
     },
   };
   return files;
-}
 
-/** The parts of a batch that has ended; undefined where the id is not of such a file. */
-async function outputOf(store: ObjectStore, id: string, owner: Owner) {
-  const [, kind, rest] = OUTPUT.exec(id) ?? [];
-  if (rest === undefined) return undefined;
-  const job = `batch_${rest}`;
-  const state = await readState(openJobFolder(store, bulkFolder(job)));
-  if (!state || state.job.owner !== owner || !isFinal(statusOf(state, Date.now()))) {
-    throw new CoreError('not_found', `There is no file ${JSON.stringify(id)}, or not yet.`, { param: 'id' });
+  /** The parts of a batch that has ended; undefined where the id is not of such a file. */
+  async function outputOf(id: string, owner: Owner) {
+    const [, kind, rest] = OUTPUT.exec(id) ?? [];
+    if (rest === undefined) return undefined;
+    const job = `batch_${rest}`;
+    const state = await readState(openJobFolder(store, bulkFolder(job))).catch(asNone(onProblem));
+    if (!state || state.job.owner !== owner || !isFinal(statusOf(state, Date.now()))) {
+      throw new CoreError('not_found', `There is no file ${JSON.stringify(id)}, or not yet.`, { param: 'id' });
+    }
+    const parts = state.done.flatMap(({ shard, files }) => {
+      const path = kind === 'answers' ? bulkFiles(shard).part('jsonl') : bulkFiles(shard).errors;
+      const left = files.find((file) => file.path === path);
+      return left ? [{ ...left, key: `${bulkFolder(job)}/${path}` }] : [];
+    });
+    return { parts, created_at: state.job.created_at };
   }
-  const parts = state.done.flatMap(({ shard, files }) => {
-    const path = kind === 'answers' ? bulkFiles(shard).part('jsonl') : bulkFiles(shard).errors;
-    const left = files.find((file) => file.path === path);
-    return left ? [{ ...left, key: `${bulkFolder(job)}/${path}` }] : [];
-  });
-  return { parts, created_at: state.job.created_at };
 }
 
 /** Of all parts of an upload that were sent, by their ids. */

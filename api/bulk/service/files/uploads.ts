@@ -10,9 +10,10 @@ import { FILES, fileIn, jobInputFolder, uploadPartKey } from '../../../../contra
 import { SCHEMA_VERSION } from '../../../../contracts/src/schema-version.ts';
 import { CoreError } from '../../../core/errors.ts';
 import { parseRequest } from '../../../core/validation.ts';
-import { encodeDocument, type ObjectStore } from '../../../registry/store.ts';
+import { encodeDocument } from '../../../registry/store.ts';
 import { newId, serialOf } from '../ask.ts';
-import type { Owner } from '../states.ts';
+import { asNone, openJobFolder } from '../folder.ts';
+import type { Owner, ServiceOptions } from '../states.ts';
 import { removalOf, toSeconds } from '../status.ts';
 import { type FileService, sizesOfParts, written } from './files.ts';
 
@@ -27,7 +28,10 @@ export interface UploadService {
 const ID = /^upload_[0-9a-z]{16,64}$/;
 const PART = /^part_[0-9a-z]{16,64}$/;
 
-export function createUploads(store: ObjectStore, files: FileService): UploadService {
+export function createUploads(
+  { store, onProblem }: Pick<ServiceOptions, 'store' | 'onProblem'>,
+  files: FileService,
+): UploadService {
   const keyOf = (id: string): string => fileIn(jobInputFolder(id), FILES.upload);
   const write = (upload: BulkUpload) => store.put(keyOf(upload.id), encodeDocument(upload));
   const fileOf = async ({ id, owner }: BulkUpload): Promise<BulkFile | undefined> =>
@@ -37,8 +41,8 @@ export function createUploads(store: ObjectStore, files: FileService): UploadSer
     });
 
   async function find(id: string, owner: Owner): Promise<BulkUpload> {
-    const text = ID.test(id) ? await (await store.get(keyOf(id)))?.text() : undefined;
-    const upload = text === undefined ? undefined : BulkUpload.parse(JSON.parse(text));
+    const folder = openJobFolder(store, jobInputFolder(id));
+    const upload = ID.test(id) ? await folder.read(FILES.upload, BulkUpload).catch(asNone(onProblem)) : undefined;
     if (upload?.owner === owner) return upload;
     throw new CoreError('not_found', `There is no upload ${JSON.stringify(id)}.`, { param: 'id' });
   }

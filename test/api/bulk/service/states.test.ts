@@ -157,10 +157,27 @@ test.each(['job', 'batch', 'file'] as const)(
     const page = await list(null, { limit: 1 });
     expect([page.data.length, page.has_more]).toEqual([1, true]);
     await expect(list(null, { after: third ?? '' })).rejects.toMatchObject({ code: 'not_found' });
+    // Asked for by its id it is not there, either.
+    const get = { job: service.jobs.get, file: service.files.get, batch: service.batches.get }[kind];
+    await expect(get(third ?? '', null)).rejects.toMatchObject({ code: 'not_found' });
 
     const broken = { ...store, get: () => Promise.reject(new Error('the store is down')) };
     const { service: without } = createService(broken);
     const down = { job: without.jobs.list, file: without.files.list, batch: without.batches.list }[kind];
     await expect(down(null, {})).rejects.toThrow('the store is down');
+  },
+);
+
+test.each(OTHERS)(
+  'an upload that cannot be read is not there for its owner, and told in the log (%s)',
+  async (other) => {
+    const { store, service, problems } = createService();
+    const asked = { filename: 'lines.jsonl', purpose: 'batch', bytes: 1, mime_type: 'application/jsonl' };
+    const { id } = await service.uploads.begin(asked, null);
+    const key = `job-inputs/${id}/upload.json`;
+    expect(await store.get(key)).toBeDefined();
+    await store.put(key, Buffer.from(other));
+    await expect(service.uploads.add(id, Buffer.from('x'), null)).rejects.toMatchObject({ code: 'not_found' });
+    expect(problems.join(' ')).toContain(`${store.uri}/${key} is not what a bulk job leaves there`);
   },
 );
