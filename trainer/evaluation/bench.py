@@ -20,7 +20,7 @@ from engine.folders.files import digest_of_file
 from evaluation.cache import VectorCache
 from evaluation.progress import Progress
 from towers.data import Row, read_images, read_rows
-from towers.preprocess import by_shape
+from towers.preprocess import by_shape, pixels_of
 
 Figures = dict[str, float]
 TEXTS_AT_ONCE = 64
@@ -189,7 +189,8 @@ class Bench:
         parts, done = [], 0
         images = iter(read_images(folder, rows))
         while batch := list(islice(images, IMAGES_AT_ONCE)):
-            parts.append(by_shape([self.model.pixels(data) for _, data in batch], self.model.embed_pixels))
+            pictures = [pixels_of(key, data, self.model.pixels) for key, data in batch]
+            parts.append(by_shape(pictures, self.model.embed_pixels))
             done += len(batch)
             self.place.progress.tick(done, len(rows), "photos")
         return np.concatenate(parts).astype(np.float32)

@@ -238,8 +238,16 @@ def by_shape(pictures: Sequence[np.ndarray], embed: Callable[[np.ndarray], np.nd
     return np.stack([vectors[place] for place in range(len(pictures))])
 
 
+def pixels_of(key: str, data: bytes, read: Callable[[bytes], np.ndarray]) -> np.ndarray:
+    """What `read` makes of a picture's bytes. Raises a ValueError that names one which cannot be read."""
+    try:
+        return read(data)
+    except UNREADABLE as error:
+        raise ValueError(f"the picture {key} cannot be read: {error}") from error
+
+
 def pixel_batches(images: Iterable[tuple[str, bytes]], recipe: Mapping[str, Any], size: int) -> Iterator[np.ndarray]:
     """float32 [B, 3, S, S] of (key, file bytes) in their order, `size` images at a time, at the end those that are left."""
     left = iter(images)
     while batch := list(islice(left, size)):
-        yield np.stack([preprocess(data, recipe) for _, data in batch])
+        yield np.stack([pixels_of(key, data, lambda found: preprocess(found, recipe)) for key, data in batch])

@@ -212,6 +212,16 @@ def test_a_set_without_its_files_is_left_out_and_says_which(data, tmp_path):
     assert found["left_out"] == {"long": "the data folder has no text/long-captions.dev.jsonl.gz"}
 
 
+def test_a_photo_that_cannot_be_read_is_named(tmp_path):
+    write_photos(tmp_path / "photos.tar", {"red": "red"})
+    with tarfile.open(tmp_path / "photos.tar", "a") as archive:
+        archive.addfile(tarfile.TarInfo("broken.jpg"))
+    model = SeesColours()
+    bench = Bench(model, model.tiers["colours"], Place(tmp_path, progress=Progress(quiet=True)))
+    with pytest.raises(ValueError, match="the picture broken cannot be read"):
+        bench.photos("photos.tar", [{"key": "red"}, {"key": "broken"}])
+
+
 def test_the_table_shows_per_cent_by_tier_and_reports_name_set_tier_and_figure(measured):
     lines = table(measured, DEV_SETS).splitlines()
     assert lines[0].split() == ["colours", "nothing"]
