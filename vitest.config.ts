@@ -2,12 +2,12 @@
 import { cloudflareTest } from '@cloudflare/vitest-plugin';
 import { defineConfig, type TestProjectInlineConfiguration } from 'vitest/config';
 
-const IN_NODE: TestProjectInlineConfiguration['test'] = {
+const IN_NODE = {
   globalSetup: ['test/support/temporary-folder.ts', 'test/support/compile-cache.ts'],
   testTimeout: 60_000,
   hookTimeout: 120_000,
   expect: { poll: { timeout: 20_000 } },
-};
+} satisfies TestProjectInlineConfiguration['test'];
 
 export default defineConfig({
   test: {
@@ -17,6 +17,7 @@ export default defineConfig({
       {
         test: {
           ...IN_NODE,
+          globalSetup: [...IN_NODE.globalSetup, 'test/support/warm-python.ts'],
           name: 'node',
           include: ['test/**/*.test.ts'],
           exclude: ['test/infra/**', 'test/**/*.workerd.test.ts', '**/node_modules/**'],

@@ -16,7 +16,7 @@ import { arraySizes } from '../../trainer/control/plan/array-size.ts';
 import { indexData } from '../../trainer/control/recipe/data-index.ts';
 import type { RunEvent, StageStatus } from '../../trainer/control/run/events.ts';
 import { deploy, startAws } from '../support/aws-emulator.ts';
-import { trainerPython } from '../support/python.ts';
+import { warmPython } from '../support/python.ts';
 import { tinyRecipe } from '../support/tiny-recipe.ts';
 
 vi.setConfig({ testTimeout: 180_000 });
@@ -39,7 +39,7 @@ for number, (name, colours) in enumerate({"train-0": (10, 60, 110), "train-1": (
 `;
 
 it('children do one element each, a killed one is tried again alone, and the join is what one process makes', async () => {
-  const python = await trainerPython();
+  const python = await warmPython();
   const folder = mkdtempSync(join(tmpdir(), 'array data '));
   execFileSync(python, ['-c', DRAW, folder]);
   const { prepare, ...tiny } = tinyRecipe();

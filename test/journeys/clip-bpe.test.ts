@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { beforeAll, describe, expect, test, vi } from 'vitest';
 import type { Tokenizer } from '../../api/text/engine.ts';
 import { createClipBpe } from '../../api/text/tokenizers/clip-bpe.ts';
-import { trainerPython } from '../support/python.ts';
+import { warmPython } from '../support/python.ts';
 
 vi.setConfig({ hookTimeout: 600_000 });
 
@@ -21,7 +21,7 @@ let reference: Reference;
 let tokenizer: Tokenizer;
 beforeAll(async () => {
   const script = join(import.meta.dirname, '../support/clip_tokens.py');
-  const stdout = execFileSync(await trainerPython(), [script], { encoding: 'utf8', maxBuffer: 2 ** 26 });
+  const stdout = execFileSync(await warmPython(), [script], { encoding: 'utf8', maxBuffer: 2 ** 26 });
   reference = JSON.parse(stdout);
   const { start, end } = reference;
   tokenizer = createClipBpe(reference, { unk_id: end, cls_id: start, sep_id: end });

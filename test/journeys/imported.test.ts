@@ -25,7 +25,7 @@ import { ModelList, ReadyReport } from '../../contracts/src/api/models.ts';
 import { ENVARS } from '../../contracts/src/envars.ts';
 import { model } from '../../trainer/control/cli/model.ts';
 import { type LocalServer, startLocalServer } from '../support/local-server.ts';
-import { trainerPython } from '../support/python.ts';
+import { warmPython } from '../support/python.ts';
 
 vi.setConfig({ testTimeout: 300_000, hookTimeout: 600_000 });
 const ROOT = resolve(import.meta.dirname, '../..');
@@ -74,7 +74,7 @@ async function startLibrary() {
 }
 
 beforeAll(async () => {
-  python = await trainerPython();
+  python = await warmPython();
   folder = realpathSync(mkdtempSync(join(tmpdir(), 'imported ')));
   const script = join(ROOT, 'test/support/clip_checkpoint.py');
   libraries = JSON.parse(execFileSync(python, [script, folder, PICTURE, ...TEXTS], { encoding: 'utf8' }));

@@ -5,7 +5,7 @@ import { beforeAll, expect, test, vi } from 'vitest';
 import type { Tokenizer } from '../../api/text/engine.ts';
 import { createSentencePiece } from '../../api/text/tokenizers/sentencepiece/sentencepiece.ts';
 import type { SentencePieceTokenizer } from '../../contracts/src/model/tokenizer.ts';
-import { trainerPython } from '../support/python.ts';
+import { warmPython } from '../support/python.ts';
 
 vi.setConfig({ hookTimeout: 600_000 });
 
@@ -22,7 +22,7 @@ let texts: string[];
 let cases: (Case & { tokenizer: Tokenizer })[];
 beforeAll(async () => {
   const script = join(import.meta.dirname, '../support/sentencepiece_tokens.py');
-  const stdout = execFileSync(await trainerPython(), [script], { encoding: 'utf8', maxBuffer: 2 ** 27 });
+  const stdout = execFileSync(await warmPython(), [script], { encoding: 'utf8', maxBuffer: 2 ** 27 });
   const reference: { texts: string[]; cases: Case[] } = JSON.parse(stdout);
   texts = reference.texts;
   cases = reference.cases.map((each) => ({ ...each, tokenizer: open(each) }));

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { createWordPiece } from '../../api/text/tokenizers/wordpiece.ts';
-import { trainerPython } from '../support/python.ts';
+import { warmPython } from '../support/python.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 const known = readFileSync(join(ROOT, 'contracts/vectors/tokenizer/vocabulary.txt'), 'utf8').trimEnd().split('\n');
@@ -46,7 +46,7 @@ const anything = fc
 test('ids are those of the trainer, whatever the text is made of, and none is unknown', async () => {
   const texts = fc.sample(anything, { numRuns: 3000, seed: 20261126 });
   const script = join(ROOT, 'test/support/tokenize_texts.py');
-  const output = execFileSync(await trainerPython(), [script], {
+  const output = execFileSync(await warmPython(), [script], {
     input: JSON.stringify({ pieces, texts }),
     maxBuffer: 2 ** 27,
   });

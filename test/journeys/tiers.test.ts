@@ -9,14 +9,14 @@ import { LimitsReport } from '../../contracts/src/api/limits.ts';
 import { ModelList, ReadyReport } from '../../contracts/src/api/models.ts';
 import { TokenizeResponse } from '../../contracts/src/api/tasks/tokenize.ts';
 import { type LocalServer, startLocalServer } from '../support/local-server.ts';
-import { trainerPython } from '../support/python.ts';
+import { warmPython } from '../support/python.ts';
 
 const IDS = ['tiered', 'tiered-tiny', 'tiered-static'];
 const folder = mkdtempSync(join(tmpdir(), 'tiered-'));
 let server: LocalServer;
 
 beforeAll(async () => {
-  execFileSync(await trainerPython(), [join(import.meta.dirname, '../support/tiered_model.py'), folder]);
+  execFileSync(await warmPython(), [join(import.meta.dirname, '../support/tiered_model.py'), folder]);
   server = await startLocalServer({ model: folder });
 }, 120_000);
 afterAll(async () => {

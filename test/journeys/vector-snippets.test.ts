@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { cutAndNormalise, encodeEmbedding } from '../../api/core/vectors/vectors.ts';
 import { EmbeddingType } from '../../contracts/src/api/embed.ts';
-import { trainerPython } from '../support/python.ts';
+import { warmPython } from '../support/python.ts';
 
 const GUIDE = readFileSync(join(import.meta.dirname, '../../docs/vectors.md'), 'utf8');
 const snippet = (language: string) =>
@@ -68,7 +68,7 @@ written, dimensions = sent["written"], sent["dimensions"]
 floats = decode(written["float"], "float", dimensions)
 read = {type: decode(embedding, type, dimensions) for type, embedding in written.items()}
 print(json.dumps({type: {"numbers": x.tolist(), "cosine": cosine(x, floats)} for type, x in read.items()}))`;
-  check(JSON.parse(execFileSync(await trainerPython(), ['-'], { input: code, encoding: 'utf8' })));
+  check(JSON.parse(execFileSync(await warmPython(), ['-'], { input: code, encoding: 'utf8' })));
 });
 
 test('rotated bits are written as the service writes them, in JavaScript', () => {
@@ -85,6 +85,6 @@ test('rotated bits are written as the service writes them, in Python', async () 
 ${snippet('python')}
 vectors = [np.array(floats, np.float32) for floats in json.loads(${JSON.stringify(inputOfRotated)})]
 print(json.dumps([np.packbits(rotate(x) > 0).tolist() for x in vectors]))`;
-  const out = execFileSync(await trainerPython(), ['-'], { input: code, encoding: 'utf8' });
+  const out = execFileSync(await warmPython(), ['-'], { input: code, encoding: 'utf8' });
   expect(JSON.parse(out)).toEqual(rotated.map(({ bits }) => bits));
 });

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { beforeAll, describe, expect, test, vi } from 'vitest';
-import { trainerPython } from '../support/python.ts';
+import { warmPython } from '../support/python.ts';
 import { type List, listSystems } from './columns.ts';
 import { failures, type Report, tableOf } from './report.ts';
 
@@ -18,7 +18,7 @@ let list: List;
 let environment: NodeJS.ProcessEnv;
 
 beforeAll(async () => {
-  const python = await trainerPython();
+  const python = await warmPython();
   environment = { ...process.env, TRAINER_PYTHON: python };
   list = await listSystems(python);
 });

@@ -28,7 +28,7 @@ STAGE_ENV = os.environ | {
 @cache
 def warm_python() -> Path:
     """An interpreter for stages that has their libraries loaded, started with the first stage of this process (warm_python.py)."""
-    script, folder = Path(__file__).with_name("warm_python.py"), Path(tempfile.mkdtemp(prefix="warm-"))
+    script, folder = ROOT / "test/support/warm_python.py", Path(tempfile.mkdtemp(prefix="warm-"))
     command = [sys.executable, "-W", "ignore", script, "serve", folder / "socket"]
     server = subprocess.Popen(command, env=STAGE_ENV, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     # It ends with its standard input: with this process at the latest.

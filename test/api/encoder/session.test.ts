@@ -9,7 +9,7 @@ import { fixOnePicture } from '../../../api/encoder/one-picture.ts';
 import { openSession, readManifest } from '../../../api/encoder/session.ts';
 import { sha256Of } from '../../../api/registry/stores/hash.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
-import { trainerPython } from '../../support/python.ts';
+import { warmPython } from '../../support/python.ts';
 import { TINY_SIZE, writeTinyImageModel } from '../../support/tiny-image-model.ts';
 
 const MODEL = join(import.meta.dirname, '../../../api/model');
@@ -58,7 +58,7 @@ test('whatever a graph calls the number of its pictures, and wherever its weight
   writeFileSync(join(folder, 'pixels.bin'), pixels);
   const script = join(import.meta.dirname, 'image_graphs.py');
   const words = [script, join(folder, 'image.onnx'), join(folder, 'pixels.bin'), folder];
-  const printed = execFileSync(await trainerPython(), words, { encoding: 'utf8' });
+  const printed = execFileSync(await warmPython(), words, { encoding: 'utf8' });
   const graphs = printed
     .trim()
     .split('\n')
@@ -105,7 +105,7 @@ test('a picture has the same bits alone as among others', async () => {
 test.each([1, 2, 32])('pictures of several shapes have their own vectors, %s of a shape at a time', async (batch) => {
   const { folder, manifest } = writeTinyImageModel();
   const file = join(folder, 'image.onnx');
-  execFileSync(await trainerPython(), [join(import.meta.dirname, 'mean_graph.py'), file]);
+  execFileSync(await warmPython(), [join(import.meta.dirname, 'mean_graph.py'), file]);
   const graph = { file: { ...manifest.image.graph.file, digest: sha256Of(readFileSync(file)) }, opset: 18 };
   const described = { ...manifest, embed_dim: 3, image: { ...manifest.image, graph } };
   const session = await openSession(folder, described, { threads: 1, batch });

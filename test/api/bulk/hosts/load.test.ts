@@ -10,7 +10,7 @@ import { createNames } from '../../../../api/bulk/databases/names.ts';
 import { readJobVectors } from '../../../../api/bulk/databases/vectors.ts';
 import { openJobFolder } from '../../../../api/bulk/service/folder.ts';
 import { openStore } from '../../../../api/registry/stores/open.ts';
-import { trainerPython } from '../../../support/python.ts';
+import { warmPython } from '../../../support/python.ts';
 import { distances, type Encoded, encode, floatsOf, LOAD, load, QDRANT_KEY, serve } from '../databases/loading.ts';
 import { newFolder, runJob, writeImages, writeLines } from '../jobs.ts';
 
@@ -19,7 +19,7 @@ type Type = (typeof TYPES)[number];
 const encoded = {} as Record<Type, Encoded>;
 let python = '';
 beforeAll(async () => {
-  python = await trainerPython();
+  python = await warmPython();
   for (const type of TYPES) encoded[type] = await encode(type);
 }, 900_000);
 

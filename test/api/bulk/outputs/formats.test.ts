@@ -6,14 +6,14 @@ import { beforeAll, expect, test } from 'vitest';
 import { writeFormats } from '../../../../api/bulk/outputs/formats.ts';
 import type { Part } from '../../../../api/bulk/outputs/part.ts';
 import type { VideoSpan } from '../../../../contracts/src/bulk/video.ts';
-import { trainerPython } from '../../../support/python.ts';
+import { warmPython } from '../../../support/python.ts';
 import { packed, rotatedSlowly } from '../../../support/rotation.ts';
 import { newFolder, resultsIn, runJob, vectorOf, writeImages } from '../jobs.ts';
 
 const READER = join(import.meta.dirname, 'read_outputs.py');
 let python = '';
 beforeAll(async () => {
-  python = await trainerPython();
+  python = await warmPython();
 }, 900_000);
 
 interface Read {

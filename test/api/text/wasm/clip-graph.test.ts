@@ -32,9 +32,9 @@ let folder: string;
 let written: Record<string, Written>;
 beforeAll(async () => {
   folder = realpathSync(mkdtempSync(join(tmpdir(), 'towers ')));
-  const { trainerPython } = (await import(PYTHON)) as { trainerPython(): Promise<string> };
+  const { warmPython } = (await import(PYTHON)) as { warmPython(): Promise<string> };
   const script = join(import.meta.dirname, '../../../support/clip_text_towers.py');
-  written = JSON.parse(execFileSync(await trainerPython(), [script, folder, ...LENGTHS], { encoding: 'utf8' }));
+  written = JSON.parse(execFileSync(await warmPython(), [script, folder, ...LENGTHS], { encoding: 'utf8' }));
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 

@@ -31,10 +31,10 @@ let folder: string;
 let written: Record<string, Written>;
 beforeAll(async () => {
   folder = realpathSync(mkdtempSync(join(tmpdir(), 'students ')));
-  const { trainerPython } = (await import(PYTHON)) as { trainerPython(): Promise<string> };
+  const { warmPython } = (await import(PYTHON)) as { warmPython(): Promise<string> };
   const script = join(import.meta.dirname, '../../../support/student_towers.py');
   const options = { encoding: 'utf8', maxBuffer: 2 ** 27 } as const;
-  written = JSON.parse(execFileSync(await trainerPython(), [script, folder, String(LENGTHS)], options));
+  written = JSON.parse(execFileSync(await warmPython(), [script, folder, String(LENGTHS)], options));
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { augment } from '../../../../trainer/control/cli/augment.ts';
-import { trainerPython } from '../../../support/python.ts';
+import { warmPython } from '../../../support/python.ts';
 
 // One Python process a test: seconds on an idle machine, more beside a training.
 vi.setConfig({ testTimeout: 240_000 });
@@ -37,7 +37,7 @@ afterAll(() => {
 const SERVED = ['--provider', 'openai', '--model', 'm', '--base-url'];
 
 async function run(...argv: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
-  return await runWith(await trainerPython(), argv);
+  return await runWith(await warmPython(), argv);
 }
 
 async function runWith(python: string, argv: string[]): Promise<{ code: number; stdout: string; stderr: string }> {

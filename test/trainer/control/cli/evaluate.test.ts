@@ -6,7 +6,7 @@ import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { evaluate } from '../../../../trainer/control/cli/evaluate.ts';
 import { captured } from '../../../support/captured.ts';
-import { trainerPython } from '../../../support/python.ts';
+import { warmPython } from '../../../support/python.ts';
 
 vi.setConfig({ testTimeout: 120_000, hookTimeout: 600_000 });
 const ROOT = resolve(import.meta.dirname, '../../../..');
@@ -27,7 +27,7 @@ const COCO = {
 let folder: string;
 let python: string;
 beforeAll(async () => {
-  python = await trainerPython();
+  python = await warmPython();
   folder = mkdtempSync(join(tmpdir(), 'evaluate '));
   mkdirSync(join(folder, 'data/text'), { recursive: true });
   const pairs = [

@@ -3,14 +3,14 @@ import { resolve } from 'node:path';
 import { beforeAll, expect, it, vi } from 'vitest';
 import { benchTrain } from '../../../../../trainer/control/cli/bench/train.ts';
 import { captured } from '../../../../support/captured.ts';
-import { trainerPython } from '../../../../support/python.ts';
+import { warmPython } from '../../../../support/python.ts';
 
 vi.setConfig({ testTimeout: 60_000, hookTimeout: 600_000 });
 const ROOT = resolve(import.meta.dirname, '../../../../..');
 
 let python: string;
 beforeAll(async () => {
-  python = await trainerPython();
+  python = await warmPython();
 });
 
 it('prints one JSON document of what was asked for', async () => {

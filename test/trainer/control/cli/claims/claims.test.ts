@@ -6,7 +6,7 @@ import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { claims } from '../../../../../trainer/control/cli/claims/claims.ts';
 import { type ClaimsPlan, planText } from '../../../../../trainer/control/cli/claims/plan.ts';
 import { captured } from '../../../../support/captured.ts';
-import { trainerPython } from '../../../../support/python.ts';
+import { warmPython } from '../../../../support/python.ts';
 import { tinyComparison, type WholeRecipe } from '../../../../support/tiny-recipe.ts';
 import { createRepository, train } from '../../../../support/tiny-repository.ts';
 
@@ -16,7 +16,7 @@ const ROOT = resolve(import.meta.dirname, '../../../../..');
 let folder: string;
 let python: string;
 beforeAll(async () => {
-  python = await trainerPython();
+  python = await warmPython();
   folder = mkdtempSync(join(tmpdir(), 'claims '));
   mkdirSync(join(folder, 'runs/ablations'), { recursive: true });
 });

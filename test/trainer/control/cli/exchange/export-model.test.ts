@@ -25,7 +25,7 @@ import { evaluate } from '../../../../../trainer/control/cli/evaluate.ts';
 import { model } from '../../../../../trainer/control/cli/model.ts';
 import { captured } from '../../../../support/captured.ts';
 import { writeRuns } from '../../../../support/exported-model.ts';
-import { trainerPython } from '../../../../support/python.ts';
+import { warmPython } from '../../../../support/python.ts';
 
 vi.setConfig({ testTimeout: 120_000, hookTimeout: 600_000 });
 const ROOT = resolve(import.meta.dirname, '../../../../..');
@@ -34,7 +34,7 @@ let folder: string;
 let python: string;
 let manifest: ModelManifest;
 beforeAll(async () => {
-  python = await trainerPython();
+  python = await warmPython();
   folder = realpathSync(mkdtempSync(join(tmpdir(), 'export ')));
   const made = join(folder, 'tiered');
   execFileSync(python, [join(ROOT, 'test/support/tiered_model.py'), made]);

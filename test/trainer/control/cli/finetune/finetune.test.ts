@@ -13,7 +13,7 @@ import { finetune } from '../../../../../trainer/control/cli/finetune/finetune.t
 import { model } from '../../../../../trainer/control/cli/model.ts';
 import { train } from '../../../../../trainer/control/cli/train.ts';
 import { writeRuns } from '../../../../support/exported-model.ts';
-import { trainerPython } from '../../../../support/python.ts';
+import { warmPython } from '../../../../support/python.ts';
 
 vi.setConfig({ testTimeout: 300_000, hookTimeout: 300_000 });
 
@@ -25,7 +25,7 @@ let env: NodeJS.ProcessEnv;
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'finetune-'));
   const CLIP_DATA = join(folder, 'general');
-  env = { ...process.env, TRAINER_PYTHON: await trainerPython(), OMP_NUM_THREADS: '1', CLIP_DATA };
+  env = { ...process.env, TRAINER_PYTHON: await warmPython(), OMP_NUM_THREADS: '1', CLIP_DATA };
   const made = spawnSync(
     env.TRAINER_PYTHON ?? '',
     ['-W', 'ignore', join(ROOT, 'test/support/tiered_model.py'), join(folder, 'base')],

@@ -1,9 +1,10 @@
 """A Python interpreter that has the libraries of a stage loaded: importing them takes five seconds of a core, a tiny stage less than one.
 
-`warm_python.py serve SOCKET` waits for requests and runs each in a fork of itself, with the trainer's own modules imported anew.
+`warm_python.py serve SOCKET [MODULE…]` waits for requests and runs each in a fork of itself, with the trainer's own modules imported
+anew; what the modules import is loaded with the first request.
 `warm_python.py SOCKET ARGUMENTS` stands in for `python ARGUMENTS`: its streams, environment and folder are those of the fork, a
 signal reaches the fork, and it ends as the fork ends. Only the libraries are older than the process. `sys.executable` of a fork
-is what stands in for `python` (beside the socket, see support.py), so that processes that it starts are forks, too.
+is what stands in for `python` (beside the socket; python.ts and support.py write it), so that processes that it starts are forks, too.
 """
 
 import array
@@ -42,11 +43,12 @@ def end_as(code: int) -> None:
     sys.exit(code)
 
 
-def serve(path: str) -> list[str]:
+def serve(path: str, modules: list[str]) -> list[str]:
     """Until standard input ends; returns in the fork that a request asked for, with its arguments."""
     with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(path)
+        listener.bind(f"{path}.new")
         listener.listen()
+        os.rename(f"{path}.new", path)  # where it is seen it is listened at
         print("ready", flush=True)
         while True:
             ready, _, _ = select.select([listener, sys.stdin], [], [])
@@ -60,7 +62,7 @@ def serve(path: str) -> list[str]:
             with client:
                 _, streams, _, _ = socket.recv_fds(client, 1, 3)
                 request = json.loads(client.makefile("rb").readline())
-                load_libraries(request["arguments"])
+                load_libraries(request["arguments"], modules)
                 if os.fork() == 0:
                     listener.close()
                     sys.executable = os.path.join(os.path.dirname(path), "python")
@@ -105,14 +107,22 @@ def watch(client: socket.socket, child: int) -> None:
                 os._exit(0)
 
 
-def load_libraries(arguments: list[str]) -> None:
+LOADED: set[str] = set()  # what was imported for a request before: its libraries are here
+
+
+def load_libraries(arguments: list[str], modules: list[str]) -> None:
     """Import the stage that is asked for, or what every stage needs, and forget what is the trainer's own of it."""
     import importlib
 
     # What is imported late, torch's part with the first optimiser, would take each fork a second of a core.
     late = ["torch._dynamo", "jsonschema"]
-    for name in late + ([word for word in arguments if word.startswith("stages.")] or ["engine.run"]):
+    stages = [word for word in arguments if word.startswith("stages.")] or ["engine.run"]
+    names = [name for name in [*late, *modules, *stages] if name not in LOADED]
+    if not names:
+        return
+    for name in names:
         importlib.import_module(name)
+    LOADED.update(names)
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     for name, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None) or ""
@@ -161,6 +171,9 @@ def execute(arguments: list[str]) -> None:
     if arguments[0] == "-c":
         sys.argv = ["-c", *arguments[2:]]
         exec(compile(arguments[1], "<string>", "exec"), {"__name__": "__main__"})
+    elif arguments[0] == "-":
+        sys.argv = arguments
+        exec(compile(sys.stdin.read(), "<stdin>", "exec"), {"__name__": "__main__"})
     elif arguments[0] == "-m":
         sys.argv = arguments[1:]
         sys.path.insert(0, os.getcwd())
@@ -173,6 +186,6 @@ def execute(arguments: list[str]) -> None:
 
 if __name__ == "__main__":
     if sys.argv[1] == "serve":
-        end(become(serve(sys.argv[2])))
+        end(become(serve(sys.argv[2], sys.argv[3:])))
     else:
         end_as(ask(sys.argv[1], sys.argv[2:]))
