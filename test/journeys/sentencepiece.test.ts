@@ -41,10 +41,12 @@ test('2,000 nasty texts have the ids of the library, for every kind of model and
     ['unigram', 'canonical'],
     ['unigram', 'canonical_spaced'],
     ['unigram with symbols', null],
+    ['unigram with symbols within words', null],
     ['bpe', null],
     ['bpe', 'lower'],
     ['bpe', 'canonical_spaced'],
     ['bpe with unknowns', null],
+    ['unigram with ties', null],
   ]);
   for (const { name, cleaning, ids, tokenizer } of cases) {
     const wrong = texts.flatMap((text, index) => {
@@ -69,7 +71,8 @@ test('every token has a place in the text, in order', () => {
 });
 
 test('a text that is cut where it may be has the tokens and places of the whole', () => {
-  const cut = cases.filter(({ tokenizer }) => tokenizer.seam);
+  // Which of equal splits is found depends on the sum of all that is before them.
+  const cut = cases.filter(({ name, tokenizer }) => tokenizer.seam && name !== 'unigram with ties');
   expect(cut.map(({ name }) => name)).toContain('bpe');
   expect(cut.map(({ name }) => name)).toContain('unigram');
   for (const { tokenizer } of cut) {
@@ -82,6 +85,19 @@ test('a text that is cut where it may be has the tokens and places of the whole'
   }
 });
 
+test.each(['a dog▁ runs', 'dog▁▁ dog', '▁ ▁ dog', 'dog ▁ ▁▁ '])(
+  '%j, which holds the sign for a space in pieces, is cut where the tokens are those of the whole',
+  (text) => {
+    for (const { tokenizer } of cases) {
+      for (let from = 0; tokenizer.seam && from < text.length; from++) {
+        const at = tokenizer.seam(text, from);
+        const [head, tail, whole] = [text.slice(0, at), text.slice(at), text].map((part) => tokenizer.encode(part).ids);
+        expect([...(head ?? []), ...(tail ?? [])]).toEqual(whole);
+      }
+    }
+  },
+);
+
 test('places are those of the original where normalisation moves letters', () => {
   const [unigram] = cases;
   const text = '  ﬁ dog';
@@ -92,7 +108,8 @@ test('places are those of the original where normalisation moves letters', () =>
 });
 
 test('a word of 200,000 letters takes no more than its share', () => {
-  for (const { tokenizer } of cases) expect(tokenizer.encode('ab'.repeat(100_000)).ids.length).toBeGreaterThan(10_000);
+  const known = cases.filter(({ name }) => name !== 'unigram with ties');
+  for (const { tokenizer } of known) expect(tokenizer.encode('ab'.repeat(100_000)).ids.length).toBeGreaterThan(10_000);
 });
 
 test('what is no model of the library, or asks for more than is computed, is refused', () => {

@@ -4,6 +4,7 @@ N texts, M images, E dimensions of the joint space, L the length that vectors ar
 """
 
 import os
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple, cast, get_args
@@ -18,12 +19,13 @@ from edge_clip.on_device import ImageOnDevice, texts_on_device
 from towers.exported_files import read_manifest
 from towers.onnx_export import session
 from towers.preprocess import UNREADABLE, by_shape, preprocess
-from towers.served_text import served_tiers
+from towers.served_text import served_tiers, tokenizer_in
 
 Engine = Literal["onnxruntime", "torch"]
 ImageInput = str | Path | bytes | Image.Image
 BATCH = 32
 SHOWN = 200  # characters of what was taken for a path, in a refusal
+IMAGE_URI = re.compile(r"\s*data:image/[^,]{1,100};\s*base64\s*,", re.IGNORECASE)  # as api/core/items/read.ts has it
 
 
 class Vectors(NamedTuple):
@@ -102,10 +104,24 @@ class Model:
             raise TypeError("texts and images are lists: write [text] for a single one")
         all_texts, all_images = list(texts), list(images)
         look_at(all_texts, all_images)
+        self._refuse_unread(all_texts)
         return Vectors(
             cut(self._embed_texts(all_texts, tier, batch), length),
             cut(self._embed_images(all_images, batch), length),
         )
+
+    def _refuse_unread(self, texts: list[str]) -> None:
+        """Refuses the first text of which the tokenizer leaves nothing: invisible characters, or marks alone."""
+        # No tokenizer takes all letters and digits away.
+        suspects = [number for number, text in enumerate(texts) if not any(map(str.isalnum, text))]
+        if not suspects:
+            return
+        tokens = tokenizer_in(self.folder, self.manifest).tokens([texts[number] for number in suspects])
+        for number, ids in zip(suspects, tokens, strict=True):
+            if not ids:
+                raise ValueError(
+                    f"texts[{number}] holds nothing to read (the model reads none of its characters): {texts[number][:SHOWN]!r}"
+                )
 
     def _embed_texts(self, texts: list[str], tier: str, batch: int) -> np.ndarray:
         """Unit vectors [N, E]."""
@@ -149,6 +165,11 @@ def look_at(texts: Sequence[object], images: Sequence[object]) -> None:
             raise TypeError(f"texts[{number}] is no text but {text!r}"[:200])
         if not text.strip():
             raise ValueError(f"texts[{number}] holds nothing to read (it is empty or white space)")
+        if IMAGE_URI.match(text[:SHOWN]):
+            raise ValueError(
+                f"texts[{number}] is the data URI of an image: give the bytes in it as an image (base64.b64decode of what follows "
+                "the comma)"
+            )
     for number, image in enumerate(images):
         if not isinstance(image, str | Path | bytes | Image.Image):
             raise TypeError(

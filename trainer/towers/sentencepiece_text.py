@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Literal
 
 import sentencepiece
+from tokenizers import normalizers
 
 from towers.text.unicode import whole
 
 Cleaning = Literal["lower", "canonical", "canonical_spaced"]
+LOWER = normalizers.Lowercase()  # of a later Unicode than this Python may have, as transformers' SigLIP 2 and servers
 PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
@@ -43,9 +45,10 @@ def clean(text: str, cleaning: Cleaning | None) -> str:
     if cleaning is None:
         return text
     if cleaning == "lower":
-        return "".join(character.lower() for character in text)
+        return LOWER.normalize_str(text)
+    # By the rule of whole strings first: the last sigma of a word is another letter.
     if cleaning == "canonical":
-        bare = text.lower().translate(PUNCTUATION)
+        bare = LOWER.normalize_str(text.lower()).translate(PUNCTUATION)
     else:
-        bare = text.replace("_", " ").translate(PUNCTUATION).lower()
+        bare = LOWER.normalize_str(text.replace("_", " ").translate(PUNCTUATION).lower())
     return re.sub(r"\s+", " ", bare).strip()

@@ -24,6 +24,7 @@ def only(name: str) -> normalizers.BertNormalizer:
 CLEAN, HAN, STRIP = only("clean_text"), only("handle_chinese_chars"), only("strip_accents")
 NFD, WORDS = normalizers.NFD(), pre_tokenizers.BertPreTokenizer()
 
+LAST_MARK = "\u0345"  # of the highest combining class: every other mark is put before it
 PICTOGRAPHS = range(0x1F000, 0x1FB00)  # blocks of emoji, with what is not assigned yet
 
 
@@ -33,6 +34,11 @@ def is_symbol(c: str) -> bool:
     return category.startswith("S") or category == "Me" or ord(c) in PICTOGRAPHS
 
 
+def is_ordered(c: str) -> bool:
+    """A mark that has a place among others."""
+    return c == LAST_MARK or NFD.normalize_str(f"a{LAST_MARK}{c}") == NFD.normalize_str(f"a{c}{LAST_MARK}")
+
+
 CLASSES: list[tuple[str, str, Callable[[str], bool]]] = [
     ("DROPPED", "clean_text removes it", lambda c: CLEAN.normalize_str(f"a{c}a") == "aa"),
     ("SPACE", "clean_text makes it a space", lambda c: CLEAN.normalize_str(f"a{c}a") == "a a"),
@@ -40,6 +46,7 @@ CLASSES: list[tuple[str, str, Callable[[str], bool]]] = [
     ("MARK", "strip_accents removes it", lambda c: STRIP.normalize_str(f"a{c}") == "a"),
     ("PUNCTUATION", "a word of its own", lambda c: len(WORDS.pre_tokenize_str(f"a{c}a")) == 3),
     ("DECOMPOSED", "NFD changes it", lambda c: NFD.normalize_str(c) != c),
+    ("ORDERED", "a mark that NFD puts before or behind other marks", is_ordered),
     ("SYMBOL", "emoji, signs and other symbols, which are no part of the word that they are glued to", is_symbol),
 ]
 

@@ -4,7 +4,7 @@ import type { WordPieceTokenizer } from '../../../contracts/src/model/tokenizer.
 import type { ReadArtefact, Tokenizer, Tokens } from '../engine.ts';
 import { type Lowered, lowerCased } from './lower-case.ts';
 import { decodeIndex, openPieces, type VocabularyIndex } from './pieces.ts';
-import { DECOMPOSED, DROPPED, HAN, MARK, PUNCTUATION, SPACE, SYMBOL } from './wordpiece-classes.ts';
+import { DECOMPOSED, DROPPED, HAN, MARK, ORDERED, PUNCTUATION, SPACE, SYMBOL } from './wordpiece-classes.ts';
 
 /** Both runtimes have them; this box sees neither runtime's types. */
 declare class TextDecoder {
@@ -166,7 +166,8 @@ const IS_SPACE = new RegExp(`[${SPACE}]`, 'u');
 const IS_HAN = new RegExp(`[${HAN}]`, 'u');
 const IS_DECOMPOSED = new RegExp(`[${DECOMPOSED}]`, 'u');
 const MARKS = new RegExp(`[${MARK}]`, 'gu');
-const COMBINING = /\p{M}/u;
+const IS_ORDERED = new RegExp(`[${ORDERED}]`, 'u');
+const PILE = new RegExp(`[${ORDERED}]{2,}`, 'gu');
 
 /** With the place that it had in the original. */
 interface Character {
@@ -202,11 +203,12 @@ function clean(text: string): Character[] {
 function* decompose(characters: Character[]): Generator<Character> {
   for (let at = 0; at < characters.length; ) {
     let next = at + 1;
-    while (next < characters.length && COMBINING.test(characters[next]?.text ?? '')) next++;
+    while (next < characters.length && IS_ORDERED.test(characters[next]?.text ?? '')) next++;
     const group = characters.slice(at, next);
     const single = group.map(({ text, start, end }) => ({ text: decomposed(text), start, end }));
     const joined = single.map(({ text }) => text).join('');
-    const ordered = group.length > 1 ? joined.normalize('NFD') : joined;
+    // Only such marks: of the rest this engine takes apart what the reference, whose tables are older, leaves whole.
+    const ordered = group.length > 1 ? joined.replace(PILE, (marks) => marks.normalize('NFD')) : joined;
     const pile = { text: ordered, start: group[0]?.start ?? 0, end: group.at(-1)?.end ?? 0 };
     for (const part of ordered === joined ? single : [pile]) {
       part.text = part.text.replace(MARKS, '');

@@ -71,6 +71,23 @@ def test_the_torch_engine_rounds_as_servers_do_and_float_layers_would_be_told_fr
     assert (floats * served).sum(1).min() < 0.9998
 
 
+@pytest.mark.parametrize(
+    "text", ["\u200b", " \ufeff\u00ad", "\x00\x1b", "\u202e", "\u0301", "\ue000", "\ud800"], ids=ascii
+)
+@pytest.mark.parametrize("engine", ["onnxruntime", "torch"])
+def test_a_text_that_the_api_finds_nothing_in_is_refused_by_its_place(tiered, text, engine):
+    model = load(tiered, device="cpu", engine=engine)
+    for tier in model.tiers:
+        with pytest.raises(ValueError, match=r"^texts\[1\] holds nothing to read"):
+            model.embed(["a dog", text], tier=tier)
+        assert model.embed(["!", "\U0001f44d", "\u72d7"], tier=tier).texts.shape[0] == 3
+
+
+def test_the_data_uri_of_an_image_is_no_text(tiered):
+    with pytest.raises(ValueError, match=r"^texts\[0\] is the data URI of an image"):
+        load(tiered, device="cpu").embed([" data:image/png;base64,iVBORw0KGgo="])
+
+
 def test_images_come_as_paths_bytes_and_pictures_and_both_engines_agree(tmp_path):
     pictures = [picture(0), picture(1)]
     pictures[0].save(tmp_path / "first.png")

@@ -17,6 +17,13 @@ def test_texts_are_cleaned_as_the_libraries_do(cleaning):
         assert clean(text, cleaning) == reference.clean(text, cleaning)
 
 
+@pytest.mark.parametrize("cleaning", ["lower", "canonical", "canonical_spaced"])
+def test_capitals_of_a_later_unicode_than_pythons_are_lowered_as_servers_do(cleaning):
+    later = {"\u1c89": "\u1c8a", "\ua7cb": "\u0264", "\U00010d50": "\U00010d70"}  # of Unicode 16's UnicodeData.txt
+    assert clean("".join(later), cleaning) == "".join(later.values())
+    assert clean("ΣΑΣ İ", cleaning) == ("σασ i̇" if cleaning == "lower" else "σας i̇")
+
+
 def test_a_plain_text_has_the_ids_of_transformers_tokenizer(tmp_path):
     model = reference.train(**reference.MODELS["unigram"])
     (tmp_path / "spiece.model").write_bytes(model)

@@ -3,9 +3,11 @@ import { utf8 } from './utf8.ts';
 
 /** Both runtimes have it; this box sees neither runtime's types. */
 declare class TextDecoder {
+  constructor(label: 'utf-8', options: { ignoreBOM: boolean });
   decode(bytes: Uint8Array): string;
 }
-const UTF8 = new TextDecoder();
+/** A rule may write a byte order mark. */
+const UTF8 = new TextDecoder('utf-8', { ignoreBOM: true });
 const LITTLE_ENDIAN = true;
 
 /** What the longest rule makes of the text that begins there, and how far it reaches. */

@@ -3,6 +3,7 @@ import { protobufReader, type Value } from '../../../core/protobuf/reader.ts';
 
 /** Both runtimes have it; this box sees neither runtime's types. */
 declare class TextDecoder {
+  constructor(label: 'utf-8', options: { ignoreBOM: boolean });
   decode(bytes: Uint8Array): string;
 }
 
@@ -71,4 +72,5 @@ function readPiece(bytes: Uint8Array): Piece {
   return piece;
 }
 
-const UTF8 = new TextDecoder();
+/** A byte order mark is a part of the pieces that begin with one, as some of Gemma's do. */
+const UTF8 = new TextDecoder('utf-8', { ignoreBOM: true });

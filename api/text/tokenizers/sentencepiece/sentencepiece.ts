@@ -57,12 +57,12 @@ export function createSentencePiece(file: Uint8Array, { unk_id, sep_id, cleaning
   };
 }
 
-/** Before a space that has none before it. */
+/** Before a space that has none before it, nor the sign that stands for one in pieces and that a text may hold, too. */
 function seam(text: string, from: number): number {
   SEAM.lastIndex = from;
   return from < text.length ? (SEAM.exec(text)?.index ?? text.length) : text.length;
 }
-const SEAM = /(?<!\s)(?= )/g;
+const SEAM = new RegExp(`(?<![\\s${SPACE}])(?= )`, 'g');
 
 /** Whether a text may be cut before a space: no piece reaches over it, and what follows it is read as the start of a text. */
 function canBeCut(
