@@ -72,10 +72,12 @@ function checked(key: string): string {
 async function errorOf(response: Response): Promise<CoreError> {
   const body = ErrorBody.safeParse(await response.json().catch(() => undefined));
   if (!body.success) return new CoreError('encoder_error', `The service of bulk jobs answered ${response.status}.`);
-  const { code, detail, error } = body.data;
+  const { code, detail, error, item } = body.data;
   const [, size] = /^bytes \*\/(\d+)$/.exec(response.headers.get('content-range') ?? '') ?? [];
   return new CoreError(code, detail, {
     ...(error.param === null ? {} : { param: error.param }),
+    ...(item === undefined ? {} : { item }),
+    ...(error.retry_after_seconds === undefined ? {} : { retryAfterSeconds: error.retry_after_seconds }),
     ...(size === undefined ? {} : { size: Number(size) }),
   });
 }
