@@ -37,6 +37,21 @@ test('HEAD of a file of a job says what it is, and reads none of it', async () =
   expect([await response.text(), isCancelled]).toEqual(['', true]);
 });
 
+test.each(['GET', 'POST'])('an answer to %s that breaks off is a service that is not available', async (method) => {
+  const headers = { 'content-type': 'application/json' };
+  const { app: other } = appOf(await tableModel(), {
+    async jobs() {
+      const body = new ReadableStream({ start: (controller) => controller.error(new TypeError('Network lost')) });
+      return new Response(body, { headers });
+    },
+  });
+  const init = { method, headers, ...(method === 'POST' ? { body: '{"input":{"file_id":"file_1"}}' } : {}) };
+  const response = await other.request('/v1/jobs', init);
+  const said = ['retry-after', 'x-should-retry'].map((name) => response.headers.get(name));
+  expect([response.status, ...said]).toEqual([503, '1', null]);
+  expect(ErrorBody.parse(await response.json()).detail).toMatch(/\(Network lost\)\. Ask again, with the same Idem/);
+});
+
 test.each([
   ['quota_exceeded', undefined, null],
   ['overloaded', 7, '7'],
