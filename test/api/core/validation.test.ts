@@ -221,6 +221,24 @@ describe('a value of the wrong kind', () => {
     expect(refusalOf(Part, { image_url: 'data:' }).message).toBe('type is missing: it is image_url.');
   });
 
+  test('a secret is base64 that can be decoded, of 24 to 64 bytes, padded or not', () => {
+    const bytesOf = (text: string): number => {
+      try {
+        return atob(text).length;
+      } catch {
+        return 0;
+      }
+    };
+    for (let digits = 28; digits < 92; digits++) {
+      for (const padding of ['', '=', '==', '===']) {
+        const secret = `${'A'.repeat(digits)}${padding}`;
+        const isTaken = Webhook.safeParse({ url: 'https://app.example/', secret: `whsec_${secret}` }).success;
+        const bytes = bytesOf(secret);
+        expect(isTaken, `${digits} ${padding}`).toBe(bytes >= 24 && bytes <= 64);
+      }
+    }
+  });
+
   test('a form that has a sentence of its own is told by it', () => {
     const sent = { url: 'http://app.example/done', secret: `whsec_${'A'.repeat(32)}` };
     expect(refusalOf(Webhook, sent).message).toBe(
