@@ -1,6 +1,7 @@
 // Classifies items by labels given in the request, without training: a label is the mean of the vectors of sentences about it.
 
 import type { Truncate } from '../../contracts/src/api/embed.ts';
+import { LIMITS } from '../../contracts/src/api/limits.ts';
 import type { LabelScore } from '../../contracts/src/api/tasks/classify.ts';
 import type { Calibration } from '../../contracts/src/model/manifest.ts';
 import type { SearchVerdicts } from '../../contracts/src/model/verdict.ts';
@@ -74,6 +75,9 @@ export async function classify(model: Model, engines: Engines, asked: ClassifyIn
   const means = Object.fromEntries(
     [...kinds].map((kind) => [kind, labels.map((label) => meanOf(label.sentences(kind), { vectors, dimensions }))]),
   );
+  const longest = Object.fromEntries(
+    [...kinds].map((kind) => [kind, labels.map((label) => longestOf(label.sentences(kind), tokens))]),
+  );
   const classified = await rowsInTurns(
     engines.admit,
     { rows: items.length, width: dimensions * labels.length },
@@ -92,9 +96,7 @@ export async function classify(model: Model, engines: Engines, asked: ClassifyIn
       kind,
       verdicts: search_verdicts?.[tier],
       tokens: rest.truncation?.tokens_total,
-      labelTokens: labels.map((label) =>
-        Math.max(...label.sentences(kind).map((text) => tokens.get(text) ?? missing())),
-      ),
+      labelTokens: longest[kind] ?? [],
     });
     return { ...rest, ...scoreLabels(labels, cosines, { map, any, nonePrior: asked.nonePrior }) };
   }
@@ -191,6 +193,7 @@ function readLabels(
     const message = `${fields.labels} may hold ${most} labels; ${names.length} were sent.`;
     throw new CoreError('too_many_items', message, { param: fields.labels });
   }
+  checkSentences({ labels, templates }, { fields, most });
   const places = new Map<string, number>();
   for (const [at, name] of names.entries()) {
     const param = `${fields.labels}.${described ? name : at}`;
@@ -215,6 +218,37 @@ function readLabels(
   }));
 }
 
+/** Throws where labels make more than a request could hold if they were sent as they are, before any is made: templates multiply them. */
+function checkSentences(
+  { labels, templates = [] }: Pick<ClassifyInput, 'labels' | 'templates'>,
+  { fields, most }: { fields: typeof FIELDS; most: number },
+): void {
+  if (!Array.isArray(labels)) {
+    const count = Object.values(labels).reduce((sum, given) => sum + [given].flat().length, 0);
+    if (count > most) throw tooManySentences(Object.keys(labels).length, count, { fields, most });
+    return;
+  }
+  const count = labels.length * templates.length;
+  if (count > most) throw tooManySentences(labels.length, count, { fields, most });
+  const letters = labels.reduce((sum, name) => sum + name.length, 0);
+  const chars = templates.reduce((sum, template) => {
+    const places = template.split('{}').length - 1;
+    return sum + labels.length * (template.length - 2 * places) + letters * places;
+  }, 0);
+  if (chars <= LIMITS.body_bytes) return;
+  const message = `${fields.labels} and ${fields.templates} make sentences of ${chars} characters; a request may have ${LIMITS.body_bytes}.`;
+  throw new CoreError('text_too_long', message, { param: fields.templates });
+}
+
+function tooManySentences(
+  labels: number,
+  count: number,
+  { fields, most }: { fields: typeof FIELDS; most: number },
+): CoreError {
+  const message = `${labels} labels make ${count} sentences; a request may have ${most}. Send fewer labels or ${fields.templates}.`;
+  return new CoreError('too_many_items', message, { param: fields.labels });
+}
+
 /** Every sentence once, however many labels and kinds it stands for. */
 function placeSentences(
   labels: Label[],
@@ -226,10 +260,7 @@ function placeSentences(
       if (!placed.has(text)) placed.set(text, { item: text, place: { item, param } });
     }
   }
-  if (placed.size > most) {
-    const message = `${labels.length} labels make ${placed.size} sentences; a request may have ${most}. Send fewer labels or ${fields.templates}.`;
-    throw new CoreError('too_many_items', message, { param: fields.labels });
-  }
+  if (placed.size > most) throw tooManySentences(labels.length, placed.size, { fields, most });
   return placed;
 }
 
@@ -245,6 +276,10 @@ function meanOf(
   for (const text of sentences)
     for (const [i, value] of (vectors.get(text) ?? missing()).entries()) sum[i] = (sum[i] ?? 0) + value;
   return cutAndNormalise(sum, dimensions);
+}
+
+function longestOf(sentences: string[], tokens: Map<string, number>): number {
+  return sentences.reduce((most, text) => Math.max(most, tokens.get(text) ?? missing()), 0);
 }
 
 function missing(): never {

@@ -56,9 +56,9 @@ export function errorMember(error: CoreError): ErrorMember {
   };
 }
 
-/** Undefined where asking again would not help. */
+/** Undefined where asking again would not help. A quota lasts for a month, unless whoever counts says for how long. */
 function secondsToWait({ code, details: { retryAfterSeconds } }: CoreError): number | undefined {
-  const isTemporary = [429, 503, 504].includes(ERROR_STATUS[code]) && code !== 'not_configured';
+  const isTemporary = [429, 503, 504].includes(ERROR_STATUS[code]) && !UNTIL_SOMEBODY_ACTS.has(code);
   return retryAfterSeconds ?? (isTemporary ? 1 : undefined);
 }
 

@@ -1,7 +1,7 @@
 // Documents of any modality in the order of how well they match a query: what every request for reranking comes down to.
 import type { Truncate, TruncationReceipt, Usage } from '../../contracts/src/api/embed.ts';
 import { type EmbeddedPart, type Engines, embedItems } from './embed.ts';
-import { type Item, placeItems } from './items/items.ts';
+import { checkImages, type Item, placeItems } from './items/items.ts';
 import { chooseModel, type Model } from './model.ts';
 import { logistic } from './similarity/logistic.ts';
 import { cosine, probability } from './similarity/scores.ts';
@@ -50,6 +50,7 @@ export async function rerank(model: Model, engines: Engines, asked: RerankInput)
   const { id, tier } = chooseModel(model, asked.model);
   const { space_id, embed_dim: dimensions, calibration } = model.manifest;
   const places = placeItems(asked.documents, field).map((item) => ({ ...item, maxTokens: asked.documentTokens }));
+  checkImages([query, ...asked.documents], ['query', field]);
   const placed = [{ item: query, place: { item: 0, param: 'query' } }, ...places];
   const { embedded, usage } = await embedItems({ model, engines }, placed, { tier, dimensions, truncate });
   const [asking, ...documents] = embedded;

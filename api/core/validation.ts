@@ -35,7 +35,7 @@ export function parseRequest<T>(schema: z.ZodType<T>, sent: unknown): T {
     const parsed = schema.safeParse(prepared.document, { error: (issue) => noteKnownKeys(issue, known) });
     if (parsed.success && !prepared.isCut) return parsed.data;
     const issues = parsed.error?.issues.filter((issue) => !isOfCut(issue, prepared)) ?? [];
-    if (issues.length > 0) throw errorOf(mostTelling({ issues, known }), prepared.document);
+    if (issues.length > 0) throw errorOf(mostTelling({ issues, known }), { document: prepared.document, sent });
     if (!prepared.isCut) throw new CoreError('invalid_request', 'The request is invalid.');
   }
 }
@@ -128,7 +128,11 @@ function depth(issues: readonly Issue[]): number {
   return issues.reduce((deepest, { path }) => Math.max(deepest, path.length), 0);
 }
 
-function errorOf({ issue, path, known, beside }: Told, document: unknown): CoreError {
+/** `sent`: the whole of what `document` may be a piece of. */
+function errorOf(
+  { issue, path, known, beside }: Told,
+  { document, sent: whole }: { document: unknown; sent: unknown },
+): CoreError {
   const [field = '', index] = path;
   const item = ITEM_LISTS.has(field) && typeof index === 'number' ? { item: index } : {};
   const place = path.length === 0 ? 'The body' : path.join('.');
@@ -143,7 +147,9 @@ function errorOf({ issue, path, known, beside }: Told, document: unknown): CoreE
     const message = `${place} has ${what} here: ${describeUnknown(issue.keys, known, sent)}`;
     return new CoreError('unknown_key', message, { ...item, param: inner });
   }
-  const value = valueAt(document, path);
+  // Keys that are null are absent, and a list that was cut has more entries than were read.
+  const read = valueAt(document, path);
+  const value = Array.isArray(read) ? valueAt(whole, path) : read;
   const { code, problem } = problemOf(issue, value, path);
   const own = CODES[String(field)];
   const details = path.length === 0 ? {} : { ...item, param: path.join('.') };
@@ -249,6 +255,17 @@ function kind(value: unknown): string {
 }
 
 function show(value: unknown): string {
-  const text = JSON.stringify(value) ?? 'nothing';
+  const text = JSON.stringify(sketch(value)) ?? 'nothing';
   return text.length > 60 ? `${text.slice(0, 60)}…` : text;
+}
+
+/** Entries of a list, and lists inside of lists: a sentence has no room for more, and what is nested without end overflows the stack. */
+const SHOWN = 64;
+
+function sketch(value: unknown, depth = 0): unknown {
+  if (typeof value !== 'object' || value === null) return value;
+  if (depth === SHOWN) return null;
+  if (Array.isArray(value)) return value.slice(0, SHOWN).map((entry) => sketch(entry, depth + 1));
+  const members = Object.entries(value).slice(0, SHOWN);
+  return Object.fromEntries(members.map(([key, entry]) => [key, sketch(entry, depth + 1)]));
 }

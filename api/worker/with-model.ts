@@ -45,13 +45,19 @@ export async function withModel<T extends object>(
   }
   if (output.model) {
     record.model = output.model;
-    const parts = [placeOf(record, timing), `isolate="${isolate}"`, `model="${output.model}"`, `version="${version}"`];
+    const parts = [placeOf(record, timing), `isolate="${isolate}"`, `model="${output.model}"`];
+    parts.push(`version="${inHeader(version)}"`);
     record.headers['X-Served-By'] = parts.join('; ');
   }
   record.tokens += output.usage?.prompt_tokens ?? 0;
   record.images += output.usage?.images ?? 0;
   if (output.pixels) record.pixels = (record.pixels ?? 0) + output.pixels;
   return output;
+}
+
+/** A version is any text that a person chose: what a quoted value of a header cannot hold is percent-coded. */
+function inHeader(version: string): string {
+  return version.toWellFormed().replace(/[^\x20-\x7e]+|["\\%]/gu, encodeURIComponent);
 }
 
 /** Notes which encoder answers, for the request's log and the headers of its answer. */

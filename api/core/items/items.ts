@@ -37,15 +37,34 @@ export interface PlacedPart extends Pick<PlacedItem, 'place' | 'maxTokens'> {
 /** `field`: the name of the list in the request. */
 export function placeItems<T extends object | string>(items: T[], field: string): PlacedItem<T>[] {
   if (items.length === 0) throw new CoreError('empty_input', `${field} is an empty list.`, { param: field });
-  const parts = items.flatMap((item): object[] => (isItem(item) ? partsOf(item).map(({ part }) => part) : [item]));
-  checkCount(parts.length, { field, what: 'items' });
-  checkCount(parts.filter((part) => 'image' in part).length, { field, what: 'images' });
+  checkCount(partsIn(items).length, { field, what: 'items' });
+  checkCount(imagesIn(items), { field, what: 'images' });
   return items.map((item, index) => ({ item, place: { item: index, param: `${field}.${index}` } }));
 }
 
-function checkCount(count: number, { field, what }: { field: string; what: 'items' | 'images' }): void {
+/** Throws where two parts of a request have more images together than it may hold. */
+export function checkImages(items: (object | string)[], [one, other]: [string, string]): void {
+  checkCount(imagesIn(items), { field: other, what: 'images', name: `${one} and ${other} together` });
+}
+
+function partsIn(items: (object | string)[]): object[] {
+  return items.flatMap((item): object[] => (isItem(item) ? partsOf(item).map(({ part }) => part) : [item]));
+}
+
+function imagesIn(items: (object | string)[]): number {
+  return partsIn(items).filter((part) => 'image' in part).length;
+}
+
+interface Counted {
+  field: string;
+  what: 'items' | 'images';
+  /** What the sentence calls it; absent: the field. */
+  name?: string;
+}
+
+function checkCount(count: number, { field, what, name = field }: Counted): void {
   if (count <= LIMITS[what]) return;
-  const message = `${field} may hold ${LIMITS[what]} ${what}, parts of items counted; ${count} were sent.`;
+  const message = `${name} may hold ${LIMITS[what]} ${what}, parts of items counted; ${count} were sent.`;
   throw new CoreError('too_many_items', message, { param: field });
 }
 

@@ -9,7 +9,7 @@ import type {
 } from '../../../contracts/src/api/similarity.ts';
 import { attemptItems, catcherOf, type EmbedOptions, type Engines, orThrow } from '../embed.ts';
 import { CoreError } from '../errors.ts';
-import { type Item, type PlacedItem, placeItems } from '../items/items.ts';
+import { checkImages, type Item, type PlacedItem, placeItems } from '../items/items.ts';
 import { checkPairs } from '../limits.ts';
 import { chooseDimensions, chooseModel, type Model, quantisationOf } from '../model.ts';
 import { type Plan, type Planning, planItems } from '../plan.ts';
@@ -134,6 +134,7 @@ interface Prepared extends EmbedOptions {
 function prepare(model: Model, asked: SimilarityInput & { onError: OnError }): Prepared {
   const { mode = 'matrix', truncate = 'end', fields = FIELDS } = asked;
   const [placedA, placedB] = [placeItems(asked.a, fields.a), placeItems(asked.b, fields.b)];
+  checkImages([...asked.a, ...asked.b], [fields.a, fields.b]);
   checkMode(asked, mode);
   if (mode !== 'pairs') {
     const counts: [number, number] = [placedA.length, placedB.length];

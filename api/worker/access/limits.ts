@@ -72,6 +72,8 @@ export function createLimits({ counterOf, flood, background }: LimitsOptions): L
         left: { tokens: leftOf(tokens), images: leftOf(images) },
         checkQuota(needed) {
           if (needed.tokens > 0 && remaining(tokens) === 0) throw spent(prefix, 'tokens', tokens);
+          const { limit } = images;
+          if (limit !== null && needed.images > limit) throw tooMany(prefix, needed.images, { ...images, limit });
           if (needed.images > remaining(images))
             throw spent(prefix, `images (this request has ${needed.images})`, images);
           images.used += needed.images;
@@ -114,6 +116,12 @@ function spent(prefix: string, what: string, { limit, used, resetMs }: Allowance
   const next = new Date(Date.now() + resetMs).toISOString().slice(0, 10);
   const message = `The API key ${prefix}… has used ${used} of ${limit} ${what} of this month: the next begins on ${next} (UTC).`;
   return new CoreError('quota_exceeded', message, { retryAfterSeconds: Math.ceil(resetMs / 1000) });
+}
+
+/** What no month would bring. */
+function tooMany(prefix: string, images: number, { limit, used }: { limit: number; used: number }): CoreError {
+  const message = `The API key ${prefix}… has used ${used} of ${limit} images (this request has ${images}) of this month, and no month has as many: send fewer, or ask for a larger quota.`;
+  return new CoreError('quota_exceeded', message);
 }
 
 /** OpenAI's names and forms. Without a quota there is nothing to say of tokens. */

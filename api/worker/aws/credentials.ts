@@ -82,7 +82,8 @@ async function exchange({ role, region, endpoint, token, send = fetch }: RoleOpt
     () => undefined,
   );
   if (response === undefined) throw refused('it cannot be reached');
-  const xml = await response.text();
+  const xml = await response.text().catch(() => undefined);
+  if (xml === undefined) throw refused('its answer broke off');
   const accessKeyId = textIn(xml, 'AccessKeyId');
   const secretAccessKey = textIn(xml, 'SecretAccessKey');
   const sessionToken = textIn(xml, 'SessionToken');

@@ -3,6 +3,7 @@ import { AwsV4Signer } from 'aws4fetch';
 import { LIMITS } from '../../../contracts/src/api/limits.ts';
 import { UPLOAD_SCHEME, type UploadRequest, type UploadResponse } from '../../../contracts/src/api/tasks/upload.ts';
 import { hexOf, uploadKey } from '../../../contracts/src/keys.ts';
+import { reasonOf } from '../../../contracts/src/user-error.ts';
 import { CoreError } from '../../core/errors.ts';
 import { type BucketOptions, openSignedBucket } from './signed-fetch.ts';
 
@@ -17,8 +18,11 @@ export interface Uploads {
 
 /** How long an address to put a file to is good. */
 const SECONDS = 900;
+/** For a file of 8 MiB at most. */
+const READ_MS = 15_000;
 
-export function openUploads(options: BucketOptions): Uploads {
+/** `readMs`: after that a file that is read is given up. */
+export function openUploads({ readMs = READ_MS, ...options }: BucketOptions & { readMs?: number }): Uploads {
   const { uri, region, keys } = options;
   const { root, signed: send } = openSignedBucket(options);
   const urlOf = (digest: string) => `${root}/${uploadKey(digest)}`;
@@ -33,14 +37,18 @@ export function openUploads(options: BucketOptions): Uploads {
       if (!response.ok) throw failed(response);
     },
     async read(digest) {
-      const response = await send(urlOf(digest), { method: 'GET' });
-      const size = Number(response.headers.get('content-length'));
-      if (!response.ok || size > LIMITS.image_bytes) await response.body?.cancel();
-      if (response.status === 404) return undefined;
-      if (!response.ok) throw failed(response);
-      // Nothing larger was ever let in.
-      if (size > LIMITS.image_bytes) return undefined;
-      return new Uint8Array(await response.arrayBuffer());
+      try {
+        const response = await send(urlOf(digest), { method: 'GET', signal: AbortSignal.timeout(readMs) });
+        const size = Number(response.headers.get('content-length'));
+        if (!response.ok || size > LIMITS.image_bytes) await response.body?.cancel();
+        if (response.status === 404) return undefined;
+        if (!response.ok) throw failed(response);
+        // Nothing larger was ever let in.
+        if (size > LIMITS.image_bytes) return undefined;
+        return new Uint8Array(await response.arrayBuffer());
+      } catch (error) {
+        throw error instanceof CoreError ? error : unreachable(reasonOf(error));
+      }
     },
     async presign({ digest, bytes }) {
       const headers = { 'x-amz-checksum-sha256': btoa(String.fromCharCode(...bytesOfHex(hexOf(digest)))) };
@@ -71,6 +79,11 @@ export function openUploads(options: BucketOptions): Uploads {
 
 function bytesOfHex(hex: string): number[] {
   return Array.from({ length: hex.length / 2 }, (_, index) => Number.parseInt(hex.slice(2 * index, 2 * index + 2), 16));
+}
+
+function unreachable(reason: string): CoreError {
+  const message = `The store of uploads cannot be read (${reason}). Texts still work, and images in the request itself.`;
+  return new CoreError('encoder_unavailable', message, { retryAfterSeconds: 5 });
 }
 
 function failed({ status }: Response): CoreError {

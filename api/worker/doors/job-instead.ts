@@ -12,7 +12,7 @@ import type { Call, Dependencies } from '../dependencies.ts';
 import { readPrefer } from '../http/prefer.ts';
 import type { Reply } from '../http/reply.ts';
 import { noteRoute } from '../with-model.ts';
-import { askJobs } from './pass-on.ts';
+import { askJobs, documentOf } from './pass-on.ts';
 
 /** What the request asks for, in its own names, by which options that a job does not have are refused. */
 export interface AskedOfJob {
@@ -87,7 +87,7 @@ export async function beginJob(call: Call, asked: unknown): Promise<JobReport> {
   // What the service has counted is noted already.
   const isCounted = response.headers.has(WORK_HEADERS.images);
   if (response.status === 201 && !isCounted) call.record.images += work.images;
-  return response.json<JobReport>();
+  return documentOf<JobReport>(response);
 }
 
 /** Bytes of the file; of base64 nearly. */

@@ -1,6 +1,7 @@
 // Requests about bulk jobs go on to the service that keeps them, with who asks; its answers and its errors come back.
 import { ErrorBody } from '../../../contracts/src/api/error.ts';
 import { COUNTED, LEFT_HEADERS, RETURNED_HEADERS, WORK_HEADERS } from '../../../contracts/src/bulk/quota.ts';
+import { reasonOf } from '../../../contracts/src/user-error.ts';
 import { CoreError } from '../../core/errors.ts';
 import type { Call } from '../dependencies.ts';
 import type { Reply } from '../http/reply.ts';
@@ -11,7 +12,7 @@ const IDEMPOTENCY_KEY = /^[\x20-\x7e]{1,255}$/;
 /** `path` at the service, which has the same addresses; without `body` the request has none. */
 export async function passOn(call: Call, path: string, body?: BodyInit): Promise<Reply> {
   const response = await askJobs(call, path, body);
-  if (response.headers.get('content-type') === 'application/json') return { json: await response.json<object>() };
+  if (response.headers.get('content-type') === 'application/json') return { json: await documentOf<object>(response) };
   const { status } = response;
   const headers: Record<string, string> = status === 304 ? {} : { 'Content-Type': 'application/octet-stream' };
   for (const name of OF_FILES) {
@@ -21,6 +22,14 @@ export async function passOn(call: Call, path: string, body?: BodyInit): Promise
   if (call.request.method !== 'HEAD') return { status, stream: response.body, headers };
   await response.body?.cancel();
   return { status, stream: null, headers };
+}
+
+/** Throws a CoreError where the answer breaks off or is no JSON: what was asked may have been done. */
+export function documentOf<T>(response: Response): Promise<T> {
+  return response.json<T>().catch((error: unknown) => {
+    const message = `The service of bulk jobs did not answer to the end (${reasonOf(error)}). Ask again, with the same Idempotency-Key where something was begun.`;
+    throw new CoreError('encoder_unavailable', message);
+  });
 }
 
 /** What the service says of a file. */
@@ -72,10 +81,12 @@ function checked(key: string): string {
 async function errorOf(response: Response): Promise<CoreError> {
   const body = ErrorBody.safeParse(await response.json().catch(() => undefined));
   if (!body.success) return new CoreError('encoder_error', `The service of bulk jobs answered ${response.status}.`);
-  const { code, detail, error } = body.data;
+  const { code, detail, error, item } = body.data;
   const [, size] = /^bytes \*\/(\d+)$/.exec(response.headers.get('content-range') ?? '') ?? [];
   return new CoreError(code, detail, {
     ...(error.param === null ? {} : { param: error.param }),
+    ...(item === undefined ? {} : { item }),
+    ...(error.retry_after_seconds === undefined ? {} : { retryAfterSeconds: error.retry_after_seconds }),
     ...(size === undefined ? {} : { size: Number(size) }),
   });
 }

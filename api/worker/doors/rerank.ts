@@ -48,30 +48,43 @@ interface Asked extends Omit<CohereRerankRequest, 'priority'> {
 
 function run(call: Call, asked: Asked): Promise<RerankOutput> {
   const { model, query, top_n: topN, max_tokens_per_doc: maxTokens, truncate } = asked;
-  const documents = asked.documents.map((document, index) => toItem(document, index, asked.rank_fields));
+  const order = orderOf(asked.rank_fields);
+  const documents = asked.documents.map((document, index) => toItem(document, index, order));
   const work = { model, query, documents, topN, truncate, documentTokens: maxTokens };
   return withModel(call, (current, engines) => rerank(current, engines, work));
 }
 
-/** What is read of a document; `undefined` where nothing can be. */
-function textOf(document: Document, fields = ['text']): string | undefined {
+/** Places of the fields that are read, each once; undefined: the text alone. */
+type Order = ReadonlyMap<string, number> | undefined;
+const TEXT = new Map([['text', 0]]);
+/** Fields that a sentence names. */
+const NAMED = 8;
+
+function orderOf(fields: string[] | undefined): Order {
+  return fields && new Map([...new Set(fields)].map((field, place) => [field, place]));
+}
+
+/** What is read of a document; `undefined` where nothing can be. By its own fields: many may be named that it does not have. */
+function textOf(document: Document, order: Order): string | undefined {
   if (typeof document === 'string') return document;
-  const texts = fields.flatMap((field) => stringIn(document, field) ?? []);
-  return texts.length > 0 ? texts.join('\n') : undefined;
+  const places = order ?? TEXT;
+  const read = Object.entries(document).flatMap(([field, text]) => {
+    const place = places.get(field);
+    return place === undefined ? [] : [{ place, text }];
+  });
+  read.sort((a, b) => a.place - b.place);
+  return read.length > 0 ? read.map(({ text }) => text).join('\n') : undefined;
 }
 
-function stringIn(document: Record<string, string>, field: string): string | undefined {
-  return Object.hasOwn(document, field) ? document[field] : undefined;
-}
-
-function toItem(document: Document, index: number, fields: string[] | undefined): Item {
-  const text = textOf(document, fields);
-  const image = typeof document === 'object' && !fields ? stringIn(document, 'image') : undefined;
+function toItem(document: Document, index: number, order: Order): Item {
+  const text = textOf(document, order);
+  const hasImage = typeof document === 'object' && !order && Object.hasOwn(document, 'image');
+  const image = hasImage ? document.image : undefined;
   if (text !== undefined) return image === undefined ? { text } : { text, image };
   if (image !== undefined) return { image };
   const param = `documents.${index}`;
-  const message = fields
-    ? `${param} has none of the fields of rank_fields: ${fields.join(', ')}.`
+  const message = order
+    ? `${param} has none of the fields of rank_fields: ${[...order.keys()].slice(0, NAMED).join(', ')}.`
     : `${param} must be a string or have a field text or image, or name its fields in rank_fields.`;
   throw new CoreError('invalid_request', message, { param, item: index });
 }
@@ -92,18 +105,20 @@ function envelope(call: Call, { model, space_id, usage, truncation, ranked }: Re
 
 function voyageAnswer(asked: RerankRequest, { model, space_id, ranked, usage }: RerankOutput): VoyageRerankResponse {
   const { prompt_tokens, total_tokens } = usage;
+  const order = orderOf(asked.rank_fields);
   const data = ranked.map((hit) => {
-    const document = textOf(asked.documents[hit.index] ?? {}, asked.rank_fields);
+    const document = textOf(asked.documents[hit.index] ?? {}, order);
     return { ...hitOf(hit), ...(asked.return_documents && document !== undefined ? { document } : {}) };
   });
   return { object: 'list', data, model, space_id, usage: { prompt_tokens, total_tokens } };
 }
 
 function resultsOf({ documents, rank_fields, return_documents }: Asked, { ranked }: RerankOutput) {
+  const order = orderOf(rank_fields);
   return ranked.map((hit) => {
     const document = documents[hit.index];
     if (!return_documents || document === undefined) return hitOf(hit);
-    const text = textOf(document, rank_fields);
+    const text = textOf(document, order);
     const whole = typeof document === 'string' ? {} : document;
     return { ...hitOf(hit), document: { ...(text === undefined ? {} : { text }), ...whole } };
   });

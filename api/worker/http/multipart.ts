@@ -72,6 +72,8 @@ function createReader(delimiter: Uint8Array) {
   function readDelimiterEnd(): boolean {
     let at = 0;
     while (pending[at] === SPACE || pending[at] === TAB) at++;
+    // Each chunk would be joined with all the blanks before it, and look at them again.
+    if (at > HEADER_BYTES) throw malformed('the line of a boundary is too long');
     if (pending.length < at + 2) return false;
     if (pending[at] === DASH && pending[at + 1] === DASH) state = 'epilogue';
     else if (pending[at] === CR && pending[at + 1] === LF) state = 'header';
@@ -114,9 +116,8 @@ function readPartHeader(header: string): Part {
       .find((line) => line.toLowerCase().startsWith(`${name}:`))
       ?.slice(name.length + 1)
       .trim();
-  const disposition = headerOf('content-disposition') ?? '';
-  const [, quoted, plain] = /;\s*name\s*=\s*(?:"((?:\\.|[^"\\])*)"|([^\s;"]+))/i.exec(disposition) ?? [];
-  const name = quoted?.replace(/\\(.)/g, '$1') ?? plain;
+  const said = parametersOf(headerOf('content-disposition') ?? '');
+  const name = said.get('name');
   if (name === undefined) throw malformed('a field has no name');
   const encoding = headerOf('content-transfer-encoding')?.toLowerCase() ?? 'binary';
   if (!['7bit', '8bit', 'binary'].includes(encoding)) {
@@ -124,9 +125,23 @@ function readPartHeader(header: string): Part {
     throw new CoreError('unsupported_media_type', message, { param: name });
   }
   const type = headerOf('content-type') ?? 'text/plain';
-  const [, filename] = /;\s*filename\s*=\s*"([^"]*)"/i.exec(disposition) ?? [];
-  const isFile = /;\s*filename\*?\s*=/i.test(disposition) || !/^text\/plain\b/i.test(type);
-  return { name, isFile, filename };
+  const isFile = said.has('filename') || said.has('filename*') || !/^text\/plain\b/i.test(type);
+  return { name, isFile, filename: said.get('filename') };
+}
+
+/** One parameter of a header, whose value may be quoted: what looks like another one in there belongs to it. */
+const PARAMETER = /;\s*([\w*-]+)\s*=\s*(?:"((?:\\.|[^"\\])*)"|"([^"]*)"|([^\s;"]*))/g;
+
+/** By their names in lower case; of several of one name the first. */
+function parametersOf(header: string): Map<string, string> {
+  const said = new Map<string, string>();
+  for (const [, name = '', escaped, quoted, plain = ''] of header.matchAll(PARAMETER)) {
+    const key = name.toLowerCase();
+    // A backslash belongs to a file's name, unless it stands before a quote.
+    const value = escaped?.replace(key === 'filename' ? /\\(")/g : /\\(.)/g, '$1') ?? quoted ?? plain;
+    if (!said.has(key)) said.set(key, value);
+  }
+  return said;
 }
 
 function toField({ name, isFile, filename }: Part, bytes: Uint8Array): FormField {

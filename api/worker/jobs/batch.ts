@@ -87,10 +87,11 @@ export function createBatchClient({ places, endpoint, keys }: BatchOptions): Bat
       body: JSON.stringify(asked),
       signal: AbortSignal.timeout(CALL_MS),
     };
-    const response = await send(`${root}/v1/${operation}`, init).catch((error: unknown) => {
+    const lost = (error: unknown): never => {
       throw refused(operation, reasonOf(error));
-    });
-    const text = await response.text();
+    };
+    const response = await send(`${root}/v1/${operation}`, init).catch(lost);
+    const text = await response.text().catch(lost);
     if (!response.ok) throw refused(operation, `it answered ${response.status} ${text.slice(0, 300)}`.trimEnd());
     const read = answer.safeParse(text === '' ? {} : jsonIn(text));
     if (!read.success) throw refused(operation, `it answered ${text.slice(0, 300)}`);

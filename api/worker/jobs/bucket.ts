@@ -37,7 +37,7 @@ export function openBucket({ callMs = CALL_MS, ...options }: BucketOptions & { c
         },
       );
       if (response.ok || expected.includes(response.status)) return response;
-      const said = await response.text();
+      const said = await response.text().catch(lost);
       const wait = AGAIN_MS[times];
       if (response.status < 500 || wait === undefined) {
         throw unavailable(`it answered ${response.status} ${textIn(said, 'Code') ?? ''}`.trimEnd());
@@ -50,7 +50,7 @@ export function openBucket({ callMs = CALL_MS, ...options }: BucketOptions & { c
   async function getObject(key: string, init: RequestInit = {}): Promise<Response | undefined> {
     const response = await send(pathOf(key), { method: 'GET', ...init }, [404]);
     if (response.status !== 404) return response;
-    const said = await response.text();
+    const said = await response.text().catch(lost);
     if (said.includes('NoSuchBucket')) throw unavailable(`there is no bucket ${uri}`);
     return undefined;
   }
@@ -69,9 +69,13 @@ export function openBucket({ callMs = CALL_MS, ...options }: BucketOptions & { c
       const response = await getObject(key);
       if (!response) return undefined;
       const { body, headers } = response;
-      const bytes = async () => new Uint8Array(await response.arrayBuffer());
+      const bytes = async () => new Uint8Array(await response.arrayBuffer().catch(lost));
       async function* stream() {
-        if (body) yield* body as ReadableStream<Uint8Array>;
+        try {
+          if (body) yield* body as ReadableStream<Uint8Array>;
+        } catch (error) {
+          lost(error);
+        }
       }
       const size = Number(headers.get('content-length'));
       return storedObject({ size, etag: headers.get('etag') ?? '', bytes, stream });
@@ -94,7 +98,7 @@ export function openBucket({ callMs = CALL_MS, ...options }: BucketOptions & { c
         query.set('max-keys', String(Math.min(PAGE_KEYS, most - found.length)));
         if (after !== undefined) query.set('start-after', after);
         if (token !== '') query.set('continuation-token', token);
-        const page = await (await send(`?${query}`, { method: 'GET' })).text();
+        const page = await (await send(`?${query}`, { method: 'GET' })).text().catch(lost);
         for (const [, contents = ''] of page.matchAll(/<Contents>([\s\S]*?)<\/Contents>/g))
           found.push({
             key: keyIn(textIn(contents, 'Key') ?? ''),
@@ -121,6 +125,11 @@ function toHeaders(condition: Condition | undefined): Record<string, string> {
 function plain(text: string): string {
   const entities: Record<string, string> = { '&amp;': '&', '&lt;': '<', '&gt;': '>', '&quot;': '"', '&apos;': "'" };
   return text.replace(/&\w+;/g, (entity) => entities[entity] ?? entity);
+}
+
+/** An answer that broke off, or whose end did not come in time. */
+function lost(error: unknown): never {
+  throw unavailable(reasonOf(error));
 }
 
 function unavailable(reason: string): CoreError {

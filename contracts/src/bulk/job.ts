@@ -192,8 +192,12 @@ export const BulkDone = z
   });
 export type BulkDone = z.infer<typeof BulkDone>;
 
-/** Bytes of a secret in base64 behind the prefix that Standard Webhooks give it: 24 to 64 bytes. */
-const SECRET = /^whsec_[A-Za-z0-9+/]{32,86}={0,2}$/;
+/**
+ * Bytes of a secret in base64 behind the prefix that Standard Webhooks give it: 24 to 64 bytes, padded or not. A number of characters
+ * that is no base64 would fail when the end of the job is signed, and nobody would be told.
+ */
+const SECRET =
+  /^whsec_((?:[A-Za-z0-9+/]{4}){8,21}([A-Za-z0-9+/]{2}(==)?)?|(?:[A-Za-z0-9+/]{4}){8,20}[A-Za-z0-9+/]{3}=?)$/;
 
 export const Webhook = z
   .strictObject({

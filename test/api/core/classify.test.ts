@@ -130,6 +130,37 @@ describe('is refused', () => {
     await expect(run(['a dog'], labels, options)).rejects.toMatchObject({ code, details: { param } });
   });
 
+  // What is sent is small, and what is made of it was made before it was counted.
+  test.each<[string, ClassifyInput['labels'], string[] | undefined, string, RegExp]>([
+    [
+      'one template many times',
+      ['dog'],
+      Array(200_000).fill('{}'),
+      'too_many_items',
+      /^1 labels make 200000 sentences/,
+    ],
+    [
+      'one sentence many times',
+      { dog: Array(200_000).fill('dog'), cat: 'a cat' },
+      undefined,
+      'too_many_items',
+      /^2 labels make 200001 sentences; a request may have 2048/,
+    ],
+    [
+      'a template that repeats the label',
+      Array.from({ length: 1000 }, (_, at) => `label ${at}`),
+      ['{} '.repeat(50_000)],
+      'text_too_long',
+      // 10 names of 7 characters, 90 of 8, 900 of 9, each 50,000 times with a space behind it.
+      /make sentences of 494500000 characters; a request may have 10485760\.$/,
+    ],
+  ])('%s', async (_, labels, templates, code, message) => {
+    await expect(run(['a dog', 'a cat'], labels, { templates })).rejects.toMatchObject({
+      code,
+      message: expect.stringMatching(message),
+    });
+  });
+
   test('labels that templates multiply beyond the limit', async () => {
     const labels = Array.from({ length: LIMITS.items / 2 + 1 }, (_, at) => `label ${at}`);
     expect(await run(['a dog'], labels)).toHaveLength(1);

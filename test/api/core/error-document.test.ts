@@ -27,7 +27,8 @@ describe('an error document', () => {
         429: code === 'quota_exceeded' ? 'insufficient_quota' : 'rate_limit_error',
       };
       const type = types[status] ?? (status < 500 ? 'invalid_request_error' : 'server_error');
-      const isTemporary = [429, 503, 504].includes(status) && code !== 'not_configured';
+      // A quota lasts for as long as whoever counts says, which is no second.
+      const isTemporary = [429, 503, 504].includes(status) && !['not_configured', 'quota_exceeded'].includes(code);
       const wait = isTemporary ? { retry_after_seconds: 1 } : {};
       expect(body.error).toEqual({ message: 'A sentence.', type, param: 'input.2', code, ...wait });
       expect(headers['Content-Type']).toBe('application/problem+json');

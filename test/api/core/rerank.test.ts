@@ -66,6 +66,11 @@ test.each([
     { code: 'empty_input', details: { param: 'texts.1', item: 1 } },
   ],
   [
+    'an image too many, that of the query',
+    { query: { image: png }, documents: Array.from({ length: 32 }, () => ({ image: png })) },
+    { code: 'too_many_items', message: expect.stringMatching(/^query and documents together .* 32 images.* 33 were/) },
+  ],
+  [
     'a long document that may not be cut',
     { query: 'a dog', documents: ['word '.repeat(50)], truncate: 'none' as const },
     { code: 'text_too_long', details: { param: 'documents.0', item: 0 } },

@@ -4,8 +4,10 @@ import { z } from 'zod';
 import { CoreError } from '../../../api/core/errors.ts';
 import { parseRequest } from '../../../api/core/validation.ts';
 import { JinaEmbeddingsRequest } from '../../../contracts/src/api/doors/jina.ts';
+import { OpenAiUploadComplete } from '../../../contracts/src/api/doors/uploads.ts';
 import { EmbedRequest } from '../../../contracts/src/api/embed.ts';
 import { SimilarityRequest } from '../../../contracts/src/api/similarity.ts';
+import { JobRequest } from '../../../contracts/src/api/tasks/jobs.ts';
 import { PageQuery } from '../../../contracts/src/api/tasks/pages.ts';
 import { Webhook } from '../../../contracts/src/bulk/job.ts';
 
@@ -53,6 +55,28 @@ describe('null', () => {
 
   test('as a required value is missing', () => {
     expect(refusalOf(EmbedRequest, { input: null })).toMatchObject({ message: 'input is missing.', param: 'input' });
+  });
+});
+
+describe('a value that is not taken', () => {
+  const nested = (depth: number) => JSON.parse(`${'['.repeat(depth)}${']'.repeat(depth)}`);
+  const nestedKeys = (depth: number) => JSON.parse(`${'{"a":'.repeat(depth)}1${'}'.repeat(depth)}`);
+
+  test.each([
+    ['lists', nested(100_000), /^truncate must be one of none, start, end; not \[{60}…\.$/],
+    ['objects', nestedKeys(100_000), /^truncate must be one of none, start, end; not (\{"a":){12}…\.$/],
+  ])('is shown in part where it is %s without end', (_, truncate, message) => {
+    const refused = refusalOf(EmbedRequest, { input: 'a', truncate });
+    expect(refused).toMatchObject({ code: 'invalid_request', message: expect.stringMatching(message) });
+  });
+
+  test('is counted as it was sent where it is a list of too many, however many of it were read', () => {
+    const items = Array.from({ length: 20_000 }, (_, at) => ({ custom_id: `${at}`, text: 'a', image: null }));
+    expect(refusalOf(JobRequest, { input: { items } }).message).toBe(
+      'input.items must hold at most 2048 entries; 20000 were sent.',
+    );
+    const { message } = refusalOf(OpenAiUploadComplete, { part_ids: Array(5000).fill('a') });
+    expect(message).toBe('part_ids must hold at most 1000 entries; 5000 were sent.');
   });
 });
 
@@ -195,6 +219,24 @@ describe('a value of the wrong kind', () => {
   test('what tells kinds apart is asked for by its values', () => {
     const Part = z.strictObject({ type: z.literal('image_url'), image_url: z.string() });
     expect(refusalOf(Part, { image_url: 'data:' }).message).toBe('type is missing: it is image_url.');
+  });
+
+  test('a secret is base64 that can be decoded, of 24 to 64 bytes, padded or not', () => {
+    const bytesOf = (text: string): number => {
+      try {
+        return atob(text).length;
+      } catch {
+        return 0;
+      }
+    };
+    for (let digits = 28; digits < 92; digits++) {
+      for (const padding of ['', '=', '==', '===']) {
+        const secret = `${'A'.repeat(digits)}${padding}`;
+        const isTaken = Webhook.safeParse({ url: 'https://app.example/', secret: `whsec_${secret}` }).success;
+        const bytes = bytesOf(secret);
+        expect(isTaken, `${digits} ${padding}`).toBe(bytes >= 24 && bytes <= 64);
+      }
+    }
   });
 
   test('a form that has a sentence of its own is told by it', () => {

@@ -51,7 +51,7 @@ export function createUploads(
   async function findOpen(id: string, owner: Owner): Promise<BulkUpload> {
     const upload = await find(id, owner);
     if (!upload.cancelled) return upload;
-    throw new CoreError('invalid_request', `The upload ${id} was cancelled: begin another one.`, { param: 'id' });
+    throw isOver(id, 'cancelled');
   }
 
   async function sizesOf(id: string): Promise<Map<string, number>> {
@@ -76,6 +76,7 @@ export function createUploads(
     },
     async add(id, bytes, owner) {
       const upload = await findOpen(id, owner);
+      if (await fileOf(upload)) throw isOver(id, 'completed');
       if (bytes.length === 0) throw new CoreError('empty_input', 'The part is empty.', { param: 'data' });
       const part = newId('part');
       await store.put(uploadPartKey(id, part), bytes);
@@ -112,6 +113,10 @@ export function createUploads(
       return reportOf(cancelled, undefined);
     },
   };
+}
+
+function isOver(id: string, how: string): CoreError {
+  return new CoreError('invalid_request', `The upload ${id} was ${how}: begin another one.`, { param: 'id' });
 }
 
 function reportOf(upload: BulkUpload, file: BulkFile | undefined): OpenAiUpload {

@@ -181,3 +181,16 @@ test.each(OTHERS)(
     expect(problems.join(' ')).toContain(`${store.uri}/${key} is not what a bulk job leaves there`);
   },
 );
+
+test('an upload that is completed takes no part, which would be in no file', async () => {
+  const { uploads } = createService().service;
+  const asked = { filename: 'lines.jsonl', purpose: 'batch', bytes: 1, mime_type: 'application/jsonl' };
+  const { id } = await uploads.begin(asked, null);
+  const part_ids = [(await uploads.add(id, Buffer.from('x'), null)).id];
+  const { file } = await uploads.complete(id, { part_ids }, null);
+  await expect(uploads.add(id, Buffer.from('y'), null)).rejects.toMatchObject({
+    code: 'invalid_request',
+    message: `The upload ${id} was completed: begin another one.`,
+  });
+  expect((await uploads.complete(id, { part_ids }, null)).file).toEqual(file);
+});

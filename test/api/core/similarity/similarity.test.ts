@@ -4,10 +4,16 @@ import { describe, expect, test } from 'vitest';
 import { embed } from '../../../../api/core/embed.ts';
 import { CoreError } from '../../../../api/core/errors.ts';
 import { cosine } from '../../../../api/core/similarity/scores.ts';
-import { type SimilarityInput, similarity } from '../../../../api/core/similarity/similarity.ts';
+import {
+  planSimilarity,
+  type SimilarityInput,
+  similarity,
+  similarityPartially,
+} from '../../../../api/core/similarity/similarity.ts';
 import { cutAndNormalise, encodeEmbedding } from '../../../../api/core/vectors/vectors.ts';
 import type { Admit } from '../../../../api/core/work.ts';
 import { EmbeddingType } from '../../../../contracts/src/api/embed.ts';
+import { LIMITS } from '../../../../contracts/src/api/limits.ts';
 import type { VectorItem } from '../../../../contracts/src/api/similarity.ts';
 import { DIMENSIONS, draw, notingEngines, SPACE, wordModel } from '../word-model.ts';
 
@@ -152,6 +158,23 @@ describe('one request', () => {
     if (many.mode !== 'matrix' || last.mode !== 'matrix') throw new Error('not the mode that was asked for');
     expect(many.scores[79]).toEqual(last.scores[0]);
     expect(many.scores).toHaveLength(80);
+  });
+
+  test('has as many images on both sides as a request may hold, which a dry run says, too', async () => {
+    const images = (count: number) => Array.from({ length: count }, () => ({ image: png }));
+    const engines = notingEngines();
+    await similarity(model, engines, { a: images(12), b: images(LIMITS.images - 12) });
+    expect(engines.files).toHaveLength(LIMITS.images);
+    const asked = { a: images(12), b: [{ text: 'a dog', image: png }, ...images(LIMITS.images - 12)] };
+    const refused = {
+      code: 'too_many_items',
+      message: 'a and b together may hold 32 images, parts of items counted; 33 were sent.',
+      details: { param: 'b' },
+    };
+    await expect(similarity(model, engines, asked)).rejects.toMatchObject(refused);
+    await expect(similarityPartially(model, engines, asked)).rejects.toMatchObject(refused);
+    await expect(planSimilarity({ model, admit: engines.admit }, asked)).rejects.toMatchObject(refused);
+    expect(engines.files).toHaveLength(LIMITS.images);
   });
 
   test('computes nothing before both sides were read', async () => {

@@ -6,6 +6,7 @@ import { createKeyCache } from '../../../../api/worker/access/key-cache.ts';
 import { createLimits } from '../../../../api/worker/access/limits.ts';
 import { type Access, createAccess } from '../../../../api/worker/middleware/access.ts';
 import { PartialEmbedResponse } from '../../../../contracts/src/api/embed.ts';
+import { ErrorBody } from '../../../../contracts/src/api/error.ts';
 import { LimitsReport } from '../../../../contracts/src/api/limits.ts';
 import { keyNamespace, type TestNamespace } from '../key-namespace.ts';
 import { appOf, DIMENSIONS, STATIC, tableModel } from '../table-model.ts';
@@ -103,9 +104,30 @@ describe('a key that has used up', () => {
   });
 });
 
+test('a request with more images than a month has is not told to wait for the next one', async () => {
+  const namespace = keyNamespace();
+  const authorization = `Bearer ${await namespace.add()}`;
+  const { app } = appOf(await tableModel(), { access: countedAccess(namespace, { images: 90 }, 20) });
+  const ask = async (count: number) => {
+    const input = Array.from({ length: count }, () => ({ image: btoa('GIF89a\x05\0\x05\0') }));
+    const headers = { authorization, 'content-type': 'application/json' };
+    const response = await app.request('/embed', {
+      method: 'POST',
+      headers,
+      body: JSON.stringify({ model: STATIC, input }),
+    });
+    const { code, detail } = ErrorBody.parse(await response.json());
+    return [response.status, code, response.headers.get('retry-after'), detail];
+  };
+  const waits = expect.stringMatching(/this request has 20\) of this month: the next begins/);
+  expect(await ask(20)).toEqual([429, 'quota_exceeded', '1', waits]);
+  const never = expect.stringMatching(/this request has 21\) of this month, and no month has as many: send fewer/);
+  expect(await ask(21)).toEqual([429, 'quota_exceeded', null, never]);
+});
+
 /** Keys of the namespace are let in and counted; of what is not given each has used nothing. */
-function countedAccess(namespace: TestNamespace, used: { tokens?: number; images?: number } = {}): Access {
-  const allowance = { limit: 100, used: 0, resetMs: 1000 };
+function countedAccess(namespace: TestNamespace, used: { tokens?: number; images?: number } = {}, limit = 100): Access {
+  const allowance = { limit, used: 0, resetMs: 1000 };
   const { tokens = 0, images = 0 } = used;
   const counter = {
     reserve: async () => ({

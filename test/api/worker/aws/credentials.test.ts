@@ -102,3 +102,12 @@ it('nobody waits for a renewal that takes its time, but whoever asks for it', as
   expect((await renewing).accessKeyId).toBe('AK2');
   expect((await keys()).accessKeyId).toBe('AK2');
 });
+
+it('an answer that breaks off gives none, which is told as what is not available', async () => {
+  sts = async () => {
+    const body = new ReadableStream({ start: (controller) => controller.error(new TypeError('terminated')) });
+    return new Response(body);
+  };
+  const refused = { code: 'encoder_unavailable', message: expect.stringContaining('(STS: its answer broke off)') };
+  await expect(role()()).rejects.toMatchObject(refused);
+});

@@ -1,6 +1,9 @@
-// Requests about bulk jobs on their way to the service that keeps them: HEAD, which the service does not know, and forms.
+// Requests about bulk jobs on their way to the service that keeps them: HEAD, which the service does not know, forms, and errors.
 import { expect, test } from 'vitest';
+import { errorDocument } from '../../../../api/core/error-document.ts';
+import { CoreError } from '../../../../api/core/errors.ts';
 import { OpenAiError } from '../../../../contracts/src/api/doors/errors.ts';
+import { ErrorBody } from '../../../../contracts/src/api/error.ts';
 import { appOf, tableModel } from '../table-model.ts';
 
 const asked: string[] = [];
@@ -32,6 +35,34 @@ test('HEAD of a file of a job says what it is, and reads none of it', async () =
   const response = await head('/v1/jobs/job_1/files/part-0000.npy');
   expect([response.status, response.headers.get('content-type')]).toEqual([200, 'application/octet-stream']);
   expect([await response.text(), isCancelled]).toEqual(['', true]);
+});
+
+test.each(['GET', 'POST'])('an answer to %s that breaks off is a service that is not available', async (method) => {
+  const headers = { 'content-type': 'application/json' };
+  const { app: other } = appOf(await tableModel(), {
+    async jobs() {
+      const body = new ReadableStream({ start: (controller) => controller.error(new TypeError('Network lost')) });
+      return new Response(body, { headers });
+    },
+  });
+  const init = { method, headers, ...(method === 'POST' ? { body: '{"input":{"file_id":"file_1"}}' } : {}) };
+  const response = await other.request('/v1/jobs', init);
+  const said = ['retry-after', 'x-should-retry'].map((name) => response.headers.get(name));
+  expect([response.status, ...said]).toEqual([503, '1', null]);
+  expect(ErrorBody.parse(await response.json()).detail).toMatch(/\(Network lost\)\. Ask again, with the same Idem/);
+});
+
+test.each([
+  ['quota_exceeded', undefined, null],
+  ['overloaded', 7, '7'],
+  ['overloaded', undefined, '1'],
+] as const)('%s is passed on with %s seconds, its field and its item', async (code, seconds, header) => {
+  const thrown = new CoreError(code, 'No.', { param: 'input.items.3', item: 3, retryAfterSeconds: seconds });
+  const { status, body } = errorDocument(thrown, 'theirs');
+  const { app: other } = appOf(await tableModel(), { jobs: async () => Response.json(body, { status }) });
+  const response = await other.request('/v1/jobs');
+  expect([response.status, response.headers.get('retry-after')]).toEqual([429, header]);
+  expect(ErrorBody.parse(await response.json())).toMatchObject({ code, item: 3, error: { param: 'input.items.3' } });
 });
 
 test.each([

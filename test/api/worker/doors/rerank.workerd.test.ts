@@ -102,6 +102,16 @@ describe("Cohere's and Jina's form", () => {
     expect(results.map(({ index, relevance_score }) => ({ index, relevance_score }))).toEqual(hits);
   });
 
+  test('reads a field once, however often rank_fields names it, and by those that a document has', async () => {
+    const documents = Array.from({ length: 1000 }, () => ({ title: 'a dog' }));
+    const names = Array.from({ length: 50_000 }, (_, at) => `field ${at}`);
+    const started = Date.now();
+    const { results } = await first({ query, documents, rank_fields: [...names, 'title', 'title', ...names] });
+    // Looked up one by one for each document they take 25 seconds.
+    expect(Date.now() - started).toBeLessThan(4000);
+    expect(results[999]?.relevance_score).toBe((await expected(['a dog']))?.[0]?.relevance_score);
+  });
+
   test('says what was cut, at the document and in a sentence', async () => {
     const long = 'dog '.repeat(20);
     const { results, meta } = await first({ query: long, documents: ['a cat', long] });

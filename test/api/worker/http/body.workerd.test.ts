@@ -219,6 +219,28 @@ describe('a form', () => {
     expect(await readJsonOrForm(request_)).toMatchObject({ form: [{ value: '' }, { value: 'a' }] });
   });
 
+  test('may name a file before its field, and the file may be called what a field is', async () => {
+    const header = 'Content-Disposition: form-data; filename="a; name=text.gif"; name="image"';
+    const unquoted = 'Content-Disposition: form-data; name=file; filename=lines.jsonl';
+    const body = utf8(`--X\r\n${header}\r\n\r\nGIF\r\n--X\r\n${unquoted}\r\n\r\n{}\r\n--X--`);
+    expect(await parse(body)).toEqual([
+      { name: 'image', value: utf8('GIF'), filename: 'a; name=text.gif' },
+      { name: 'file', value: utf8('{}'), filename: 'lines.jsonl' },
+    ]);
+  });
+
+  test('with blanks behind a boundary is read, and refused where they go on: each chunk was read anew', async () => {
+    expect(await parse(utf8(`${field('text', 'a')}--X-- \t`))).toHaveLength(1);
+    let pieces = 0;
+    async function* blanks() {
+      yield utf8('--X');
+      for (; pieces < 1000; pieces++) yield new Uint8Array(4096).fill(32);
+    }
+    const [code, message] = await refusal(parseMultipart(blanks(), TYPE));
+    expect([code, message]).toEqual(['invalid_request', expect.stringMatching(/line of a boundary is too long/)]);
+    expect(pieces).toBeLessThan(5);
+  });
+
   test('in gzip is read', async () => {
     const body = await compress(utf8(`${field('text', 'a dog')}--X--`), 'gzip');
     const sent = request(body, { 'content-type': TYPE, 'content-encoding': 'gzip' });

@@ -1,6 +1,7 @@
-// The bucket of bulk jobs as the Worker reads it: names of files as S3 lists them, and some of the bytes of one.
+// The bucket of bulk jobs as the Worker reads it: names of files as S3 lists them, some of the bytes of one; and answers of AWS that break off.
 import { setTimeout as wait } from 'node:timers/promises';
 import { afterEach, expect, test, vi } from 'vitest';
+import { createBatchClient } from '../../../../api/worker/jobs/batch.ts';
 import { openBucket } from '../../../../api/worker/jobs/bucket.ts';
 
 afterEach(() => vi.unstubAllGlobals());
@@ -33,6 +34,40 @@ test('some bytes of a file are asked for alone, signed like everything else', as
   expect(Buffer.concat(parts).toString()).toBe('3456');
   expect(asked[0]?.get('range')).toBe('bytes=3-6');
   expect(asked[0]?.get('authorization')).toMatch(/^AWS4-HMAC-SHA256 .*SignedHeaders=[^,]*\brange\b/);
+});
+
+test('an answer that breaks off is a store that is not available', async () => {
+  const keys = async () => ({ accessKeyId: 'AKIDEXAMPLE', secretAccessKey: 'secret' });
+  const bucket = openBucket({ uri: 's3://photos', region: 'eu-central-1', keys });
+  const breaking = async function* () {
+    yield new TextEncoder().encode('12');
+    throw new TypeError('terminated');
+  };
+  const answer = (status: number) => async () => new Response(breaking() as unknown as ReadableStream, { status });
+  const unavailable = { code: 'encoder_unavailable', message: expect.stringContaining('(terminated)') };
+  vi.stubGlobal('fetch', answer(200));
+  await expect(bucket.list('')).rejects.toMatchObject(unavailable);
+  const [whole, pieces] = [await bucket.get('cat.jpg'), await bucket.get('cat.jpg')];
+  await expect(whole?.text()).rejects.toMatchObject(unavailable);
+  const reading = async () => {
+    for await (const piece of pieces?.stream() ?? []) expect(piece).toHaveLength(2);
+  };
+  await expect(reading()).rejects.toMatchObject(unavailable);
+  for (const status of [403, 404]) {
+    vi.stubGlobal('fetch', answer(status));
+    await expect(bucket.get('cat.jpg')).rejects.toMatchObject(unavailable);
+  }
+});
+
+test('an answer of Batch that breaks off is a refusal that can be asked again', async () => {
+  const place = { queue: 'arn:aws:batch:eu-central-1:1:job-queue/q', definition: 'arn:aws:batch:eu-central-1:1:d' };
+  const keys = async () => ({ accessKeyId: 'AKIDEXAMPLE', secretAccessKey: 'secret' });
+  const body = new ReadableStream({ start: (controller) => controller.error(new TypeError('terminated')) });
+  vi.stubGlobal('fetch', async () => new Response(body));
+  await expect(createBatchClient({ places: { cpu: place }, keys }).describe('job')).rejects.toMatchObject({
+    code: 'encoder_unavailable',
+    message: expect.stringContaining('describejobs (terminated)'),
+  });
 });
 
 test('a download may take longer than a call, whose beginning is waited for and no longer', async () => {

@@ -342,6 +342,15 @@ describe('where it ran and what it waited for', () => {
     expect(await told({ ...text, input: ' ' })).toEqual([[], null]);
   });
 
+  it.each([
+    ['2 (final)', '2 (final)'],
+    ['версія\n"2"', '%D0%B2%D0%B5%D1%80%D1%81%D1%96%D1%8F%0A%222%22'],
+    ['100 %\\', '100 %25%5C'],
+  ])('answers with a model of the version %j, as a header can hold it', async (version, written) => {
+    const { app: to } = appOf(await tableModel({ changes: { version } }));
+    expect((await told(text, { to }))[0].at(-1)).toBe(`version="${written}"`);
+  });
+
   it('measures the image encoder and the queue, also where it is refused in the end', async () => {
     const slow: ImageEncoder = async (...call) => {
       await new Promise((resolve) => setTimeout(resolve, 30));

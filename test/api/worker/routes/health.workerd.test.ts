@@ -9,21 +9,34 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-it('computes golden vectors once for those who ask within two seconds, and again after', async () => {
+/** `ask`: GET /health/ready. `computed`: how often a golden vector was. */
+async function counted(encodeMs = 0) {
   const unit = [1, ...Array(DIMENSIONS - 1).fill(0)];
   const golden = [{ text: 'a dog', tier: 'static', embedding: unit, min_cosine: 0.5 }];
   const source = await tableModel({ changes: { golden } });
   const engine = { open: () => Promise.reject(new Error('there is no graph')) };
   const model = await openModel(source, { engine, once });
-  let computed = 0;
+  const seen = { computed: 0 };
   const encode = async () => {
-    computed += 1;
+    seen.computed += 1;
+    if (encodeMs > 0) await new Promise((resolve) => setTimeout(resolve, encodeMs));
     return [Float32Array.from(unit)];
   };
   const counting = { ...model, encoder: async () => encode };
   const { app } = appOf(source, { provider: { use: async (work) => work(counting) } });
   const ask = async () => ReadyReport.parse(await (await app.request('/health/ready')).json());
+  return { ask, seen };
+}
 
+it('computes golden vectors once for all who ask at a time', async () => {
+  const { ask, seen } = await counted(20);
+  const reports = await Promise.all(Array.from({ length: 30 }, ask));
+  expect(seen.computed).toBe(1);
+  expect(new Set(reports.map((report) => JSON.stringify(report))).size).toBe(1);
+});
+
+it('computes golden vectors once for those who ask within two seconds, and again after', async () => {
+  const { ask, seen } = await counted();
   vi.useFakeTimers({ toFake: ['Date'] });
   vi.setSystemTime(1_000_000);
   const first = await ask();
@@ -31,8 +44,8 @@ it('computes golden vectors once for those who ask within two seconds, and again
   expect(await ask()).toEqual(first);
   vi.setSystemTime(1_001_900);
   await ask();
-  expect(computed).toBe(1);
+  expect(seen.computed).toBe(1);
   vi.setSystemTime(1_002_100);
   await ask();
-  expect(computed).toBe(2);
+  expect(seen.computed).toBe(2);
 });
