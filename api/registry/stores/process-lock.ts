@@ -44,8 +44,12 @@ export function tryLock(file: string, roles: Roles): ProcessLock | LockHolder {
     assign(role, pid) {
       marks.set(role, markOf(pid));
       const temporary = temporaryOf(file);
-      writeFileSync(temporary, document());
-      renameSync(temporary, file);
+      try {
+        writeFileSync(temporary, document());
+        renameSync(temporary, file);
+      } finally {
+        rmSync(temporary, { force: true });
+      }
     },
     release() {
       rmSync(file, { force: true });

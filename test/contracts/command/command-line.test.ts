@@ -122,7 +122,7 @@ describe('a command whose output nobody reads to its end', () => {
   // Python has pseudo-terminals, Node has none.
   test('saves when its terminal is closed, though nothing can be shown there any more', () => {
     const saved =
-      "process.once('SIGTERM', () => { writeFileSync(`${process.argv[1]}.saved`, ''); process.exit(75); });";
+      "process.once('SIGTERM', () => { writeFileSync(process.argv[1] + '.saved', ''); process.exit(75); });";
     const hung = "process.on('SIGHUP', () => {});";
     const file = commandOf(`const { writeFileSync } = await import('node:fs'); ${saved} ${hung} ${endless}`);
     const terminal = `import os, pty, sys
