@@ -53,7 +53,7 @@ export async function runMain(main: () => number | undefined | Promise<number | 
 }
 
 /** Undefined for what is no error of the disk: it is a fault of ours and keeps its stack. */
-function sentenceOfDisk(error: unknown): string | undefined {
+export function sentenceOfDisk(error: unknown): string | undefined {
   if (!(error instanceof Error) || !('code' in error) || !('syscall' in error)) return undefined;
   const said = ON_DISK[String(error.code)];
   const place = 'path' in error ? String(error.path) : `${error.syscall}`;
