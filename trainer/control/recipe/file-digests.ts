@@ -23,6 +23,9 @@ import { hexOf } from '../../../contracts/src/keys.ts';
 const Cache = z.record(z.string(), z.tuple([z.number(), z.number(), z.string()]));
 type Cache = z.infer<typeof Cache>;
 
+/** A command that is stopped while it reads terabytes loses what it has read since then. */
+const KEEP_EVERY_MS = 60_000;
+
 export interface DigestOptions {
   /** File that remembers digests between commands. */
   cache: string;
@@ -53,8 +56,18 @@ export async function digestsOf(
   }
   if (pending.length > 0) {
     onRead?.(pending.reduce((bytes, { size }) => bytes + size, 0));
-    for (const { file, size, mtime } of pending) fresh[file] = [size, mtime, await sha256Of(file)];
-    writeCache(cacheFile, { ...cache, ...fresh });
+    let kept = performance.now();
+    try {
+      for (const { file, size, mtime } of pending) {
+        fresh[file] = [size, mtime, await sha256Of(file)];
+        if (performance.now() - kept < KEEP_EVERY_MS) continue;
+        writeCache(cacheFile, { ...cache, ...fresh });
+        kept = performance.now();
+      }
+    } finally {
+      // One file that cannot be read does not cost the hour that went into the others.
+      writeCache(cacheFile, { ...cache, ...fresh });
+    }
   }
   return new Map(Object.entries(fresh).map(([file, [size, , hex]]) => [file, { size, digest: `sha256:${hex}` }]));
 }

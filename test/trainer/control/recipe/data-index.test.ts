@@ -1,9 +1,18 @@
 // The data digest: exactly the files that a recipe reads, by content.
-import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { gzipSync } from 'node:zlib';
-import { beforeEach, expect, it } from 'vitest';
+import { beforeEach, expect, it, vi } from 'vitest';
 import { IMAGES, MEASURED_ON } from '../../../../contracts/src/training/parts.ts';
 import { indexData } from '../../../../trainer/control/recipe/data-index.ts';
 import { foldersOf } from '../../../../trainer/control/recipe/locate.ts';
@@ -25,6 +34,29 @@ async function digest(folder = root): Promise<string> {
   const options = { cache: join(root, 'cache.json'), onRead: (bytes: number) => bytesRead.push(bytes) };
   return (await indexData(recipe, folder, options)).digest;
 }
+
+it('keeps what was read where a later file cannot be, or where the command is stopped meanwhile', async () => {
+  const cache = join(root, 'cache.json');
+  const last = join(root, 'train-0.tar');
+  const read = (onRead: (bytes: number) => void) => indexData(recipe, root, { cache, onRead });
+  // It is the last one by name.
+  await expect(read(() => rmSync(last))).rejects.toThrow('ENOENT');
+  writeFileSync(last, 'train-0.tar');
+  await read((bytes) => bytesRead.push(bytes));
+  expect(bytesRead).toEqual(['train-0.tar'.length]);
+
+  rmSync(cache);
+  const kept: boolean[] = [];
+  let minutes = 0;
+  const clock = vi.spyOn(performance, 'now').mockImplementation(() => {
+    kept.push(existsSync(cache));
+    minutes += 2;
+    return minutes * 60_000;
+  });
+  await read(() => {});
+  clock.mockRestore();
+  expect(kept).toContain(true);
+});
 
 it('changes with a byte, a new shard and a new name, not with an unrelated file or the time', async () => {
   const before = await digest();
