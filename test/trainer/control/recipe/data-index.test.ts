@@ -1,8 +1,11 @@
 // The data digest: exactly the files that a recipe reads, by content.
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   renameSync,
   rmSync,
   symlinkSync,
@@ -11,6 +14,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { beforeEach, expect, it, vi } from 'vitest';
 import { IMAGES, MEASURED_ON } from '../../../../contracts/src/training/parts.ts';
@@ -34,6 +38,24 @@ async function digest(folder = root): Promise<string> {
   const options = { cache: join(root, 'cache.json'), onRead: (bytes: number) => bytesRead.push(bytes) };
   return (await indexData(recipe, folder, options)).digest;
 }
+
+it('is taken by several commands at once, also of containers in which each is process 1', async () => {
+  const locate = pathToFileURL(join(import.meta.dirname, '../../../../trainer/control/recipe/locate.ts')).href;
+  const source = (name: string): string => `import { mkdirSync, writeFileSync } from 'node:fs';
+    import { indexFolder } from ${JSON.stringify(locate)};
+    Object.defineProperty(process, 'pid', { value: 1 });
+    const folder = ${JSON.stringify(join(root, name))};
+    mkdirSync(folder);
+    for (let round = 0; round < 400; round++) {
+      writeFileSync(folder + '/file', 'x'.repeat(round));
+      await indexFolder(folder, ${JSON.stringify(join(root, 'runs'))}, () => {});
+    }`;
+  const command = (name: string) =>
+    spawn(process.execPath, ['--input-type=module', '-e', source(name)], { stdio: 'ignore' });
+  const commands = ['one', 'other'].map(command);
+  expect(await Promise.all(commands.map((child) => once(child, 'exit')))).toEqual(commands.map(() => [0, null]));
+  expect(readdirSync(join(root, 'runs'))).toEqual(['data-digests.json']);
+});
 
 it('keeps what was read where a later file cannot be, or where the command is stopped meanwhile', async () => {
   const cache = join(root, 'cache.json');
