@@ -113,8 +113,10 @@ const MOVE_MS = { most: 10_000, pause: 20 } as const;
 /** Moves a file to a name that nobody has. A rename would replace one: a folder, which only one can make, keeps others out. */
 function moveAlone(temporary: string, file: string): boolean {
   const door = `${file}.moving`;
+  // Also by the time that was waited: a share, or a clock that was set back, may date the folder in the future.
+  const since = performance.now();
   while (!isMade(door)) {
-    if (ageMs(door) > MOVE_MS.most) rmSync(door, { recursive: true, force: true });
+    if (Math.max(ageMs(door), performance.now() - since) > MOVE_MS.most) rmSync(door, { recursive: true, force: true });
     else Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, MOVE_MS.pause);
   }
   try {
