@@ -45,3 +45,16 @@ it('an array takes less time than one container and costs as much', () => {
   expect(array?.estimated_seconds).toBe(420);
   expect(array?.estimated_usd).toBe(alone?.estimated_usd);
 });
+
+it('a soup, which takes no step, says nothing of a training that takes them all, nor the other way round', () => {
+  const clip = plan.jobs.find(({ job }) => job.id === 'clip')?.job;
+  if (clip?.config.stage !== 'clip') throw new Error('the recipe has no clip');
+  const soup = { ...clip, config: { ...clip.config, soup: ['../runs/a', '../runs/b'] } };
+  const ran = (job: typeof clip, seconds: number): PastRun => ({
+    job,
+    report: { ...past.report, metrics: {}, seconds },
+  });
+  expect(estimateRun(clip, [ran(clip, 36_000), ran(soup, 60)])).toEqual({ work: 36_000, elapsed: 36_000 });
+  expect(estimateRun(soup, [ran(clip, 36_000)])).toBeUndefined();
+  expect(estimateRun(soup, [ran(clip, 36_000), ran(soup, 60)])).toEqual({ work: 60, elapsed: 60 });
+});
