@@ -317,6 +317,17 @@ describe('the plan', () => {
     expect(repository.folders('mntp')).toHaveLength(1);
   });
 
+  it('takes no time from a run on a GPU for a machine without one', async () => {
+    const repository = createRepository();
+    await train(repository.root, [RECIPE, '--to', 'mntp']);
+    const [folder = ''] = repository.folders('mntp');
+    const report = JSON.parse(readFileSync(join(folder, 'report.json'), 'utf8'));
+    writeFileSync(join(folder, 'report.json'), JSON.stringify({ ...report, device: 'cuda:0' }));
+    appendFileSync(join(repository.root, 'trainer/stages/mntp.py'), '\nlr = 1\n');
+    const { stdout } = await train(repository.root, [RECIPE, '--plan'], { CUDA_VISIBLE_DEVICES: '' });
+    expect(stdout).toMatch(/ {2}mntp +to run {4}no earlier run to estimate from/);
+  });
+
   it('of --json is one event with addresses, states and estimates', async () => {
     const repository = createRepository();
     const { stdout } = await train(repository.root, [RECIPE, '--plan', '--json', '--to', 'mntp']);
