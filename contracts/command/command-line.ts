@@ -39,6 +39,8 @@ export async function runCommand<T extends Options>(
 /** Calls `main` and sets the exit code: a UserError is printed as its sentence, anything else with its stack. */
 export async function runMain(main: () => number | undefined | Promise<number | undefined>): Promise<void> {
   process.stdout.on('error', stopUnread);
+  // Of what cannot be said there nobody can be told.
+  process.stderr.on('error', () => {});
   try {
     const code = await main();
     if (code !== undefined) process.exitCode = code;
@@ -51,7 +53,7 @@ export async function runMain(main: () => number | undefined | Promise<number | 
 }
 
 /** Undefined for what is no error of the disk: it is a fault of ours and keeps its stack. */
-function sentenceOfDisk(error: unknown): string | undefined {
+export function sentenceOfDisk(error: unknown): string | undefined {
   if (!(error instanceof Error) || !('code' in error) || !('syscall' in error)) return undefined;
   const said = ON_DISK[String(error.code)];
   const place = 'path' in error ? String(error.path) : `${error.syscall}`;
@@ -60,12 +62,18 @@ function sentenceOfDisk(error: unknown): string | undefined {
 
 let isUnread = false;
 
-/** The reader of the output has seen enough (`| head`): the command stops as by SIGTERM, or ends where it does not listen for that. */
+/**
+ * The reader of the output has seen enough (`| head`), the terminal was closed (EIO), or the file that it goes to cannot grow:
+ * the command stops as by SIGTERM, or ends where it does not listen for that. All but the first is said.
+ */
 function stopUnread(error: NodeJS.ErrnoException): void {
-  if (error.code !== 'EPIPE') throw error;
   if (isUnread) return;
   isUnread = true;
-  if (process.listenerCount('SIGTERM') === 0) process.exit(EXIT.ok);
+  const wanted = error.code === 'EPIPE';
+  const said = ON_DISK[String(error.code)] ?? (error.code === 'EIO' ? 'the terminal or disk is gone' : undefined);
+  if (!wanted && said === undefined) throw error;
+  if (!wanted) console.error(`standard output: ${said} (${error.code})`);
+  if (process.listenerCount('SIGTERM') === 0) process.exit(wanted ? EXIT.ok : EXIT.failed);
   process.kill(process.pid, 'SIGTERM');
 }
 

@@ -17,6 +17,7 @@ from container.failures import RefusedError, StorageError
 from container.lease import age_of
 from container.log import Log
 from container.results import Results
+from container.stage import explanation
 from container.stop import Stop
 from support import ROOT
 
@@ -239,3 +240,18 @@ def finished_run(folder, stage, names):
     report = {"id": stage, "stage": stage, "status": "succeeded", "started_at": "2026-01-01T00:00:00.000Z",
               "seconds": 1, "device": "cpu", "metrics": {}, "notes": [], "artefacts": {}}  # fmt: skip
     (folder / "report.json").write_text(json.dumps(report))
+
+
+@pytest.mark.parametrize(
+    ("returncode", "said"),
+    [
+        (-9, "most likely for memory"),
+        # Of one process of several, as engine.launch ends then.
+        (137, "most likely for memory"),
+        (-7, "most likely because the disk is full"),
+        (139, "was ended by SIGSEGV"),
+        (3, "the stage ended with 3; the lines above say why"),
+    ],
+)
+def test_the_end_of_a_stage_is_told_as_what_it_was(returncode, said):
+    assert said in explanation(returncode)

@@ -99,6 +99,11 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (999, 999))
         # What a disk forbids, whichever library says it.
         ('open("/dev/full", "w").write("x" * 10**5)', f"[mntp] {ON_DISK['ENOSPC']} (ENOSPC)", False),
         (LIMITED + 'save_file({"a": zeros(9999)}, mkdtemp() + "/a")', f"[mntp] {ON_DISK['EFBIG']} (EFBIG)", False),
+        (
+            LIMITED + 'from numpy import save\nsave(mkdtemp() + "/a", zeros(9999))',
+            f"[mntp] {ON_DISK['ENOSPC']} (ENOSPC)",
+            False,
+        ),
     ],
 )
 def test_what_the_trainer_refuses_is_a_sentence_and_what_nobody_expected_a_traceback(code, last, has_traceback):

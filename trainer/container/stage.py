@@ -101,11 +101,16 @@ def exit_code(returncode: int, *, stop_requested: bool) -> int:
 
 def explanation(returncode: int) -> str:
     """Why a stage failed, as a sentence."""
-    if returncode == -signal.SIGKILL:
+    # engine.launch ends with 128 and the number of the signal that ended one of its processes.
+    number = -returncode if returncode < 0 else returncode - 128
+    name = signal.Signals(number).name if number in {*signal.Signals} else None
+    if number == signal.SIGKILL:
         return (
             "the stage was killed by the system, most likely for memory: lower batch_size, micro_batch or batch_tokens "
             "in the recipe, or give the job definition more memory"
         )
-    if returncode < 0:
-        return f"the stage was ended by {signal.Signals(-returncode).name}"
+    if number == signal.SIGBUS:
+        return "the stage was ended by SIGBUS, most likely because the disk is full: give the machines a larger volume"
+    if name is not None:
+        return f"the stage was ended by {name}"
     return f"the stage ended with {returncode}; the lines above say why"

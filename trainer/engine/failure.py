@@ -18,6 +18,7 @@ from contracts.constants import EXIT_FAILED, EXIT_OK, EXIT_USAGE, ON_DISK
 # The trainer's code and the Python package of the contracts; a virtual environment may lie below the first.
 OWN = (Path(__file__).resolve().parents[1], Path(contracts.__file__).resolve().parent)
 LIBRARIES = "site-packages"
+CUT_SHORT = re.compile(r"\d+ requested and \d+ written")  # by NumPy, which does not say why
 Result = TypeVar("Result")
 
 
@@ -56,6 +57,8 @@ def sentence_of_disk(error: BaseException) -> str | None:
     """What a person's disk or rights forbid; None for an error that is a fault of ours."""
     if isinstance(error, OSError):
         number, place = error.errno, error.filename
+        if number is None and CUT_SHORT.fullmatch(str(error)):
+            number = errno.ENOSPC
     elif isinstance(error, SafetensorError):  # it says the system's number in words, and no file
         found = re.search(r"os error (\d+)", str(error))
         number, place = found and int(found[1]), None

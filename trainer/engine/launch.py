@@ -98,6 +98,7 @@ class Ranks:
     def __init__(self, command: list[str], processes: int, machines: Machines) -> None:
         self.children = [start(command, number, processes, machines) for number in range(processes)]
         self.first = machines.number * processes  # rank of the first of them
+        self.stop_requested = False
         self.readers = [
             threading.Thread(target=pass_on, args=(child.stderr, f"[rank {self.first + number}] "), daemon=True)
             for number, child in enumerate(self.children)
@@ -107,7 +108,7 @@ class Ranks:
     def run(self) -> int:
         """Until all have ended; a request to stop is passed on to each of them."""
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: self._signal(signal.SIGTERM))
+            signal.signal(number, lambda *_: self._stop())
         for reader in self.readers:
             reader.start()
         code = self._wait()
@@ -132,10 +133,16 @@ class Ranks:
                 death for death in deaths_in([child.poll() for child in self.children]) if death[1] != EXIT_FAILED
             ]
             number, code = [*causes, (number, code)][0]
-        self._leave(GRACE_SECONDS)
+        # SIGTERM ends only one that still imports, and they train once all have come: nothing is lost.
+        was_starting = self.stop_requested and code == -signal.SIGTERM
+        if not was_starting:
+            self._leave(GRACE_SECONDS)
         self._signal(signal.SIGKILL)
         for child in self.children:
             child.wait()
+        if was_starting:
+            print("stopped while the processes started: run the same job again", file=sys.stderr)
+            return EXIT_INTERRUPTED
         how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
         print(
             f"rank {self.first + number} {how}, so the other processes were ended; "
@@ -143,6 +150,10 @@ class Ranks:
             file=sys.stderr,
         )
         return 128 - code if code < 0 else code
+
+    def _stop(self) -> None:
+        self.stop_requested = True
+        self._signal(signal.SIGTERM)
 
     def _leave(self, seconds: float) -> None:
         """Let those that are left end by themselves, for so long at most."""

@@ -5,6 +5,7 @@ A stage starts with `run = Run.start(MntpConfig)` and ends with `run.finish(...)
 makes the next step save a checkpoint and exit with 75, which means "run me again".
 """
 
+import io
 import json
 import os
 import shutil
@@ -33,7 +34,7 @@ from contracts.parts import PARTED
 from contracts.types import Artefact, TrainingJob, TrainingReport, TrainingReportFirstStep
 from engine import generators
 from engine.failure import fail_in_a_sentence
-from engine.folders.files import artefact, write_atomically
+from engine.folders.files import artefact, write_atomically, write_bytes_atomically
 from engine.folders.inputs import only_parts, path_of
 from engine.folders.saved import FOLDER as CHECKPOINTS
 from engine.folders.saved import read_small
@@ -102,6 +103,8 @@ class Run(Generic[Config]):
             run.child = ArrayChild(int(os.environ[ENV_ARRAY_INDEX]), int(os.environ[ENV_ARRAY_SIZE]))
         if (run.output / FILE_REPORT).exists():
             run.log(f"{run.output} holds a report: nothing to do")
+            if world.leads:
+                run.forget_checkpoints()
             sys.exit(EXIT_OK)
         run.begin()
         return run
@@ -153,9 +156,10 @@ class Run(Generic[Config]):
         if not self.world.leads:
             return
         state = {**state, "_seconds": self.seconds(), "_random": generators.state()}
-        temporary = self.output / f"{name}.pt.tmp"
-        torch.save(state, temporary)
-        os.replace(temporary, self.output / f"{name}.pt")
+        # Through memory: of a file that torch writes itself it does not say that the disk is full.
+        written = io.BytesIO()
+        torch.save(state, written)
+        write_bytes_atomically(self.output / f"{name}.pt", written.getbuffer())
 
     def tick(
         self,
@@ -165,11 +169,14 @@ class Run(Generic[Config]):
         name: str = "checkpoint",
         **metrics: float,
     ) -> None:
-        """Report progress after `step` of `total`; save `state()` when it is time or when a stop was requested (exit 75)."""
+        """Report progress after `step` of `total`; save `state()` when it is time or when a stop was requested (exit 75).
+
+        What saves nothing and has done its last step comes to its end instead: a stop would throw all of it away.
+        """
         self.progress(step, total, metrics)
         if state is not None and (self.stop_requested or self.checkpoint_is_due()):
             self.save(state(), name)
-        if self.stop_requested:
+        if self.stop_requested and (state is not None or step < total):
             self.stop(step, total)
 
     # -- what both kinds do --------------------------------------------------------------------------------------
@@ -222,7 +229,7 @@ class Run(Generic[Config]):
         notes: list[str] | None = None,
         tidy: Callable[[], None] | None = None,
     ) -> None:
-        """Write report.json, the last write: `files` maps a name to a path relative to the output folder, or to its descriptor.
+        """Write report.json, the last file: `files` maps a name to a path relative to the output folder, or to its descriptor.
 
         `tidy` then removes what nothing needs any more. Among several ranks this ends the process.
         """
@@ -244,14 +251,19 @@ class Run(Generic[Config]):
             report["first_step"] = self.first_step
         text = json.dumps(report, indent=2)
         load("TrainingReport", text)
-        for leftover in self.output.glob("checkpoint*.pt"):
-            leftover.unlink()
-        shutil.rmtree(self.output / CHECKPOINTS, ignore_errors=True)
         write_atomically(self.output / FILE_REPORT, text)
+        # After it: whoever is killed in between leaves a finished run, and not one that begins again.
+        self.forget_checkpoints()
         if tidy is not None:
             tidy()
         if self.world.size > 1:
             end_process(self.world, EXIT_OK)
+
+    def forget_checkpoints(self) -> None:
+        """Remove what only an attempt to come would read."""
+        for leftover in self.output.glob("checkpoint*.pt"):
+            leftover.unlink()
+        shutil.rmtree(self.output / CHECKPOINTS, ignore_errors=True)
 
     # -- around it -----------------------------------------------------------------------------------------------
 

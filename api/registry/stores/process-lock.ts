@@ -1,6 +1,6 @@
 // Locks between processes of a machine: a file names the processes behind it, so that a dead holder's lock is taken over.
 import { randomUUID } from 'node:crypto';
-import { linkSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { linkSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import * as z from 'zod';
@@ -44,8 +44,12 @@ export function tryLock(file: string, roles: Roles): ProcessLock | LockHolder {
     assign(role, pid) {
       marks.set(role, markOf(pid));
       const temporary = temporaryOf(file);
-      writeFileSync(temporary, document());
-      renameSync(temporary, file);
+      try {
+        writeFileSync(temporary, document());
+        renameSync(temporary, file);
+      } finally {
+        rmSync(temporary, { force: true });
+      }
     },
     release() {
       rmSync(file, { force: true });
@@ -83,13 +87,54 @@ function createFile(file: string, document: string): boolean {
   const temporary = temporaryOf(file);
   try {
     writeFileSync(temporary, document);
+    return linkOrMove(temporary, file);
+  } finally {
+    rmSync(temporary, { force: true });
+  }
+}
+
+/** Codes of a disk that knows no hard links, such as FAT, exFAT and some shares (link(2)). */
+const WITHOUT_LINKS: readonly (string | undefined)[] = ['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK'];
+
+function linkOrMove(temporary: string, file: string): boolean {
+  try {
     linkSync(temporary, file);
     return true;
   } catch (error) {
     if (codeOf(error) === 'EEXIST') return false;
+    if (WITHOUT_LINKS.includes(codeOf(error))) return moveAlone(temporary, file);
     throw error;
+  }
+}
+
+/** How long somebody may take to look and rename before he counts as dead, and how long others sleep meanwhile. */
+const MOVE_MS = { most: 10_000, pause: 20 } as const;
+
+/** Moves a file to a name that nobody has. A rename would replace one: a folder, which only one can make, keeps others out. */
+function moveAlone(temporary: string, file: string): boolean {
+  const door = `${file}.moving`;
+  // Also by the time that was waited: a share, or a clock that was set back, may date the folder in the future.
+  const since = performance.now();
+  while (!isMade(door)) {
+    if (Math.max(ageMs(door), performance.now() - since) > MOVE_MS.most) rmSync(door, { recursive: true, force: true });
+    else Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, MOVE_MS.pause);
+  }
+  try {
+    if (statSync(file, { throwIfNoEntry: false }) !== undefined) return false;
+    renameSync(temporary, file);
+    return true;
   } finally {
-    rmSync(temporary, { force: true });
+    rmSync(door, { recursive: true, force: true });
+  }
+}
+
+function isMade(folder: string): boolean {
+  try {
+    mkdirSync(folder);
+    return true;
+  } catch (error) {
+    if (codeOf(error) === 'EEXIST') return false;
+    throw error;
   }
 }
 

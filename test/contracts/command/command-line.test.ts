@@ -1,12 +1,12 @@
 // Every command: --help, --version, and one sentence with exit code 2 for whatever it does not take.
 import { spawn, spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import { readCommandLine } from '../../../contracts/command/command-line.ts';
-import { UserError } from '../../../contracts/src/user-error.ts';
+import { ON_DISK, UserError } from '../../../contracts/src/user-error.ts';
 
 const ROOT = join(import.meta.dirname, '../../..');
 const { name, version, scripts } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as {
@@ -103,6 +103,37 @@ describe('a command whose output nobody reads to its end', () => {
   test('stops as by SIGTERM where it has something to save', async () => {
     const saved = "process.once('SIGTERM', () => { console.error('saved'); process.exit(75); });";
     expect(await unread(`${saved} ${endless}`)).toEqual({ code: 75, err: 'saved\n' });
+  });
+
+  test.each([
+    ['', 1, ''],
+    ["process.once('SIGTERM', () => { console.error('saved'); process.exit(75); });", 75, 'saved\n'],
+  ])('ends in a sentence where the file that it goes to cannot grow: %s', (saved, status, err) => {
+    const full = openSync('/dev/full', 'w');
+    const ended = spawnSync(process.execPath, [commandOf(`${saved} ${endless}`)], {
+      stdio: ['ignore', full, 'pipe'],
+      encoding: 'utf8',
+      timeout: 20_000,
+    });
+    const sentence = `standard output: ${ON_DISK.ENOSPC} (ENOSPC)\n`;
+    expect(ended).toMatchObject({ status, stderr: `${sentence}${err}` });
+  });
+
+  // Python has pseudo-terminals, Node has none.
+  test('saves when its terminal is closed, though nothing can be shown there any more', () => {
+    const saved =
+      "process.once('SIGTERM', () => { writeFileSync(process.argv[1] + '.saved', ''); process.exit(75); });";
+    const hung = "process.on('SIGHUP', () => {});";
+    const file = commandOf(`const { writeFileSync } = await import('node:fs'); ${saved} ${hung} ${endless}`);
+    const terminal = `import os, pty, sys
+pid, screen = pty.fork()
+if pid == 0: os.execv(sys.argv[1], sys.argv[1:])
+os.read(screen, 1)
+os.close(screen)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))`;
+    const { status } = spawnSync('python3', ['-c', terminal, process.execPath, file], { timeout: 20_000 });
+    expect(status).toBe(75);
+    expect(existsSync(`${file}.saved`)).toBe(true);
   });
 });
 

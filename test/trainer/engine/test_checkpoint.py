@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from engine.checkpoint import Checkpoints
-from engine.folders.saved import CheckpointError, read_small
+from engine.folders.saved import CheckpointError, read_small, reason_of
 from engine.world import ALONE_ON_CPU
 
 
@@ -161,14 +161,23 @@ def test_what_cannot_be_read_is_refused_with_what_to_do_and_not_with_how_to_run_
     assert not (tmp_path / "trace").exists()
 
 
-def test_a_full_disk_costs_the_new_one_alone(tmp_path):
+# Of a large tensor torch's writer says only that it is at an unexpected place.
+@pytest.mark.parametrize("size", [1000, 1_000_000])
+def test_a_full_disk_costs_the_new_one_alone_and_is_named(tmp_path, size):
     checkpoints = saved(tmp_path, 4)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limits[1]))
     try:
         with pytest.raises(CheckpointError, match=r"File too large.*the one before it stays"):
-            saved(tmp_path, 5)
+            checkpoints.save(5, {"weights": {"w": torch.zeros(size)}}, {"task": {}})
+            checkpoints.wait()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert loaded(checkpoints, []) == (4, 4.0)
     assert [place.name for place in (tmp_path / "checkpoints").iterdir()] == ["checkpoint-00000004"]
+
+
+def test_a_full_disk_is_named_where_another_process_met_it():
+    assert "the disk is full" in reason_of(
+        RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 704 vs 598")
+    )

@@ -128,6 +128,27 @@ def test_a_signal_to_the_launcher_saves_on_all_ranks(tmp_path, alone):
     assert_equal(tmp_path, alone)
 
 
+def test_a_signal_while_the_processes_import_is_a_stop_and_no_failure(tmp_path):
+    # The first has come to wait for the other one, which has no handler yet.
+    (tmp_path / "slow_start.py").write_text(
+        "import os, signal, time\n"
+        "if os.environ['RANK'] == '0': signal.signal(signal.SIGTERM, lambda *_: None)\n"
+        f"open({str(tmp_path)!r} + '/here-' + os.environ['RANK'], 'w')\n"
+        "time.sleep(60)\n"
+    )
+    command = [sys.executable, "-m", "engine.launch", "--processes", "2", "slow_start"]
+    env = ENV | {"PYTHONPATH": os.pathsep.join([ENV["PYTHONPATH"], str(tmp_path)])}
+    process = subprocess.Popen(command, env=env, text=True, stderr=subprocess.PIPE)
+    started = time.monotonic()
+    while not all((tmp_path / f"here-{rank}").exists() for rank in (0, 1)) and time.monotonic() < started + 60:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    asked = time.monotonic()
+    code, errors = ended(process)
+    assert (code, "run the same job again" in errors) == (75, True), errors
+    assert time.monotonic() - asked < 10
+
+
 def test_a_dead_process_ends_the_others_with_its_code(tmp_path):
     assert ended(start(2, tmp_path, "stop=2"))[0] == 75
     code, errors = ended(start(2, tmp_path, "die=4"))

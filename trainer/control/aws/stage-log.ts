@@ -38,7 +38,7 @@ export async function printStageLog(
       for (const line of lines) clients.emit({ event: 'log', id: stage, ...line });
       const isDrained = next === token || next === undefined;
       token = next;
-      if (!isDrained) continue;
+      if (!isDrained && !stop.aborted) continue;
     }
     if (!follow || !isActive(job) || stop.aborted) return;
     await pause(POLL_INTERVAL_MS, stop);

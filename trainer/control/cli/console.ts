@@ -12,15 +12,17 @@ import type { CommandContext } from './context.ts';
 
 export interface ConsoleOptions {
   write(text: string): void;
-  /** Width of the terminal; undefined where the output is not one. */
-  columns?: number | undefined;
+  /** Width of the terminal now, which a person may change; undefined where the output is not one. */
+  columns?: (() => number) | undefined;
+  /** Milliseconds of a clock that nobody sets. */
   now?: () => number;
 }
 
 /** What a command prints events with: one line of JSON each where it was asked for that, else text as wide as the terminal. */
 export function consoleOf({ stdout }: Pick<CommandContext, 'stdout'>, { json }: { json: boolean }): Emit {
   const write = (text: string): void => void stdout.write(text);
-  const columns = stdout.isTTY === true ? (stdout.columns ?? 80) : undefined;
+  // Of a terminal that was made without a size the width is 0.
+  const columns = stdout.isTTY === true ? (): number => stdout.columns || 80 : undefined;
   return json ? createJsonConsole(write) : createConsole({ write, columns });
 }
 
@@ -31,7 +33,7 @@ export function createJsonConsole(write: (text: string) => void): Emit {
   };
 }
 
-export function createConsole({ write, columns, now = Date.now }: ConsoleOptions): Emit {
+export function createConsole({ write, columns, now = () => performance.now() }: ConsoleOptions): Emit {
   const live = createLiveLines({ write, columns, now });
   let upload: { since: number; of: number } | undefined;
   return function emitText(event) {

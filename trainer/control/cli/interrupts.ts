@@ -13,9 +13,9 @@ export function listenForInterrupts(env: NodeJS.ProcessEnv): {
   let stoppedAt = 0;
   const onSignal = (): void => {
     if (!stop.signal.aborted) {
-      stoppedAt = Date.now();
+      stoppedAt = performance.now();
       stop.abort();
-    } else if (Date.now() - stoppedAt > ONE_PRESS_MS) kill.abort();
+    } else if (performance.now() - stoppedAt > ONE_PRESS_MS) kill.abort();
   };
   const names = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
   for (const name of names) process.on(name, onSignal);

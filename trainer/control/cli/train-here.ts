@@ -15,6 +15,7 @@ import { type RunnerOptions, runJobs } from '../local/run.ts';
 import type { RunOutcome } from '../local/side-by-side.ts';
 import { ensureVenv } from '../local/venv.ts';
 import { codeDigest, sourceReader } from '../plan/code-digest.ts';
+import { comparableHere } from '../plan/estimate.ts';
 import { featureWidth, languageForm, languageNeeds, type TensorsOf } from '../plan/forms/language-needs.ts';
 import { stageOf } from '../plan/pipeline-plan.ts';
 import type { Plan, PlannedJob } from '../plan/plan.ts';
@@ -54,7 +55,8 @@ export async function trainHere(
   const jobs = selectJobs(plan, options.ablate === undefined ? options : { to: 'compare' });
   const tensorsOf = tensorsBelow(join(root, 'trainer'));
   const computed = computedHere(resolved.recipe, { jobs, data, tensorsOf, machine });
-  const stages = stagePlans(jobs, pastRuns(runs), computed);
+  const past = comparableHere(pastRuns(runs), { gpus: machine.gpus.length, ranks: options.ranks });
+  const stages = stagePlans(jobs, past, computed);
   emit({ event: 'plan', recipe: plan.recipe, runs, stages, prices: null });
   const needs = languageNeeds(resolved.recipe, tensorsOf);
   if (needs.length > 0) emit({ event: 'language_needs', needs });

@@ -107,7 +107,11 @@ export function parseTrainOptions(argv: readonly string[]): TrainOptions {
   const { on = 'here', json: _, ablate, seeds, metrics, ranks, parallel, ...rest } = values;
   if (on !== 'here' && on !== 'aws')
     throw new UserError(`--on ${on}: there is only aws; without --on the recipe runs on this machine`);
-  const ablation = { ablate: listOf(ablate), seeds: seedsOf(seeds), metrics: listOf(metrics) };
+  const ablation = {
+    ablate: listOf('--ablate', ablate),
+    seeds: seedsOf(seeds),
+    metrics: listOf('--metrics', metrics),
+  };
   const options: TrainOptions = {
     ...rest,
     ...ablation,
@@ -174,18 +178,26 @@ function conflictOf(options: TrainOptions) {
   return rules.find(([holds]) => holds)?.[1];
 }
 
-function listOf(text: string | undefined): string[] | undefined {
-  return text
-    ?.split(',')
-    .map((name) => name.trim())
-    .filter((name) => name !== '');
+function listOf(option: string, text: string | undefined): string[] | undefined {
+  const names = text === undefined ? undefined : partsOf(text);
+  if (names?.length === 0)
+    throw new UserError(`${option} ${text}: one name at least, several with commas between them`);
+  return names;
 }
 
 function seedsOf(text: string | undefined): number[] | undefined {
-  const seeds = listOf(text)?.map(Number);
-  if (seeds?.some((seed) => !Number.isSafeInteger(seed) || seed < 0) === true || seeds?.length === 0)
+  if (text === undefined) return undefined;
+  const seeds = partsOf(text).map(Number);
+  if (seeds.length === 0 || seeds.some((seed) => !Number.isSafeInteger(seed) || seed < 0))
     throw new UserError(`--seeds ${text}: whole numbers from 0, with commas between them, such as 1,2,3`);
   return seeds;
+}
+
+function partsOf(text: string): string[] {
+  return text
+    .split(',')
+    .map((part) => part.trim())
+    .filter((part) => part !== '');
 }
 
 function isAwsCommand(word: string): word is Exclude<TrainCommand, 'run'> {

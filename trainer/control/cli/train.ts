@@ -1,6 +1,6 @@
 // The command `npm run train`: plans a recipe, shows what it will cost, runs what is missing here or on AWS.
 import { join } from 'node:path';
-import { runMain, standardAnswer } from '../../../contracts/command/command-line.ts';
+import { runMain, sentenceOfDisk, standardAnswer } from '../../../contracts/command/command-line.ts';
 import { EXIT } from '../../../contracts/src/exit-codes.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
 import { contradictions } from '../recipe/checks/contradictions.ts';
@@ -38,10 +38,12 @@ export async function train(argv: readonly string[], context: CommandContext): P
     const { trainOnAws } = await import('./train-on-aws.ts');
     return await trainOnAws(resolved, options, { root, cwd, env, emit });
   } catch (error) {
-    if (!(error instanceof UserError)) throw error;
-    if (json) emit({ event: 'refused', message: error.message });
-    else stderr.write(`${error.message}\n`);
-    return EXIT.usage;
+    const isRefused = error instanceof UserError;
+    const message = isRefused ? error.message : sentenceOfDisk(error);
+    if (message === undefined) throw error;
+    if (json) emit({ event: 'refused', message });
+    else stderr.write(`${message}\n`);
+    return isRefused ? EXIT.usage : EXIT.failed;
   }
 }
 

@@ -1,11 +1,12 @@
 // Runs one stage as a process: `python -m stages.<stage> job.json`, watched until it ends.
 import { createWriteStream, type WriteStream } from 'node:fs';
+import { constants } from 'node:os';
 import { createInterface } from 'node:readline';
 import { ENVARS } from '../../../contracts/src/envars.ts';
 import { EXIT } from '../../../contracts/src/exit-codes.ts';
 import type { StageName } from '../../../contracts/src/stages.ts';
 import type { ProgressLine } from '../../../contracts/src/training/job.ts';
-import { codeOf } from '../../../contracts/src/user-error.ts';
+import { codeOf, reasonOf } from '../../../contracts/src/user-error.ts';
 import { parseProgress } from '../run/progress.ts';
 import { startModule } from './python-module.ts';
 
@@ -27,6 +28,7 @@ export interface StageProcessOptions {
   stop: AbortSignal;
   /** Aborts: end it at once (SIGKILL), with everything it started. */
   kill: AbortSignal;
+  /** Where it throws, the stage is ended: nobody may run that the lock does not name. */
   onStart(pid: number): void;
   onProgress(line: ProgressLine): void;
 }
@@ -53,8 +55,14 @@ export function runStageProcess(options: StageProcessOptions): Promise<StageEnd>
   const onKill = (): void => killGroup(child.pid);
   stop.addEventListener('abort', onStop);
   kill.addEventListener('abort', onKill);
+  let refused: string | undefined;
   child.once('spawn', () => {
-    if (child.pid !== undefined) onStart(child.pid);
+    try {
+      if (child.pid !== undefined) onStart(child.pid);
+    } catch (error) {
+      refused = `ended before it began, because its process cannot be noted: ${reasonOf(error)}`;
+      killGroup(child.pid);
+    }
     if (stop.aborted) onStop();
     if (kill.aborted) onKill();
   });
@@ -85,7 +93,8 @@ export function runStageProcess(options: StageProcessOptions): Promise<StageEnd>
     });
     child.once('close', (exit_code, signal) => {
       if (child.pid === undefined) return; // The event 'error' has ended it.
-      void end(endOf({ exit_code, signal, tail: log.tail, stopped: stop.aborted, killed: kill.aborted }));
+      if (refused !== undefined) void end({ status: 'failed', exit_code, signal, message: refused, tail: log.tail });
+      else void end(endOf({ exit_code, signal, tail: log.tail, stopped: stop.aborted, killed: kill.aborted }));
     });
   });
 }
@@ -103,16 +112,28 @@ function endOf({ exit_code, signal, tail, stopped, killed }: ProcessExit): Stage
   if (exit_code === EXIT.ok) return { status: 'exited_0', tail };
   if (exit_code === EXIT.interrupted) return { status: 'interrupted', lost: false };
   // A SIGTERM that comes while Python still imports finds no handler yet: nothing was trained since the last checkpoint.
-  if (signal === 'SIGTERM' || (signal !== null && (stopped || killed))) return { status: 'interrupted', lost: killed };
-  return { status: 'failed', exit_code, signal, message: advice(exit_code, signal, tail), tail };
+  // By another signal it ended before it could save, whoever sent it.
+  if (signal === 'SIGTERM' || (signal !== null && (stopped || killed)))
+    return { status: 'interrupted', lost: signal !== 'SIGTERM' };
+  return { status: 'failed', exit_code, signal, message: advice({ exit_code, signal, tail }), tail };
+}
+
+/** The signal that ended a stage, or one of its processes: engine.launch then ends with 128 and its number, as a shell does. */
+function signalOf({ exit_code, signal }: Pick<ProcessExit, 'exit_code' | 'signal'>): string | null {
+  const [name] = Object.entries(constants.signals).find(([, number]) => number === (exit_code ?? 0) - 128) ?? [];
+  return signal ?? name ?? null;
 }
 
 /** What happened and what to do about it, from the exit and the last lines of the log. */
-function advice(exit_code: number | null, signal: string | null, tail: readonly string[]): string {
+function advice({ tail, ...exit }: Pick<ProcessExit, 'exit_code' | 'signal' | 'tail'>): string {
+  const { exit_code } = exit;
+  const signal = signalOf(exit);
   const text = tail.join('\n');
   if (signal === 'SIGKILL') {
     return 'killed by the system, most likely for memory: lower batch_size, micro_batch or batch_tokens in the recipe, or free memory';
   }
+  if (signal === 'SIGBUS')
+    return 'ended by SIGBUS, most likely because the disk is full: free some space, or choose another with --runs';
   if (signal !== null) return `ended by ${signal}`;
   if (/MemoryError|out of memory|can't allocate memory/i.test(text)) {
     return `exit ${exit_code}, out of memory: lower batch_size, micro_batch or batch_tokens in the recipe`;

@@ -1,7 +1,7 @@
 // Estimates how long a stage will take from comparable runs of the same stage. Pure.
 
 import { FIGURE_ELEMENT_SECONDS } from '../../../contracts/src/data/shards.ts';
-import { kindOf, workOf } from '../../../contracts/src/stages.ts';
+import { kindOf, RANKED_STAGES, workOf } from '../../../contracts/src/stages.ts';
 import type { TrainingJob, TrainingReport } from '../../../contracts/src/training/job.ts';
 
 /** A finished run with the job that asked for it. */
@@ -35,6 +35,18 @@ export function estimateRun(job: TrainingJob, past: readonly PastRun[], containe
     best = { distance, estimate: { work, elapsed: work - shared + shared / containers } };
   }
   return best?.estimate;
+}
+
+/**
+ * Of earlier runs those that say how long a stage takes on this machine: where it has GPUs that were used, those on GPUs, by as
+ * many processes; else those on a processor, whose cores processes share.
+ */
+export function comparableHere(past: readonly PastRun[], { gpus, ranks }: { gpus: number; ranks: number }): PastRun[] {
+  const isOnGpu = ({ report }: PastRun): boolean => report.device.startsWith('cuda');
+  if (gpus === 0 || !past.some(isOnGpu)) return past.filter((run) => !isOnGpu(run));
+  return past.filter(
+    (run) => isOnGpu(run) && ranksIn(run.report) === (RANKED_STAGES.includes(run.job.config.stage) ? ranks : 1),
+  );
 }
 
 /** Processes that a run was trained by, as its last attempt noted (trainer/engine/run.py). */

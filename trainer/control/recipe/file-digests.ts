@@ -1,6 +1,6 @@
 // Digests of files, remembered between commands: a file of the size and time it had before is not read again.
 
-import { createHash } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import {
   accessSync,
   constants,
@@ -11,6 +11,7 @@ import {
   readFileSync,
   realpathSync,
   renameSync,
+  rmSync,
   statSync,
   writeFileSync,
 } from 'node:fs';
@@ -22,6 +23,9 @@ import { hexOf } from '../../../contracts/src/keys.ts';
 /** Size and modification time vouch for a digest that was computed before: path -> [bytes, milliseconds, digest]. */
 const Cache = z.record(z.string(), z.tuple([z.number(), z.number(), z.string()]));
 type Cache = z.infer<typeof Cache>;
+
+/** A command that is stopped while it reads terabytes loses what it has read since then. */
+const KEEP_EVERY_MS = 60_000;
 
 export interface DigestOptions {
   /** File that remembers digests between commands. */
@@ -53,8 +57,18 @@ export async function digestsOf(
   }
   if (pending.length > 0) {
     onRead?.(pending.reduce((bytes, { size }) => bytes + size, 0));
-    for (const { file, size, mtime } of pending) fresh[file] = [size, mtime, await sha256Of(file)];
-    writeCache(cacheFile, { ...cache, ...fresh });
+    let kept = performance.now();
+    try {
+      for (const { file, size, mtime } of pending) {
+        fresh[file] = [size, mtime, await sha256Of(file)];
+        if (performance.now() - kept < KEEP_EVERY_MS) continue;
+        writeCache(cacheFile, { ...cache, ...fresh });
+        kept = performance.now();
+      }
+    } finally {
+      // One file that cannot be read does not cost the hour that went into the others.
+      writeCache(cacheFile, { ...cache, ...fresh });
+    }
   }
   return new Map(Object.entries(fresh).map(([file, [size, , hex]]) => [file, { size, digest: `sha256:${hex}` }]));
 }
@@ -169,7 +183,12 @@ function readCache(file: string): Cache {
 
 function writeCache(file: string, cache: Cache): void {
   mkdirSync(dirname(file), { recursive: true });
-  const temporary = `${file}.${process.pid}`;
-  writeFileSync(temporary, JSON.stringify(cache));
-  renameSync(temporary, file);
+  // Containers that share the folder may have equal numbers of processes.
+  const temporary = `${file}.${randomUUID()}.tmp`;
+  try {
+    writeFileSync(temporary, JSON.stringify(cache));
+    renameSync(temporary, file);
+  } finally {
+    rmSync(temporary, { force: true });
+  }
 }

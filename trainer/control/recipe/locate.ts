@@ -1,5 +1,6 @@
 // Recipes as files: resolves one that the user named, its data and what is in their folder; writes one that a command made.
-import { existsSync, mkdirSync, readdirSync, renameSync, writeFileSync } from 'node:fs';
+import { randomUUID } from 'node:crypto';
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { ENVARS } from '../../../contracts/src/envars.ts';
 import { localFoldersOf } from '../../../contracts/src/stages.ts';
@@ -121,8 +122,13 @@ function findRecipe(name: string, folders: readonly string[]): string {
 /** Writes a recipe that a command made, whole or not at all; its folder is made where it is missing. */
 export function writeRecipe(file: string, document: object): string {
   mkdirSync(dirname(file), { recursive: true });
-  writeFileSync(`${file}.tmp`, `${JSON.stringify(document, null, 2)}\n`);
-  renameSync(`${file}.tmp`, file);
+  const temporary = `${file}.${randomUUID()}.tmp`;
+  try {
+    writeFileSync(temporary, `${JSON.stringify(document, null, 2)}\n`);
+    renameSync(temporary, file);
+  } finally {
+    rmSync(temporary, { force: true });
+  }
   return file;
 }
 

@@ -47,8 +47,20 @@ export function pastRuns(runs: string): PastRun[] {
 
 function subfolders(folder: string): string[] {
   if (!existsSync(folder)) return [];
-  return readdirSync(folder, { withFileTypes: true })
-    .filter((entry) => entry.isDirectory())
-    .map((entry) => entry.name)
-    .sort();
+  return (
+    readdirSync(folder, { withFileTypes: true })
+      // A run that was moved to another disk may be linked.
+      .filter((entry) => entry.isDirectory() || (entry.isSymbolicLink() && isFolder(join(folder, entry.name))))
+      .map((entry) => entry.name)
+      .sort()
+  );
+}
+
+/** Also behind links; a link to nothing, or to itself, is none. */
+function isFolder(path: string): boolean {
+  try {
+    return statSync(path).isDirectory();
+  } catch {
+    return false;
+  }
 }

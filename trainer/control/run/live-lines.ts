@@ -7,8 +7,9 @@ const GAP = ' | ';
 
 export interface LiveLinesOptions {
   write(text: string): void;
-  /** Width of the terminal; undefined where the output is not one. */
-  columns?: number | undefined;
+  /** Width of the terminal now, which a person may change; undefined where the output is not one. */
+  columns?: (() => number) | undefined;
+  /** Milliseconds of a clock that nobody sets. */
   now: () => number;
 }
 
@@ -34,7 +35,7 @@ export function createLiveLines({ write, columns, now }: LiveLinesOptions): Live
     show(id, text, { isLast }) {
       texts.set(id, text);
       if (columns !== undefined) {
-        write(`\r\x1b[2K${sideBySide([...texts.values()], Math.max(1, columns - 1))}`);
+        write(`\r\x1b[2K${sideBySide([...texts.values()], Math.max(1, columns() - 1))}`);
         shown = true;
       } else if (isLast || now() - (printedAt.get(id) ?? Number.NEGATIVE_INFINITY) >= LINE_EVERY_MS) print(id, text);
     },
@@ -52,5 +53,9 @@ export function createLiveLines({ write, columns, now }: LiveLinesOptions): Live
 /** The texts in one line, each cut to its share of the width. */
 function sideBySide(texts: readonly string[], width: number): string {
   const share = Math.max(1, Math.floor((width - GAP.length * (texts.length - 1)) / texts.length));
-  return texts.map((text) => text.slice(0, share)).join(GAP);
+  // A line that is too long is wrapped by the terminal, which clears only its end: every update would leave a line behind.
+  return texts
+    .map((text) => text.slice(0, share))
+    .join(GAP)
+    .slice(0, width);
 }

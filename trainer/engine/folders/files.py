@@ -20,6 +20,11 @@ def digest_of_file(file: Path) -> str:
 
 def write_atomically(file: Path, text: str) -> None:
     """Replace a text file in one step."""
+    write_bytes_atomically(file, text.encode("utf-8"))
+
+
+def write_bytes_atomically(file: Path, data: bytes | memoryview) -> None:
+    """Replace a file in one step."""
     temporary = file.with_name(file.name + ".tmp")
-    temporary.write_text(text, encoding="utf-8")
+    temporary.write_bytes(data)
     os.replace(temporary, file)

@@ -5,6 +5,7 @@ import, and a stage that trains nothing, or is done before its first checkpoint,
 """
 
 import pickle
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 
 FOLDER = "checkpoints"  # of tensors; files that name them lie beside it
 PREVIOUS = "-previous"  # ends the name of the generation before
+UNWRITTEN = re.compile("unexpected pos|PytorchStreamWriter")  # of torch's writer, where a file cannot grow
 UNREADABLE = (OSError, RuntimeError, KeyError, EOFError, ValueError, pickle.UnpicklingError)
 
 
@@ -33,8 +35,21 @@ def read_small(file: Path) -> dict[str, Any]:
 
 
 def reason_of(error: BaseException) -> str:
-    """The first line of what went wrong."""
+    """The first line of what went wrong: what the disk said, where torch hides it behind words of its own."""
+    said = disk_error_behind(error)
+    if said is not None:
+        return str(said)
     if isinstance(error, pickle.UnpicklingError) and "weights_only" in str(error):
         # torch's own words advise to read the file all the same, which runs what it says.
         return "it is no checkpoint, or holds more than numbers, strings and tensors, which could run code"
+    if isinstance(error, RuntimeError) and UNWRITTEN.search(str(error)):
+        # From another process it comes without what was behind it.
+        return "less was written than should have been, most likely because the disk is full"
     return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def disk_error_behind(error: BaseException | None) -> OSError | None:
+    """The error of the system that an exception is, or was raised while it was handled."""
+    while error is not None and not isinstance(error, OSError):
+        error = error.__cause__ or error.__context__
+    return error

@@ -153,9 +153,12 @@ export const STAGES = {
     embedded: partsOfTowers,
     jobClass: 'train',
     ranks: true,
-    work: { unit: 'pairs', amount: ({ schedule, batch_size }) => schedule.steps * batch_size },
-    // The two text towers cost differently.
-    variant: ({ text_tower }) => text_tower,
+    work: {
+      unit: 'pairs',
+      amount: ({ schedule, batch_size, soup }) => (soup === undefined ? schedule.steps * batch_size : 1),
+    },
+    // The two text towers cost differently, and a soup takes no step of its schedule.
+    variant: ({ text_tower, soup }) => (soup === undefined ? text_tower : 'soup'),
     localFolders: ({ soup }) => soupRuns(soup),
   }),
   vocabulary: row({

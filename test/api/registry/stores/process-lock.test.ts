@@ -23,7 +23,12 @@ function start(file: string, code: string) {
   return spawn(process.execPath, ['--input-type=module', '-e', source], { stdio: ['ignore', 'inherit', 'inherit'] });
 }
 
-it.each([
+/** What link(2) says on FAT, exFAT and some shares. */
+const WITHOUT_LINKS = `const { default: fs } = await import('node:fs');
+  fs.linkSync = () => { throw Object.assign(new Error('EPERM'), { code: 'EPERM' }); };
+  (await import('node:module')).syncBuiltinESMExports();`;
+
+const ENDS: [string, string][] = [
   ['are released', 'held.release();'],
   // As a process that was killed leaves it: the next one takes it over, while others see the same.
   [
@@ -31,12 +36,20 @@ it.each([
     `writeFileSync(file + process.pid, JSON.stringify({ host: hostname(), owner: { pid: 2 ** 30, started: null } }));
      renameSync(file + process.pid, file);`,
   ],
-])('are taken by one process at a time, however many wait, where they %s', async (_, end) => {
+];
+
+it.each(
+  ENDS.flatMap(([how, end]) => [
+    [how, end, ''],
+    [`${how} on a disk without links`, end, WITHOUT_LINKS],
+  ]),
+)('are taken by one process at a time, however many wait, where they %s', async (_, end, before) => {
   const file = newLock();
   const counter = join(dirname(file), 'counter');
   writeFileSync(counter, '0');
   // Reading, waiting and writing loses counts unless the processes take turns.
-  const code = `for (let round = 0; round < 10; round++) {
+  const code = `${before}
+    for (let round = 0; round < 10; round++) {
       const held = await lock.waitForLock(file, { roles: { owner: process.pid }, pollMs: 1, staleMs: 60000 });
       const count = Number(readFileSync(${JSON.stringify(counter)}, 'utf8'));
       await new Promise((wake) => setTimeout(wake, 1));
@@ -75,6 +88,19 @@ it('is refused by the file system at once where it cannot be written', async () 
   const file = newLock();
   writeFileSync(file, '');
   await expect(waitForLock(join(file, 'below'), OPTIONS)).rejects.toThrow(/ENOTDIR/);
+});
+
+it.each([
+  ['long ago', -11_000],
+  ['by a clock that is ahead', 3_600_000],
+])('on a disk without links goes on where somebody died while taking it, %s', { timeout: 20_000 }, async (_, ms) => {
+  const file = newLock();
+  mkdirSync(`${file}.moving`);
+  const then = new Date(Date.now() + ms);
+  utimesSync(`${file}.moving`, then, then);
+  const child = start(file, `${WITHOUT_LINKS} lock.tryLock(file, { owner: process.pid });`);
+  expect(await once(child, 'exit')).toEqual([0, null]);
+  expect(readdirSync(dirname(file))).toEqual(['lock']);
 });
 
 it('takes the place of a folder that an earlier version left as its lock', () => {

@@ -7,6 +7,7 @@ import { openStore } from '../../../../api/registry/stores/open.ts';
 import { byJobClass } from '../../../../contracts/src/job-classes.ts';
 import { byStage } from '../../../../contracts/src/stages.ts';
 import type { BatchJob } from '../../../../trainer/control/aws/batch.ts';
+import { printStageLog } from '../../../../trainer/control/aws/stage-log.ts';
 import { readStatus } from '../../../../trainer/control/aws/status.ts';
 import { planOnAws, submitRecipe } from '../../../../trainer/control/aws/submit.ts';
 import type { RunEvent } from '../../../../trainer/control/run/events.ts';
@@ -84,4 +85,19 @@ it('a job that ended with 0 and left no report has failed, and the reason says s
   const { clients } = await submitted(async () => ({}));
   const [prepare] = await readStatus('tiny', clients);
   expect(prepare).toMatchObject({ status: 'failed', reason: 'it ended with 0 but its report is not in the bucket' });
+});
+
+it('Ctrl-C ends the printing of a long log, too', async () => {
+  const { clients } = await submitted(async () => ({ log_stream: 'long' }));
+  const stop = new AbortController();
+  let reads = 0;
+  const read = async () => {
+    reads += 1;
+    if (reads === 3) stop.abort();
+    // As CloudWatch answers while there is more.
+    return { lines: reads > 20 ? [] : [{ time: '', message: 'a line' }], token: `${Math.min(reads, 20)}` };
+  };
+  const logs = { ...clients.logs, read };
+  await printStageLog({ recipe: 'tiny', stage: 'mntp', follow: false, stop: stop.signal }, { ...clients, logs });
+  expect(reads).toBe(3);
 });

@@ -1,5 +1,15 @@
 // `npm run train` from outside: a process on a small repository whose stages are real Python programs.
-import { appendFileSync, existsSync, mkdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it, vi } from 'vitest';
@@ -69,6 +79,17 @@ describe('a run', () => {
     expect(stdout).toContain('the earlier report was set aside: artefact result.txt has 1 bytes, not 7');
     expect(repository.steps('inherit')).toEqual([0, 1, 2, 0, 1, 2]);
     expect(repository.steps('clip')).toEqual([0, 1, 2]);
+  });
+
+  it('that was moved to another disk and linked is finished, for what reads it, too', async () => {
+    const repository = createRepository();
+    await train(repository.root, [RECIPE, '--to', 'mntp']);
+    const [folder = ''] = repository.folders('prepare');
+    renameSync(folder, join(repository.root, 'elsewhere'));
+    symlinkSync(join(repository.root, 'elsewhere'), folder);
+    const { stdout } = await train(repository.root, [RECIPE, '--to', 'mntp', '--plan']);
+    expect(stdout).toContain('2 finished, nothing to run');
+    expect((await train(repository.root, [RECIPE, '--only', 'contrastive'])).code).toBe(0);
   });
 
   it('writes where --runs says, and finds the data where CLIP_DATA says', async () => {
@@ -252,6 +273,17 @@ describe('a failure', () => {
     expect((await train(repository.root, [RECIPE, '--to', 'mntp'])).code).toBe(0);
   });
 
+  it('of the disk is an event of --json', async () => {
+    const repository = createRepository();
+    writeFileSync(join(repository.root, 'a-file'), '');
+    const { code, stdout } = await train(repository.root, [RECIPE, '--runs', 'a-file', '--json']);
+    expect(code).toBe(1);
+    expect(events(stdout).at(-1)).toEqual({
+      event: 'refused',
+      message: `${join(repository.root, 'a-file')}: a file is where a folder is needed (EEXIST)`,
+    });
+  });
+
   it('names an interpreter that cannot be started', async () => {
     const repository = createRepository();
     const { code, stdout } = await train(repository.root, [RECIPE], { TRAINER_PYTHON: './no/python' });
@@ -285,6 +317,17 @@ describe('the plan', () => {
     expect(repository.folders('mntp')).toHaveLength(1);
   });
 
+  it('takes no time from a run on a GPU for a machine without one', async () => {
+    const repository = createRepository();
+    await train(repository.root, [RECIPE, '--to', 'mntp']);
+    const [folder = ''] = repository.folders('mntp');
+    const report = JSON.parse(readFileSync(join(folder, 'report.json'), 'utf8'));
+    writeFileSync(join(folder, 'report.json'), JSON.stringify({ ...report, device: 'cuda:0' }));
+    appendFileSync(join(repository.root, 'trainer/stages/mntp.py'), '\nlr = 1\n');
+    const { stdout } = await train(repository.root, [RECIPE, '--plan'], { CUDA_VISIBLE_DEVICES: '' });
+    expect(stdout).toMatch(/ {2}mntp +to run {4}no earlier run to estimate from/);
+  });
+
   it('of --json is one event with addresses, states and estimates', async () => {
     const repository = createRepository();
     const { stdout } = await train(repository.root, [RECIPE, '--plan', '--json', '--to', 'mntp']);
@@ -311,6 +354,13 @@ it('--ablate runs variants and the recipe up to their comparison, reuses what is
   const again = await train(root, [RECIPE, '--ablate', 'control', '--seeds', '1,5', '--json']);
   expect(ran(again.stdout)).toEqual([]);
   expect(events(again.stdout).at(-1)).toEqual(table);
+});
+
+it('--ablate refuses a seed that is named twice', async () => {
+  const { root } = createRepository(COMPARED);
+  const { code, stderr } = await train(root, [RECIPE, '--ablate', 'control', '--seeds', '1,2,1', '--plan']);
+  expect(code).toBe(2);
+  expect(stderr).toContain('compare.seeds names one twice, which says nothing of chance: 1, 2, 1');
 });
 
 describe('what only a variant names', () => {
@@ -415,6 +465,8 @@ describe('the command line', () => {
     [[RECIPE, '--at', 'evaluate'], 2, /go with --ablate/],
     [[RECIPE, '--ablate', 'all', '--to', 'clip'], 2, /--ablate runs up to its comparison/],
     [[RECIPE, '--ablate', 'all', '--seeds', '1,two'], 2, /--seeds 1,two: whole numbers from 0/],
+    [[RECIPE, '--ablate', 'all', '--metrics', ','], 2, /--metrics ,: one name at least/],
+    [[RECIPE, '--ablate', ','], 2, /--ablate ,: one name at least/],
     [[RECIPE, '--seeds', '1'], 2, /--seeds, --at and --metrics go with --ablate/],
   ])('refuses %j', async (args, code, message) => {
     const result = await train(root, args);

@@ -1,7 +1,7 @@
 // Estimates of time: work is scaled from earlier runs, containers share what is done side by side.
 import { expect, it } from 'vitest';
 import { byStage } from '../../../../contracts/src/stages.ts';
-import { estimateRun, type PastRun } from '../../../../trainer/control/plan/estimate.ts';
+import { comparableHere, estimateRun, type PastRun } from '../../../../trainer/control/plan/estimate.ts';
 import { createPlan, digestOf } from '../../../../trainer/control/plan/plan.ts';
 import { pricedStagePlans } from '../../../../trainer/control/plan/stage-plan.ts';
 import { tinyRecipe } from '../../../support/tiny-recipe.ts';
@@ -44,4 +44,35 @@ it('an array takes less time than one container and costs as much', () => {
   expect(alone?.estimated_seconds).toBe(3660);
   expect(array?.estimated_seconds).toBe(420);
   expect(array?.estimated_usd).toBe(alone?.estimated_usd);
+});
+
+it('a soup, which takes no step, says nothing of a training that takes them all, nor the other way round', () => {
+  const clip = plan.jobs.find(({ job }) => job.id === 'clip')?.job;
+  if (clip?.config.stage !== 'clip') throw new Error('the recipe has no clip');
+  const soup = { ...clip, config: { ...clip.config, soup: ['../runs/a', '../runs/b'] } };
+  const ran = (job: typeof clip, seconds: number): PastRun => ({
+    job,
+    report: { ...past.report, metrics: {}, seconds },
+  });
+  expect(estimateRun(clip, [ran(clip, 36_000), ran(soup, 60)])).toEqual({ work: 36_000, elapsed: 36_000 });
+  expect(estimateRun(soup, [ran(clip, 36_000)])).toBeUndefined();
+  expect(estimateRun(soup, [ran(clip, 36_000), ran(soup, 60)])).toEqual({ work: 60, elapsed: 60 });
+});
+
+it('earlier runs on another device, or on another number of GPUs, say nothing of this machine', () => {
+  const clip = plan.jobs.find(({ job }) => job.id === 'clip')?.job;
+  if (clip === undefined) throw new Error('the recipe has no clip');
+  const ran = (device: string, ranks: number): PastRun => ({
+    job: clip,
+    report: { ...past.report, device, notes: ranks === 1 ? [] : [`trained by ${ranks} ranks`] },
+  });
+  const [slow, shared, one, eight] = [ran('cpu', 1), ran('cpu', 2), ran('cuda:0', 1), ran('cuda:0', 8)];
+  const all = [past, slow, shared, one, eight].filter((run) => run !== undefined);
+  expect(comparableHere(all, { gpus: 0, ranks: 1 })).toEqual([past, slow, shared]);
+  expect(comparableHere(all, { gpus: 8, ranks: 8 })).toEqual([eight]);
+  expect(comparableHere(all, { gpus: 8, ranks: 1 })).toEqual([one]);
+  // PyTorch without CUDA leaves the GPUs alone.
+  expect(comparableHere([past], { gpus: 8, ranks: 1 })).toEqual([past]);
+  const prepared = { ...past, report: { ...past.report, device: 'cuda:0' } };
+  expect(comparableHere([prepared], { gpus: 8, ranks: 8 })).toEqual([prepared]);
 });

@@ -1,9 +1,22 @@
 // The data digest: exactly the files that a recipe reads, by content.
-import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { gzipSync } from 'node:zlib';
-import { beforeEach, expect, it } from 'vitest';
+import { beforeEach, expect, it, vi } from 'vitest';
 import { IMAGES, MEASURED_ON } from '../../../../contracts/src/training/parts.ts';
 import { indexData } from '../../../../trainer/control/recipe/data-index.ts';
 import { foldersOf } from '../../../../trainer/control/recipe/locate.ts';
@@ -25,6 +38,47 @@ async function digest(folder = root): Promise<string> {
   const options = { cache: join(root, 'cache.json'), onRead: (bytes: number) => bytesRead.push(bytes) };
   return (await indexData(recipe, folder, options)).digest;
 }
+
+it('is taken by several commands at once, also of containers in which each is process 1', async () => {
+  const locate = pathToFileURL(join(import.meta.dirname, '../../../../trainer/control/recipe/locate.ts')).href;
+  const source = (name: string): string => `import { mkdirSync, writeFileSync } from 'node:fs';
+    import { indexFolder } from ${JSON.stringify(locate)};
+    Object.defineProperty(process, 'pid', { value: 1 });
+    const folder = ${JSON.stringify(join(root, name))};
+    mkdirSync(folder);
+    for (let round = 0; round < 400; round++) {
+      writeFileSync(folder + '/file', 'x'.repeat(round));
+      await indexFolder(folder, ${JSON.stringify(join(root, 'runs'))}, () => {});
+    }`;
+  const command = (name: string) =>
+    spawn(process.execPath, ['--input-type=module', '-e', source(name)], { stdio: 'ignore' });
+  const commands = ['one', 'other'].map(command);
+  expect(await Promise.all(commands.map((child) => once(child, 'exit')))).toEqual(commands.map(() => [0, null]));
+  expect(readdirSync(join(root, 'runs'))).toEqual(['data-digests.json']);
+});
+
+it('keeps what was read where a later file cannot be, or where the command is stopped meanwhile', async () => {
+  const cache = join(root, 'cache.json');
+  const last = join(root, 'train-0.tar');
+  const read = (onRead: (bytes: number) => void) => indexData(recipe, root, { cache, onRead });
+  // It is the last one by name.
+  await expect(read(() => rmSync(last))).rejects.toThrow('ENOENT');
+  writeFileSync(last, 'train-0.tar');
+  await read((bytes) => bytesRead.push(bytes));
+  expect(bytesRead).toEqual(['train-0.tar'.length]);
+
+  rmSync(cache);
+  const kept: boolean[] = [];
+  let minutes = 0;
+  const clock = vi.spyOn(performance, 'now').mockImplementation(() => {
+    kept.push(existsSync(cache));
+    minutes += 2;
+    return minutes * 60_000;
+  });
+  await read(() => {});
+  clock.mockRestore();
+  expect(kept).toContain(true);
+});
 
 it('changes with a byte, a new shard and a new name, not with an unrelated file or the time', async () => {
   const before = await digest();

@@ -1,7 +1,7 @@
 // Progress: time left from the recent rate, one live line on a terminal, a line every ten seconds elsewhere.
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import type { ProgressLine } from '../../../../contracts/src/training/job.ts';
-import { createConsole } from '../../../../trainer/control/cli/console.ts';
+import { consoleOf, createConsole } from '../../../../trainer/control/cli/console.ts';
 import type { RunEvent } from '../../../../trainer/control/run/events.ts';
 import { createProgressClock, durationText, progressText } from '../../../../trainer/control/run/progress.ts';
 
@@ -102,7 +102,7 @@ describe('the console', () => {
 
   it('rewrites one line on a terminal, never wider than it, and clears it before a sentence', () => {
     let text = '';
-    const emit = createConsole({ write: (part) => (text += part), columns: 30 });
+    const emit = createConsole({ write: (part) => (text += part), columns: () => 30 });
     emit(progress(1));
     emit(progress(2));
     emit({ event: 'interrupted', id: 'mntp', message: 'stopped' });
@@ -113,9 +113,43 @@ describe('the console', () => {
     expect(end).toBe('stopped\n');
   });
 
+  it.each([
+    ['one without a size', [0, 0], [' left', ' left']],
+    ['one that is made narrower', [80, 12], [' left', '1/1] mntp ']],
+  ])('fits %s', (_, widths, ends) => {
+    let text = '';
+    const stdout = { write: (part: string) => (text += part), isTTY: true, columns: 0 };
+    const emit = consoleOf({ stdout }, { json: false });
+    for (const columns of widths) {
+      stdout.columns = columns;
+      emit(progress(1));
+    }
+    for (const [index, part] of text.split('\r\x1b[2K').slice(1).entries())
+      expect(part.endsWith(ends[index] ?? '')).toBe(true);
+  });
+
+  it('stays one line where many stages share a narrow one', () => {
+    let text = '';
+    const emit = createConsole({ write: (part) => (text += part), columns: () => 20 });
+    for (let stage = 1; stage <= 9; stage += 1) emit(progress(1, `clip-${stage}`));
+    for (const part of text.split('\r\x1b[2K')) expect(part.length).toBeLessThanOrEqual(19);
+  });
+
+  it('goes on where the clock is set back meanwhile', () => {
+    vi.useFakeTimers({ toFake: ['Date', 'performance'], now: Date.UTC(2026, 10, 25) });
+    let text = '';
+    const emit = createConsole({ write: (part) => (text += part) });
+    emit(progress(1));
+    vi.advanceTimersByTime(11_000);
+    vi.setSystemTime(Date.UTC(2026, 10, 24));
+    emit(progress(2));
+    vi.useRealTimers();
+    expect(text.match(/ \d+\/100/g)).toEqual([' 1/100', ' 2/100']);
+  });
+
   it('shares the line among stages that run side by side', () => {
     let text = '';
-    const emit = createConsole({ write: (part) => (text += part), columns: 33 });
+    const emit = createConsole({ write: (part) => (text += part), columns: () => 33 });
     emit(progress(1));
     emit(progress(7, 'inherit'));
     emit({ event: 'interrupted', id: 'mntp', message: 'stopped' });

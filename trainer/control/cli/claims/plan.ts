@@ -3,7 +3,9 @@ import { join, relative } from 'node:path';
 import { z } from 'zod';
 import { EXIT } from '../../../../contracts/src/exit-codes.ts';
 import { UserError } from '../../../../contracts/src/user-error.ts';
+import { visibleGpus } from '../../local/machine-share.ts';
 import { planHere } from '../../local/plan.ts';
+import { comparableHere } from '../../plan/estimate.ts';
 import { selectJobs } from '../../plan/select-jobs.ts';
 import { type Left, leftOf, type StagePlan, stagePlans } from '../../plan/stage-plan.ts';
 import { resolveRecipe } from '../../recipe/locate.ts';
@@ -54,7 +56,7 @@ export async function planClaims({ recipe, runs, command }: Asked, context: Comm
     env,
   });
   const emit = consoleOf({ stdout: stderr }, { json: false });
-  const past = pastRuns(runs);
+  const past = comparableHere(pastRuns(runs), { gpus: visibleGpus(env).length, ranks: 1 });
   const place = runs === join(root, 'runs') ? '' : ` --runs ${relative(cwd, runs) || '.'}`;
   const all = new Map<string, StagePlan>();
   const comparisons: ClaimsPlan['comparisons'] = [];

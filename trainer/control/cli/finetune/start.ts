@@ -1,4 +1,5 @@
 // The model that fine-tuning starts from: a folder, or a name in the registry, whose files are fetched once and kept beside the runs.
+import { randomUUID } from 'node:crypto';
 import { existsSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { digestOfFile } from '../../../../api/registry/stores/hash.ts';
@@ -42,7 +43,7 @@ async function folderOf(
   { from, registry }: { from: string; registry: string | undefined },
   { runs, context }: { runs: string; context: CommandContext },
 ): Promise<string> {
-  const scratch = join(runs, FETCHED, `fetch-${process.pid}`);
+  const scratch = join(runs, FETCHED, `fetch-${randomUUID()}`);
   try {
     const folder = await modelFolder(from, { registry: openRegistryOf({ registry }, context), context, scratch });
     if (folder !== scratch) return folder;

@@ -213,7 +213,7 @@ function jobClassesFit(recipe: Recipe): string[] {
 
 /** What is compared has to be there: variants, and the stage at which they are measured. */
 function compared(recipe: With<'compare'>): string[] {
-  const { variants, at, seeded_from } = recipe.compare;
+  const { variants, seeds, at, seeded_from } = recipe.compare;
   const [known, stages]: string[][] = [Object.keys(recipe.variants ?? {}), stagesOf(recipe)];
   return [
     ...variants.flatMap((name) =>
@@ -221,6 +221,10 @@ function compared(recipe: With<'compare'>): string[] {
         known?.includes(name) === true,
         `compare.variants: there is no ${name} in variants; there are ${known?.join(', ')}`,
       ),
+    ),
+    ...unless(
+      new Set(seeds).size === seeds.length,
+      `compare.seeds names one twice, which says nothing of chance: ${seeds.join(', ')}`,
     ),
     ...Object.entries({ at, seeded_from }).flatMap(([key, stage]) =>
       unless(
