@@ -2,14 +2,13 @@
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from contracts.constants import RANKED_STAGES
 from gpu_check.small import INPUTS, TRAINED
-from support import STAGE_ENV
+from support import STAGE_ENV, warm_python
 
 VARIANTS = [
     "contrastive-without-cache", "inherit-features", "clip-all-at-once", "clip-sigmoid", "clip-scratch", "vocabulary-read",
@@ -26,7 +25,7 @@ def outcomes(tmp_path_factory):
     """Of all of them, in one process: half a minute."""
     folder = tmp_path_factory.mktemp("gpu")
     script = Path(__file__).with_name("pretended_stages.py")
-    command = [sys.executable, "-W", "ignore", script, folder]
+    command = [warm_python(), "-W", "ignore", script, folder]
     done = subprocess.run(command, env=STAGE_ENV, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads((folder / "outcomes.json").read_text())
