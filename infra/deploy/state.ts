@@ -1,8 +1,9 @@
 // Records in a file what a deployment has done: an interrupted one goes on with the step after the last that was finished.
 
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { existsSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
 import { z } from 'zod';
+import { replaceFile } from '../../contracts/command/replace-file.ts';
 import { jsonIn } from '../../contracts/src/json.ts';
 import { UserError } from '../../contracts/src/user-error.ts';
 
@@ -42,10 +43,7 @@ export function readState(root: string, environment: string): State | undefined 
 }
 
 export function writeState(root: string, state: State): void {
-  const file = fileOf(root, state.environment);
-  mkdirSync(dirname(file), { recursive: true });
-  writeFileSync(`${file}.tmp`, `${JSON.stringify(state, undefined, 2)}\n`);
-  renameSync(`${file}.tmp`, file);
+  replaceFile(fileOf(root, state.environment), `${JSON.stringify(state, undefined, 2)}\n`);
 }
 
 export function removeState(root: string, environment: string): void {

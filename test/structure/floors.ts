@@ -119,7 +119,7 @@ export const BOXES: Record<string, readonly string[]> = {
   'api/dev': [...API_HOST, 'api/keys', 'api/pack'],
   'api/playground': [],
   // ---- the control plane
-  'trainer/control/recipe': CONTROL,
+  'trainer/control/recipe': [...CONTROL, 'contracts/command'],
   'trainer/control/plan': [...CONTROL, 'contracts/command', 'trainer/control/recipe'],
   'trainer/control/run': [...CONTROL, 'trainer/control/plan'],
   'trainer/control/local': [...CONTROL, 'trainer/control/recipe', 'trainer/control/plan', 'trainer/control/run'],

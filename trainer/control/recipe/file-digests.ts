@@ -1,23 +1,20 @@
 // Digests of files, remembered between commands: a file of the size and time it had before is not read again.
 
-import { createHash, randomUUID } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import {
   accessSync,
   constants,
   createReadStream,
   type Dirent,
-  mkdirSync,
   readdirSync,
   readFileSync,
   realpathSync,
-  renameSync,
-  rmSync,
   statSync,
-  writeFileSync,
 } from 'node:fs';
 import { basename, dirname, join, relative, sep } from 'node:path';
 import { z } from 'zod';
 import { toDigest } from '../../../api/registry/digest.ts';
+import { replaceFile } from '../../../contracts/command/replace-file.ts';
 import { hexOf } from '../../../contracts/src/keys.ts';
 
 /** Size and modification time vouch for a digest that was computed before: path -> [bytes, milliseconds, digest]. */
@@ -181,14 +178,4 @@ function readCache(file: string): Cache {
   }
 }
 
-function writeCache(file: string, cache: Cache): void {
-  mkdirSync(dirname(file), { recursive: true });
-  // Containers that share the folder may have equal numbers of processes.
-  const temporary = `${file}.${randomUUID()}.tmp`;
-  try {
-    writeFileSync(temporary, JSON.stringify(cache));
-    renameSync(temporary, file);
-  } finally {
-    rmSync(temporary, { force: true });
-  }
-}
+const writeCache = (file: string, cache: Cache): void => replaceFile(file, JSON.stringify(cache));

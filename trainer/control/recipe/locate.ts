@@ -1,7 +1,7 @@
 // Recipes as files: resolves one that the user named, its data and what is in their folder; writes one that a command made.
-import { randomUUID } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { dirname, isAbsolute, join, resolve } from 'node:path';
+import { replaceFile } from '../../../contracts/command/replace-file.ts';
 import { ENVARS } from '../../../contracts/src/envars.ts';
 import { localFoldersOf } from '../../../contracts/src/stages.ts';
 import { configOf, type Recipe, stagesOf } from '../../../contracts/src/training/recipe.ts';
@@ -121,14 +121,7 @@ function findRecipe(name: string, folders: readonly string[]): string {
 
 /** Writes a recipe that a command made, whole or not at all; its folder is made where it is missing. */
 export function writeRecipe(file: string, document: object): string {
-  mkdirSync(dirname(file), { recursive: true });
-  const temporary = `${file}.${randomUUID()}.tmp`;
-  try {
-    writeFileSync(temporary, `${JSON.stringify(document, null, 2)}\n`);
-    renameSync(temporary, file);
-  } finally {
-    rmSync(temporary, { force: true });
-  }
+  replaceFile(file, `${JSON.stringify(document, null, 2)}\n`);
   return file;
 }
 
