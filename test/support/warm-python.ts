@@ -1,11 +1,11 @@
 // An interpreter that has the libraries of the trainer loaded, one for a whole run of tests: to import them takes a command seven
 // seconds of a core, and what it then computes on tiny models less than one (warm_python.py).
 import { execFileSync, spawn } from 'node:child_process';
-import { closeSync, existsSync, mkdirSync, mkdtempSync, openSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, mkdtempSync, openSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, join, resolve } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
-import { codeOf } from '../../contracts/src/user-error.ts';
+import { isMade } from '../../api/registry/stores/process-lock.ts';
 
 const ROOT = resolve(import.meta.dirname, '../..');
 const SCRIPT = join(import.meta.dirname, 'warm_python.py');
@@ -43,7 +43,8 @@ export async function warmed(python: string): Promise<string> {
   const folder = process.env[FOLDER];
   if (folder === undefined) return python;
   const [socket, standIn] = [join(folder, 'socket'), join(folder, 'python')];
-  if (isFirst(join(folder, 'started'))) {
+  // Of all workers of the run one starts it.
+  if (isMade(join(folder, 'started'))) {
     writeFileSync(standIn, `#!/bin/sh\nexec '${python}' -S -E '${SCRIPT}' '${socket}' "$@"\n`, { mode: 0o755 });
     start(python, socket, join(folder, 'alive'));
   }
@@ -68,15 +69,4 @@ function start(python: string, socket: string, alive: string): void {
   const words = ['-W', 'ignore', SCRIPT, 'serve', socket, ...MODULES];
   spawn(python, words, { env, stdio: [input, 'ignore', 'inherit'], detached: true }).unref();
   closeSync(input);
-}
-
-/** Of all workers of the run. */
-function isFirst(folder: string): boolean {
-  try {
-    mkdirSync(folder);
-    return true;
-  } catch (error) {
-    if (codeOf(error) === 'EEXIST') return false;
-    throw error;
-  }
 }

@@ -128,7 +128,8 @@ function moveAlone(temporary: string, file: string): boolean {
   }
 }
 
-function isMade(folder: string): boolean {
+/** False where somebody else has made it: of all who try, one does. */
+export function isMade(folder: string): boolean {
   try {
     mkdirSync(folder);
     return true;
