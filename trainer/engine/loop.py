@@ -55,6 +55,12 @@ class Loop:
 
         They are the task's own, or on rank 0 whole copies of them where their blocks were split between the ranks.
         """
+        try:
+            return self._train()
+        finally:
+            self.task.close()
+
+    def _train(self) -> dict[str, nn.Module]:
         run, task, schedule, world = self.run, self.task, self.schedule, self.run.world
         modules = nn.ModuleDict(task.modules)
         world.copy_from_first([*modules.parameters(), *modules.buffers()])

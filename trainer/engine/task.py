@@ -64,6 +64,9 @@ class Task:
     def load_state(self, state: dict[str, Any]) -> None:
         """Put `state` back."""
 
+    def close(self) -> None:
+        """End what steps were made with, such as workers: no further step is asked for, whether all were taken or one has failed."""
+
 
 class Losses:
     """The losses of all steps so far; numbers are read only when somebody asks."""

@@ -24,7 +24,6 @@ def main() -> None:
     else:
         loop = Loop(run, training.task, config["schedule"], config.get("parallel"), config["ema_decay"])
         training.task.take(loop.train())
-    training.task.objective.pairs.close()
     run.leave_to_first()
     run.finish(*write(run, training))
 

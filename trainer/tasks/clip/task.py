@@ -94,6 +94,10 @@ class Clip(Task):
         if self.objective.self_teacher is not None:
             self.objective.self_teacher.follow()
 
+    def close(self) -> None:
+        """The workers that decode end."""
+        self.objective.pairs.close()
+
     def take(self, modules: Mapping[str, nn.Module]) -> None:
         """What the loop has trained: towers that were split between the ranks are whole again on the first one."""
         objective, device = self.objective, self.run.device
