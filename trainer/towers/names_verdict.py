@@ -92,10 +92,12 @@ def search_names(names: Names, scores_NM: np.ndarray, count: int, rng: np.random
     present, absent = [], []
     for number in np.flatnonzero(names.absent_NM.sum(1) >= count):
         showing, without = np.flatnonzero(names.shown_NM[number]), np.flatnonzero(names.absent_NM[number])
+        scores_M = scores_NM[number]
         for _ in range(max(1, SEARCHES // len(names.texts))):
-            among = np.append(rng.permutation(scores_NM.shape[1])[: count - 1], rng.choice(showing))
-            present.append(scores_NM[number, among].max())
-            absent.append(scores_NM[number, rng.permutation(without)[:count]].max())
+            among = rng.permutation(len(scores_M))[:count]
+            among[-1] = showing[rng.integers(len(showing))]
+            present.append(scores_M.take(among).max())
+            absent.append(scores_M.take(rng.permutation(without)[:count]).max())
     return Searches(count, np.array(present), np.array(absent))
 
 
@@ -104,10 +106,12 @@ def search_among_names(names: Names, scores_NM: np.ndarray, count: int, rng: np.
     present, absent = [], []
     for image in np.flatnonzero(names.shown_NM.any(0) & (names.absent_NM.sum(0) >= count)):
         shown, without = np.flatnonzero(names.shown_NM[:, image]), np.flatnonzero(names.absent_NM[:, image])
+        scores_N = scores_NM[:, image].copy()
         for _ in range(max(1, SEARCHES // scores_NM.shape[1])):
-            among = np.append(rng.permutation(without)[: count - 1], rng.choice(shown))
-            present.append(scores_NM[among, image].max())
-            absent.append(scores_NM[rng.permutation(without)[:count], image].max())
+            among = rng.permutation(without)[:count]
+            among[-1] = shown[rng.integers(len(shown))]
+            present.append(scores_N.take(among).max())
+            absent.append(scores_N.take(rng.permutation(without)[:count]).max())
     return Searches(count, np.array(present), np.array(absent))
 
 
