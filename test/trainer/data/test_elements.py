@@ -107,13 +107,14 @@ def test_a_killed_run_does_the_elements_that_have_no_report_and_ends_as_if_it_ha
 
 
 def test_a_stop_keeps_what_is_finished(tmp_path):
-    draw_images(tmp_path / "data" / "images", 60)
+    # Many, so that the third is finished long before the last, whatever else this machine does.
+    draw_images(tmp_path / "data" / "images", 150)
     job = write_job(tmp_path, "prepare", {"data": tmp_path / "data"}, {**CONFIG, "pairs": [FOLDER], "shard_size": 2})
     assert interrupt_stage(job, at_step=3) == 75
     reports = sorted((job.parent / "elements").glob("*.json"))
-    assert 3 <= len(reports) < 30
+    assert 3 <= len(reports) < 75
     before = {file.name: (job.parent / file.name).stat().st_mtime_ns for file in job.parent.glob("*.tar")}
-    assert run_stage(job)["metrics"]["images.train"] == 60
+    assert run_stage(job)["metrics"]["images.train"] == 150
     kept = {name for name, time in before.items() if (job.parent / name).stat().st_mtime_ns == time}
     assert kept == set(before)
     verify(job.parent, shards_of(read_manifest(job.parent), "pairs", "train"))
