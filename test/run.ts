@@ -31,6 +31,10 @@ const OPTIONS = {
 } as const;
 const ROOT = resolve(import.meta.dirname, '..');
 const VITEST = join('node_modules', 'vitest', 'vitest.mjs');
+/** Hundreds of processes import the same modules: where the environment forbids Python to keep what it compiled, each compiles them. */
+const COMPILED_ONCE = { PYTHONDONTWRITEBYTECODE: '' };
+/** Where Python tests are: named, so that their conftest.py comes before the processes that share them. */
+const PYTHON_TESTS = ['test/trainer', 'test/contracts'];
 /** What Python tests read. */
 const PYTHON_SOURCES = ['trainer', 'contracts', 'test'];
 
@@ -102,6 +106,7 @@ function vitest(run: Run, report: string): Step {
     name: 'TypeScript tests',
     command: process.execPath,
     args: [VITEST, 'run', ...reporters, ...vitestFilters(run)],
+    env: COMPILED_ONCE,
     read: () => fromVitest(report),
   };
 }
@@ -120,7 +125,7 @@ function pytest(run: Run, python: string, report: string): Step {
       ...pytestFilters(run),
     ],
     // Tiny models: with a process per core, a second thread of each would only wait.
-    env: { OMP_NUM_THREADS: '1' },
+    env: { ...COMPILED_ONCE, OMP_NUM_THREADS: '1' },
     read: () => fromJunit(report),
     // 5: no test has that name, which is nothing against it where the other language has one.
     ok: run.name === undefined ? [0] : [0, 5],
@@ -144,10 +149,10 @@ function workers({ isAll }: Run): string[] {
   return isAll ? ['-n', processes, '--dist', 'loadfile', '--no-loadscope-reorder'] : [];
 }
 
-function pytestFilters({ selection: { python }, name }: Run): string[] {
+function pytestFilters({ selection: { python }, name, isAll }: Run): string[] {
   // pytest's names are identifiers: every word of NAME has to be in one.
   const words = name?.match(/\w+/g) ?? [];
-  return [...(words.length === 0 ? [] : ['-k', words.join(' and ')]), ...python];
+  return [...(words.length === 0 ? [] : ['-k', words.join(' and ')]), ...(isAll ? PYTHON_TESTS : python)];
 }
 
 /** A non-zero exit counts as at least one failure, whatever the report says. */

@@ -11,18 +11,6 @@ const ROOT = resolve(import.meta.dirname, '../..');
 const SCRIPT = join(import.meta.dirname, 'warm_python.py');
 /** Where a run of tests keeps it. */
 const FOLDER = 'TEST_WARM_PYTHON';
-/** Of the commands that tests start; each imports the libraries of its kind. */
-const MODULES = [
-  'towers',
-  'open_clip',
-  'onnx',
-  'onnxruntime',
-  'stages.export',
-  'stages.clip',
-  'exchange.incoming.read',
-  'evaluation.measure',
-];
-
 const START_MS = 60_000;
 
 /** Vitest calls it before the first test; what it returns, after the last one. The interpreter starts where a test needs it. */
@@ -66,7 +54,7 @@ function start(python: string, socket: string, alive: string): void {
     // Tiny models: a second thread only waits.
     OMP_NUM_THREADS: '1',
   };
-  const words = ['-W', 'ignore', SCRIPT, 'serve', socket, ...MODULES];
+  const words = ['-W', 'ignore', SCRIPT, 'serve', socket];
   spawn(python, words, { env, stdio: [input, 'ignore', 'inherit'], detached: true }).unref();
   closeSync(input);
 }

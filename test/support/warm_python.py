@@ -1,7 +1,7 @@
-"""A Python interpreter that has the libraries of a stage loaded: importing them takes five seconds of a core, a tiny stage less than one.
+"""A Python interpreter that has the libraries of a stage loaded: importing them takes seven seconds of a core, a tiny stage less than one.
 
-`warm_python.py serve SOCKET [MODULE…]` waits for requests and runs each in a fork of itself, with the trainer's own modules imported
-anew; what the modules import is loaded with the first request.
+`warm_python.py serve SOCKET` waits for requests and runs each in a fork of itself, with the trainer's own modules imported anew; the
+libraries are loaded with the first request.
 `warm_python.py SOCKET ARGUMENTS` stands in for `python ARGUMENTS`: its streams, environment and folder are those of the fork, a
 signal reaches the fork, and it ends as the fork ends. Only the libraries are older than the process. `sys.executable` of a fork
 is what stands in for `python` (beside the socket; python.ts and support.py write it), so that processes that it starts are forks, too.
@@ -9,6 +9,7 @@ is what stands in for `python` (beside the socket; python.ts and support.py writ
 
 import array
 import contextlib
+import gc
 import json
 import os
 import select
@@ -18,6 +19,21 @@ import struct
 import sys
 
 PASSED_ON = (signal.SIGTERM, signal.SIGINT)
+# Of the commands that tests start; each imports the libraries of its kind. What is imported late, torch's part with the first
+# optimiser, would take each fork a second of a core.
+MODULES = (
+    "towers",
+    "torch._dynamo",
+    "jsonschema",
+    "open_clip",
+    "onnx",
+    "onnxruntime",
+    "engine.run",
+    "stages.export",
+    "stages.clip",
+    "exchange.incoming.read",
+    "evaluation.measure",
+)
 POLL_SECONDS = 0.01
 
 
@@ -43,7 +59,7 @@ def end_as(code: int) -> None:
     sys.exit(code)
 
 
-def serve(path: str, modules: list[str]) -> list[str]:
+def serve(path: str) -> list[str]:
     """Until standard input ends; returns in the fork that a request asked for, with its arguments."""
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(f"{path}.new")
@@ -62,7 +78,7 @@ def serve(path: str, modules: list[str]) -> list[str]:
             with client:
                 _, streams, _, _ = socket.recv_fds(client, 1, 3)
                 request = json.loads(client.makefile("rb").readline())
-                load_libraries(request["arguments"], modules)
+                load_libraries(request["arguments"])
                 if os.fork() == 0:
                     listener.close()
                     sys.executable = os.path.join(os.path.dirname(path), "python")
@@ -110,14 +126,12 @@ def watch(client: socket.socket, child: int) -> None:
 LOADED: set[str] = set()  # what was imported for a request before: its libraries are here
 
 
-def load_libraries(arguments: list[str], modules: list[str]) -> None:
-    """Import the stage that is asked for, or what every stage needs, and forget what is the trainer's own of it."""
+def load_libraries(arguments: list[str]) -> None:
+    """Import what tests need and the stage that is asked for, and forget what is the trainer's own of it."""
     import importlib
 
-    # What is imported late, torch's part with the first optimiser, would take each fork a second of a core.
-    late = ["torch._dynamo", "jsonschema"]
-    stages = [word for word in arguments if word.startswith("stages.")] or ["engine.run"]
-    names = [name for name in [*late, *modules, *stages] if name not in LOADED]
+    stages = [word for word in arguments if word.startswith("stages.")]
+    names = [name for name in (*MODULES, *stages) if name not in LOADED]
     if not names:
         return
     for name in names:
@@ -133,6 +147,9 @@ def load_libraries(arguments: list[str], modules: list[str]) -> None:
             parent, _, last = name.rpartition(".")
             if parent in sys.modules and hasattr(sys.modules[parent], last):
                 delattr(sys.modules[parent], last)
+    # A collection in a fork would copy every page that it marks; what is here is never garbage.
+    gc.collect()
+    gc.freeze()
 
 
 def end(code: int) -> None:
@@ -186,6 +203,6 @@ def execute(arguments: list[str]) -> None:
 
 if __name__ == "__main__":
     if sys.argv[1] == "serve":
-        end(become(serve(sys.argv[2], sys.argv[3:])))
+        end(become(serve(sys.argv[2])))
     else:
         end_as(ask(sys.argv[1], sys.argv[2:]))
