@@ -34,7 +34,6 @@ MODULES = (
     "exchange.incoming.read",
     "evaluation.measure",
 )
-POLL_SECONDS = 0.01
 
 
 def ask(path: str, arguments: list[str]) -> int:
@@ -110,17 +109,16 @@ def run(client: socket.socket, streams: list[int], request: dict) -> list[str]:
 
 def watch(client: socket.socket, child: int) -> None:
     """Pass signals on until the child has ended, then say how. Where nobody waits any more, the child is killed."""
-    while True:
-        ended, status = os.waitpid(child, os.WNOHANG)
-        if ended:
-            with contextlib.suppress(BrokenPipeError):
-                client.send(struct.pack("i", os.waitstatus_to_exitcode(status)))
+    is_over = os.pidfd_open(child)
+    while is_over not in select.select([client, is_over], [], [])[0]:
+        asked = client.recv(1)
+        os.kill(child, asked[0] if asked else signal.SIGKILL)
+        if not asked:
             os._exit(0)
-        if select.select([client], [], [], POLL_SECONDS)[0]:
-            asked = client.recv(1)
-            os.kill(child, asked[0] if asked else signal.SIGKILL)
-            if not asked:
-                os._exit(0)
+    _, status = os.waitpid(child, 0)
+    with contextlib.suppress(BrokenPipeError):
+        client.send(struct.pack("i", os.waitstatus_to_exitcode(status)))
+    os._exit(0)
 
 
 LOADED: set[str] = set()  # what was imported for a request before: its libraries are here

@@ -5,7 +5,6 @@ import json
 import os
 import socket
 import subprocess
-import sys
 
 import pytest
 import torch
@@ -13,7 +12,7 @@ from container_process import environment, put_input, put_job, start
 
 from container.folders import LocalFolder
 from container.results import Results
-from support import ROOT, STAGE_ENV
+from support import ROOT, STAGE_ENV, warm_python
 
 TRAINING = """
 import json, os, sys
@@ -83,7 +82,7 @@ def test_two_machines_train_one_job_keep_their_parts_of_a_checkpoint_and_publish
     alone = tmp_path / "alone"
     alone.mkdir()
     search = os.pathsep.join([STAGE_ENV["PYTHONPATH"], str(ROOT / "test" / "trainer")])
-    subprocess.run([sys.executable, "-m", "small_training", alone], env=STAGE_ENV | {"PYTHONPATH": search}, check=True)
+    subprocess.run([warm_python(), "-m", "small_training", alone], env=STAGE_ENV | {"PYTHONPATH": search}, check=True)
     (tmp_path / "end.pt").write_bytes(bucket.get("runs/two/end.pt"))
     wanted, found = torch.load(alone / "end.pt"), torch.load(tmp_path / "end.pt")
     assert found["losses"] == pytest.approx(wanted["losses"], abs=1e-6)

@@ -3,10 +3,10 @@
 import copy
 import json
 import subprocess
-import sys
 
 from bench.million.stage import TRAINER
 from bench.million.verdict import judge, of_ranks
+from support import warm_python
 
 COUNT = 3000  # more than the small set and more than are ranked, so that all phases of the bench are passed
 
@@ -26,7 +26,7 @@ def test_one_process_and_two_find_the_same_ranks_and_a_difference_is_told(tmp_pa
             str(COUNT),
         ]
         environment = {"PYTHONPATH": f"{TRAINER}:{TRAINER.parent / 'contracts' / 'python'}", "OMP_NUM_THREADS": "1"}
-        ended = subprocess.run([sys.executable, *command], env=environment, capture_output=True, text=True, check=True)
+        ended = subprocess.run([warm_python(), *command], env=environment, capture_output=True, text=True, check=True)
         assert json.loads(ended.stdout.splitlines()[-1])["step"] == 5000
         found[f"evaluate, {processes}"] = json.loads((folder / "report.json").read_text())
     said, problem = of_ranks(found)

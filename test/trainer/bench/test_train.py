@@ -15,12 +15,12 @@ from bench.rounds import in_turns
 from bench.train.__main__ import main
 from bench.train.loader import DECODERS, SIZES, photograph
 from bench.train.report import Item, Row, run_items, table
-from support import ROOT, STAGE_ENV
+from support import ROOT, STAGE_ENV, warm_python
 
 
 @pytest.fixture(scope="module")
 def document():
-    command = [sys.executable, "-W", "ignore", "-m", "bench.train", "--quick", "--json"]
+    command = [warm_python(), "-W", "ignore", "-m", "bench.train", "--quick", "--json"]
     done = subprocess.run(command, env=STAGE_ENV, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return json.loads(done.stdout)

@@ -24,7 +24,7 @@ from exchange.incoming.read import read_checkpoint
 from exchange.pictures import transformers_preprocessing
 from exchange.refusal import CannotExpress
 from published_clip import clip_files, clip_tokenizer, image_vectors, text_vectors, write_clip
-from support import ROOT, STAGE_ENV, TINY_VISION, tiny_clip
+from support import ROOT, STAGE_ENV, TINY_VISION, tiny_clip, warm_python
 from towers.clip_bpe import ClipBpe
 
 PHOTOS = ROOT / "api" / "playground" / "samples"
@@ -269,7 +269,7 @@ def test_a_processor_saved_as_a_whole_says_how_pictures_are_prepared(tmp_path, p
 
 
 def test_one_that_is_stopped_leaves_nothing_behind(tmp_path, published):
-    argv = [sys.executable, "-m", "exchange", "import", str(published[0]), "--name", "stopped"]
+    argv = [warm_python(), "-m", "exchange", "import", str(published[0]), "--name", "stopped"]
     argv += ["--to", str(tmp_path / "model"), "--photos", str(PHOTOS)]
     running = subprocess.Popen(argv, env=STAGE_ENV, cwd=ROOT / "trainer")
     while not list(tmp_path.iterdir()):

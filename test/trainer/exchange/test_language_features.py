@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from exchange.__main__ import main
 from exchange.incoming.llm2clip import check_features
-from support import ROOT
+from support import ROOT, warm_python
 from towers.text.published_adapter import PublishedAdapter
 
 CAPTIONS = ["two blue squares beside the red circle", "a line", "two blue squares beside the red circle"]
@@ -92,7 +92,7 @@ def test_what_was_killed_goes_on_and_ends_with_the_same_bytes(tmp_path, monkeypa
     words = ["--language-model", tmp_path / "llama", "--captions", file, "--template", WRAPPER]
     assert features(monkeypatch, *words, "--to", tmp_path / "whole.safetensors") == 0
 
-    command = [sys.executable, "-m", "exchange", "features", *words, "--to", out]
+    command = [warm_python(), "-m", "exchange", "features", *words, "--to", out]
     paths = f"{ROOT}/trainer{os.pathsep}{ROOT}/contracts/python"
     partial = tmp_path / "features.safetensors.partial"
     with subprocess.Popen(command, env={**os.environ, "PYTHONPATH": paths}) as process:
