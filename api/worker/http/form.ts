@@ -15,7 +15,8 @@ const ITEM_FIELDS = ['text', 'image', 'types'];
 export function parseEmbedForm(form: FormField[]) {
   const input: Item[] = [];
   const types: string[] = [];
-  const rest: Record<string, unknown> = {};
+  // No object: a field may be called `__proto__`.
+  const rest = new Map<string, unknown>();
   for (const { name: written, value } of form) {
     const bare = written.replace(/\[\d*\]$/, '');
     const name = ITEM_FIELDS.includes(bare) ? bare : written;
@@ -27,10 +28,10 @@ export function parseEmbedForm(form: FormField[]) {
     else if (['input', 'inputs', 'texts', 'images', 'file'].includes(bare)) {
       const message = `A form takes text and image fields, one for each item, not ${name}.`;
       throw new CoreError('unknown_key', message, { param: name });
-    } else if (Object.hasOwn(rest, name)) {
+    } else if (rest.has(name)) {
       throw new CoreError('invalid_request', `${name} is in the form several times: send it once.`, { param: name });
-    } else rest[name] = name === 'dimensions' && /^\d{1,9}$/.test(value) ? Number(value) : value;
+    } else rest.set(name, name === 'dimensions' && /^\d{1,9}$/.test(value) ? Number(value) : value);
   }
-  const options = parseRequest(Options, { ...rest, ...(types.length > 0 ? { types } : {}) });
+  const options = parseRequest(Options, { ...Object.fromEntries(rest), ...(types.length > 0 ? { types } : {}) });
   return { ...options, input } satisfies EmbedInput;
 }
