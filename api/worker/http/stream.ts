@@ -1,6 +1,6 @@
 // A request's body as chunks: counted, in time, decompressed, and the rest of what a refusal left unread.
 import { LIMITS } from '../../../contracts/src/api/limits.ts';
-import { CoreError } from '../../core/errors.ts';
+import { CoreError, shortened } from '../../core/errors.ts';
 
 /** Between two chunks. */
 const IDLE_MS = 10_000;
@@ -30,7 +30,7 @@ export function chunksOf(request: Request): AsyncIterable<Uint8Array> {
   if (named === '' || named === 'identity') return sent;
   const format = ENCODINGS.get(named);
   if (!format) {
-    const message = `The Content-Encoding ${named} is not read here: send the body as it is, or as gzip or deflate.`;
+    const message = `The Content-Encoding ${shortened(named)} is not read here: send the body as it is, or as gzip or deflate.`;
     throw new CoreError('unsupported_media_type', message);
   }
   return counted(decompressed(sent, { format, named }), `bytes when its ${named} is undone`);

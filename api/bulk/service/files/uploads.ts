@@ -8,7 +8,7 @@ import {
 import { type BulkFile, BulkUpload } from '../../../../contracts/src/bulk/file.ts';
 import { FILES, fileIn, jobInputFolder, uploadPartKey } from '../../../../contracts/src/keys.ts';
 import { SCHEMA_VERSION } from '../../../../contracts/src/schema-version.ts';
-import { CoreError } from '../../../core/errors.ts';
+import { CoreError, quoted } from '../../../core/errors.ts';
 import { parseRequest } from '../../../core/validation.ts';
 import { encodeDocument } from '../../../registry/store.ts';
 import { newId, serialOf } from '../ask.ts';
@@ -41,10 +41,11 @@ export function createUploads(
     });
 
   async function find(id: string, owner: Owner): Promise<BulkUpload> {
-    const folder = openJobFolder(store, jobInputFolder(id));
-    const upload = ID.test(id) ? await folder.read(FILES.upload, BulkUpload).catch(asNone(onProblem)) : undefined;
+    // A folder is of ids only.
+    const folder = ID.test(id) ? openJobFolder(store, jobInputFolder(id)) : undefined;
+    const upload = await folder?.read(FILES.upload, BulkUpload).catch(asNone(onProblem));
     if (upload?.owner === owner) return upload;
-    throw new CoreError('not_found', `There is no upload ${JSON.stringify(id)}.`, { param: 'id' });
+    throw new CoreError('not_found', `There is no upload ${quoted(id)}.`, { param: 'id' });
   }
 
   /** One that takes parts. */
@@ -88,7 +89,7 @@ export function createUploads(
       const sizes = await sizesOf(id);
       const missing = parts.find((part, at) => !sizes.has(part) || parts.indexOf(part) !== at);
       if (missing !== undefined) {
-        const message = `The upload has no part ${JSON.stringify(missing)}, or it is named twice.`;
+        const message = `The upload has no part ${quoted(missing)}, or it is named twice.`;
         throw new CoreError('invalid_request', message, { param: 'part_ids' });
       }
       const sum = parts.reduce((bytes, part) => bytes + (sizes.get(part) ?? 0), 0);

@@ -194,3 +194,19 @@ test('an upload that is completed takes no part, which would be in no file', asy
   });
   expect((await uploads.complete(id, { part_ids }, null)).file).toEqual(file);
 });
+
+test('an id of 8,000 characters, and as long a list of parts, are told of by their beginning', async () => {
+  const { uploads, jobs, files } = createService().service;
+  const long = 'x'.repeat(8000);
+  const asked = { filename: 'lines.jsonl', purpose: 'batch', bytes: 1, mime_type: 'application/jsonl' };
+  const { id } = await uploads.begin(asked, null);
+  const refusals = await Promise.allSettled([
+    uploads.cancel(long, null),
+    uploads.complete(id, { part_ids: [long] }, null),
+    jobs.get(long, null),
+    files.get(long, null),
+  ]);
+  for (const refusal of refusals) {
+    expect(String(refusal.status === 'rejected' && refusal.reason.message)).toMatch(/^.{0,40}"x{60}…"/);
+  }
+});
