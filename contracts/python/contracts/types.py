@@ -5300,7 +5300,9 @@ class TokenizeRequest(TypedDict):
     """Id of a model from GET /v1/models; absent: the first one."""
 
     input: str | list[str]
-    """A text or a list of texts, which may have 200,000 UTF-16 units together."""
+    """A text or a list of texts, as many as GET /v1/limits says of `items`, which may have 200,000 UTF-16
+    units together. Its `tokens` are of what is embedded, not of these.
+    """
 
     truncate: NotRequired[Literal["start", "end"]]
     """At which end a text that is too long would be cut; absent: `end`."""
