@@ -942,7 +942,7 @@ class BulkTold(TypedDict):
 
 
 class BulkUpload(TypedDict):
-    """`upload.json` of a file that is sent in parts: written before them."""
+    """`upload.json` of a file that is sent in parts: written before them, and once more when it ends."""
 
     schema_version: NotRequired[Literal[1]]
     """Version of the form of this document; absent means 1."""
@@ -966,7 +966,10 @@ class BulkUpload(TypedDict):
     """When it was begun."""
 
     cancelled: bool
-    """Whether it takes parts no more."""
+    """Whether it takes parts no more, and none is kept."""
+
+    parts: NotRequired[list[str]]
+    """Ids of the parts that it was completed with, in their order; absent: it was not."""
 
 
 class BulkWebhook(TypedDict):
