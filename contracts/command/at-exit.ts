@@ -1,4 +1,4 @@
-// What is to be done before this process exits, by one listener for all: Node.js warns of eleven, as of a leak.
+// Work that is left for the exit of this process, by one listener for all: Node.js warns of eleven, as of a leak.
 import { reasonOf } from '../src/user-error.ts';
 
 const left = new Set<() => void>();

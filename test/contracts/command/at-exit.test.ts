@@ -1,4 +1,4 @@
-// What is done before a process exits: all of it, whatever one says, and nothing that was taken back.
+// Work left for the exit of a process: all of it is done, whatever one says, and nothing that was taken back.
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';

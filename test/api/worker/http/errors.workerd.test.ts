@@ -1,4 +1,4 @@
-// What a caller wrote is repeated in an error, and may be as long as a body: the answer is not.
+// Errors that repeat what a caller wrote, which may be as long as a body: the answer is not.
 import { describe, expect, test } from 'vitest';
 import { appOf, STATIC, tableModel } from '../table-model.ts';
 
