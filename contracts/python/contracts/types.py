@@ -1333,7 +1333,7 @@ class ErrorMember(TypedDict):
     """OpenAI's kind of error, such as `invalid_request_error` or `server_error`."""
 
     param: str | None
-    """Path of the offending field, null where no field is to blame."""
+    """Path of the offending field, or its first 200 characters; null where no field is to blame."""
 
     code: ErrorCode
     """What went wrong, from a closed list; the status follows from it."""
