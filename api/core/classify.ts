@@ -6,7 +6,7 @@ import type { LabelScore } from '../../contracts/src/api/tasks/classify.ts';
 import type { Calibration } from '../../contracts/src/model/manifest.ts';
 import type { SearchVerdicts } from '../../contracts/src/model/verdict.ts';
 import { type Embedded, type EmbedOutput, type Engines, embedItems } from './embed.ts';
-import { CoreError } from './errors.ts';
+import { CoreError, shortened } from './errors.ts';
 import { type Item, type PlacedItem, placeItems, placeParts } from './items/items.ts';
 import { checkPairs } from './limits.ts';
 import { chooseModel, type Model } from './model.ts';
@@ -196,7 +196,7 @@ function readLabels(
   checkSentences({ labels, templates }, { fields, most });
   const places = new Map<string, number>();
   for (const [at, name] of names.entries()) {
-    const param = `${fields.labels}.${described ? name : at}`;
+    const param = `${fields.labels}.${described ? shortened(name) : at}`;
     if (name.trim() === '') throw new CoreError('empty_input', `${param} is a label without a name.`, { param });
     const other = places.get(name);
     if (other !== undefined) throw fail(`${param} is the same as ${fields.labels}.${other}.`, param);
@@ -205,7 +205,7 @@ function readLabels(
   if (described) {
     return described.map(([name, given]) => {
       const sentences = typeof given === 'string' ? [given] : given;
-      const param = `${fields.labels}.${name}`;
+      const param = `${fields.labels}.${shortened(name)}`;
       if (sentences.length === 0) throw new CoreError('empty_input', `${param} is an empty list.`, { param });
       return { name, param, sentences: () => sentences };
     });

@@ -11,14 +11,18 @@ interface Size {
 
 /** Throws where a request is more than the platform lets this tier compute for one. */
 export function checkSize({ tier, items, tokens }: Size, limits: PlanLimits): void {
-  if (items > limits.items) {
-    const message = `A request may hold ${limits.items} items on the ${limits.plan} plan; ${items} were sent.`;
-    throw new CoreError('too_many_items', message);
-  }
+  checkItems(items, limits);
   const most = limits.tokens[tier];
   if (tokens <= most) return;
   const advice = `Split it into ${Math.ceil(tokens / most)} or more requests, or cut its texts.`;
   throw new CoreError('too_many_tokens', `The texts have ${tokens} tokens; a request may have ${most}. ${advice}`);
+}
+
+/** `param`: the list that they are in, where it is one. */
+export function checkItems(items: number, { items: most, plan }: PlanLimits, param?: string): void {
+  if (items <= most) return;
+  const message = `A request may hold ${most} items on the ${plan} plan; ${items} were sent.`;
+  throw new CoreError('too_many_items', message, param === undefined ? {} : { param });
 }
 
 /** Two lists that are compared: what the request calls each, and how many entries are compared with how many. */

@@ -7,7 +7,7 @@ import { Tier } from '../../contracts/src/model/tier.ts';
 import { textTowers } from '../../contracts/src/model/towers.ts';
 import type { SearchVerdicts } from '../../contracts/src/model/verdict.ts';
 import type { Encode, Tokenizer } from '../text/engine.ts';
-import { CoreError } from './errors.ts';
+import { CoreError, quoted } from './errors.ts';
 import { DEFAULT_QUANTISATION, type Quantisation } from './vectors/vectors.ts';
 
 /** Each part is opened when it is first asked for. */
@@ -58,7 +58,7 @@ export function chooseModel(model: Offer, id: string | undefined): Choice {
     const message = `${id} takes more CPU time than the ${model.limits.plan} plan gives a request; there is ${names}.`;
     throw new CoreError('model_not_found', message, { param: 'model' });
   }
-  throw new CoreError('model_not_found', `There is no model ${JSON.stringify(id)}; there are ${names}.`, {
+  throw new CoreError('model_not_found', `There is no model ${quoted(id ?? '')}; there are ${names}.`, {
     param: 'model',
   });
 }

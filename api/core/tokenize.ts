@@ -8,6 +8,7 @@ import { CoreError } from './errors.ts';
 import { placeItems } from './items/items.ts';
 import { readText, specialOf, type TextReader } from './items/read.ts';
 import { tokenizeInTurns } from './items/turns.ts';
+import { checkItems } from './limits.ts';
 import { chooseModel, type Model } from './model.ts';
 
 export interface TokenizeInput {
@@ -33,6 +34,7 @@ export async function tokenize(model: Model, { admit }: Engines, asked: Tokenize
   const { input, truncate = 'end', units = 'utf16', field = 'input' } = asked;
   const { id, tier } = chooseModel(model, asked.model);
   placeItems(input, field);
+  checkItems(input.length, model.limits, field);
   const chars = input.reduce((sum, text) => sum + text.length, 0);
   if (chars > LIMITS.text_chars) {
     const message = `The texts have ${chars} characters together; the limit is ${LIMITS.text_chars}.`;

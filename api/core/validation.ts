@@ -2,7 +2,7 @@
 // was sent, the param says where.
 import type { z } from 'zod';
 import type { ErrorCode } from '../../contracts/src/api/error.ts';
-import { CoreError } from './errors.ts';
+import { CoreError, shortened } from './errors.ts';
 import { type Prepared, prepare, valueAt } from './validation/document.ts';
 import { describeUnknown } from './validation/known-keys.ts';
 
@@ -135,11 +135,11 @@ function errorOf(
 ): CoreError {
   const [field = '', index] = path;
   const item = ITEM_LISTS.has(field) && typeof index === 'number' ? { item: index } : {};
-  const place = path.length === 0 ? 'The body' : path.join('.');
+  const place = path.length === 0 ? 'The body' : path.map((part) => shortened(String(part))).join('.');
   if (issue.code === 'unrecognized_keys') {
     const inner = [...path, issue.keys[0] ?? ''].join('.');
     if (beside) {
-      const message = `${place} has ${listed([...beside, ...issue.keys], 'and')}, which are not taken together.`;
+      const message = `${place} has ${listed([...beside, ...issue.keys.map((key) => shortened(key))], 'and')}, which are not taken together.`;
       return new CoreError('invalid_request', message, { ...item, param: inner });
     }
     const what = issue.keys.length === 1 ? 'a key that is not known' : 'keys that are not known';
@@ -255,8 +255,7 @@ function kind(value: unknown): string {
 }
 
 function show(value: unknown): string {
-  const text = JSON.stringify(sketch(value)) ?? 'nothing';
-  return text.length > 60 ? `${text.slice(0, 60)}…` : text;
+  return shortened(JSON.stringify(sketch(value)) ?? 'nothing');
 }
 
 /** Entries of a list, and lists inside of lists: a sentence has no room for more, and what is nested without end overflows the stack. */

@@ -1,6 +1,7 @@
 // A server as a child process of this one, which is started again when it dies.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
+import { atExit } from '../../contracts/command/at-exit.ts';
 import { freePort, HOST } from '../../contracts/command/local-server.ts';
 import { ENVARS } from '../../contracts/src/envars.ts';
 import { ListeningLine, readEvent } from '../../contracts/src/events.ts';
@@ -65,7 +66,7 @@ export async function startProcess({
 
   // Where this process does not wait for the end of its child, the child does not wait either: a second signal ends it at once.
   const leave = () => void child?.kill('SIGTERM');
-  process.once('exit', leave);
+  const takeBack = atExit(leave);
 
   function stop(): Promise<void> {
     isStopping = true;
@@ -74,7 +75,7 @@ export async function startProcess({
       if (!child || child.exitCode !== null || child.signalCode !== null) return done();
       child.once('exit', () => done());
       child.kill('SIGTERM');
-    }).finally(() => process.off('exit', leave));
+    }).finally(takeBack);
   }
 
   await launch();

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { convertV4MiniflareOptions, Miniflare } from 'miniflare';
+import { atExit } from '../../contracts/command/at-exit.ts';
 import { HOST } from '../../contracts/command/local-server.ts';
 import { ENVARS } from '../../contracts/src/envars.ts';
 import { FollowEvent, RequestEvent, readEvent } from '../../contracts/src/events.ts';
@@ -68,6 +69,8 @@ export interface LocalWorker {
   /** Holds the simulated bucket and namespaces. */
   platform: Miniflare;
   url: string;
+  /** Ends it, and removes what it was started with; `platform.dispose` leaves that until this process exits. */
+  stop(): Promise<void>;
 }
 
 export async function startWorker({
@@ -79,8 +82,9 @@ export async function startWorker({
   variables = {},
   ...options
 }: WorkerOptions): Promise<LocalWorker> {
-  const directory =
-    options.assets ?? (await temporaryAssets(options.model, { onnx: variables.TEXT_ENGINE === 'onnx' }));
+  const { directory, remove } = options.assets
+    ? { directory: options.assets, remove() {} }
+    : await temporaryAssets(options.model, { onnx: variables.TEXT_ENGINE === 'onnx' });
   const service = {
     name: NAME,
     ...(await workerCode(options)),
@@ -125,7 +129,8 @@ export async function startWorker({
   const begin = () => new Miniflare(settings);
   const platform = options.isEndedByCaller ? withoutSignals(begin) : begin();
   await platform.ready;
-  return { platform, url: (await platform.unsafeGetDirectURL(NAME, ENTRY)).origin };
+  const { origin: url } = await platform.unsafeGetDirectURL(NAME, ENTRY);
+  return { platform, url, stop: () => platform.dispose().finally(remove) };
 }
 
 /** What `begin` does, without what it would have done at signals. What it does when the process exits stays: workerd goes then. */
@@ -139,11 +144,18 @@ function withoutSignals<T>(begin: () => T): T {
 }
 
 /** A copy: what is installed or trained meanwhile belongs to the next start. */
-async function temporaryAssets(model: string, options: StaticFilesOptions): Promise<string> {
-  const folder = mkdtempSync(join(tmpdir(), 'edge-clip-assets-'));
-  process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
-  await writeStaticFiles(folder, model, options);
-  return folder;
+async function temporaryAssets(model: string, options: StaticFilesOptions) {
+  const directory = mkdtempSync(join(tmpdir(), 'edge-clip-assets-'));
+  const removeNow = () => rmSync(directory, { recursive: true, force: true });
+  const takeBack = atExit(removeNow);
+  await writeStaticFiles(directory, model, options);
+  return {
+    directory,
+    remove() {
+      takeBack();
+      removeNow();
+    },
+  };
 }
 
 /** The Worker's modules behind one that exports the front, too. The first module is the entry. */

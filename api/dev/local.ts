@@ -60,7 +60,7 @@ export async function startLocal({
   const endings: (() => void)[] = [uploads.stop];
   const stop = async () => {
     for (const end of endings) end();
-    await Promise.all([worker?.platform.dispose(), encoder?.stop(), jobs?.stop()]);
+    await Promise.all([worker?.stop(), encoder?.stop(), jobs?.stop()]);
   };
   try {
     const current = { manifest: await digestOfFile(join(model, FILES.manifest)) };

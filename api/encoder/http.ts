@@ -12,7 +12,7 @@ import { ENVARS } from '../../contracts/src/envars.ts';
 import { uploadKey } from '../../contracts/src/keys.ts';
 import { reasonOf } from '../../contracts/src/user-error.ts';
 import { errorDocument } from '../core/error-document.ts';
-import { CoreError } from '../core/errors.ts';
+import { ADDRESS, CoreError, shortened } from '../core/errors.ts';
 import { checkImage } from '../core/images/check.ts';
 import { FRAME_TYPE, readFrame } from '../core/images/frame.ts';
 import { parseRequest } from '../core/validation.ts';
@@ -55,7 +55,7 @@ export async function respond(service: Service, request: HttpRequest): Promise<H
   try {
     const allowed = ROUTES[path];
     if (allowed === undefined) {
-      throw new CoreError('not_found', `there is no ${path}: POST /encode and GET /health exist`);
+      throw new CoreError('not_found', `there is no ${shortened(path, ADDRESS)}: POST /encode and GET /health exist`);
     }
     if (method !== allowed) {
       const error = new CoreError('method_not_allowed', `${path} takes ${allowed}, not ${method}`);
@@ -98,7 +98,7 @@ function health({ towers, admission }: Service): EncoderHealth {
 function parse(body: Uint8Array, contentType = 'application/json'): Asked | EncodeStaged {
   if (isType(contentType, FRAME_TYPE)) return readFrame(body);
   if (!isType(contentType, 'application/json')) {
-    const message = `/encode takes application/json or ${FRAME_TYPE}, not ${contentType}`;
+    const message = `/encode takes application/json or ${FRAME_TYPE}, not ${shortened(contentType)}`;
     throw new CoreError('unsupported_media_type', message);
   }
   let document: unknown;

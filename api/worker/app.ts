@@ -5,7 +5,7 @@ import { secureHeaders } from 'hono/secure-headers';
 import ROUTES from '../../contracts/schema/routes.json';
 import type { Route } from '../../contracts/src/api/operation.ts';
 import type { OperationId } from '../../contracts/src/api/operations.ts';
-import { CoreError } from '../core/errors.ts';
+import { ADDRESS, CoreError, shortened } from '../core/errors.ts';
 import type { Dependencies, RequestRecord } from './dependencies.ts';
 import { handlerOf } from './handlers.ts';
 import { renderError } from './http/errors.ts';
@@ -84,7 +84,7 @@ export function createApp(deps: Dependencies) {
 
   function refuseMethod(rows: readonly Row[], c: Context<AppEnv>): Response {
     const methods = rows.map(({ method }) => method);
-    const message = `${c.req.path} takes ${methods.join(' and ')}, not ${c.req.method}.`;
+    const message = `${shortened(c.req.path, ADDRESS)} takes ${methods.join(' and ')}, not ${c.req.method}.`;
     const allow = [...methodsOf(rows), 'OPTIONS'].join(', ');
     const record = Object.assign(c.get('record'), { door: rows[0]?.door ?? 'own' });
     return renderError(new CoreError('method_not_allowed', message), record, { Allow: allow });
@@ -93,13 +93,14 @@ export function createApp(deps: Dependencies) {
   app.notFound((c) => {
     const near = PATHS.nearest(c.req.path);
     const meant = near === undefined ? [] : (PATHS.find(near)?.rows ?? []);
-    const names = (rows: readonly Route[]) => rows.map(({ method, path }) => `${method} ${near ?? path}`).join(', ');
+    const names = (rows: readonly Route[]) =>
+      rows.map(({ method, path }) => `${method} ${near === undefined ? path : shortened(near, ADDRESS)}`).join(', ');
     const there = near
       ? `. Did you mean ${names(meant)}? /docs lists what there is.`
       : `; there are ${names(Object.values(ROUTES))}. /docs describes them.`;
     // Its clients look for the sentence where the path that they mean has it.
     const record = Object.assign(c.get('record'), { door: meant[0]?.door ?? 'own' });
-    return renderError(new CoreError('not_found', `There is no ${c.req.path}${there}`), record);
+    return renderError(new CoreError('not_found', `There is no ${shortened(c.req.path, ADDRESS)}${there}`), record);
   });
   app.onError((error, c) => renderError(error, c.get('record')));
   return app;

@@ -16,6 +16,8 @@ export interface JobFolder {
   get(file: string): Promise<StoredObject | undefined>;
   /** A document; undefined where it is not there. Throws an UnreadableDocument where it is another. */
   read<T>(file: string, schema: { parse(document: unknown): T }): Promise<T | undefined>;
+  /** As `read`, with the etag by which it is written only while it is still this one. */
+  readTagged<T>(file: string, schema: { parse(document: unknown): T }): Promise<{ value: T; etag: string } | undefined>;
   /** Writes in one step. Answers whether `condition` held and it was written. */
   put(file: string, body: Uint8Array | ObjectBody, condition?: Condition): Promise<boolean>;
   job(): Promise<BulkJob | undefined>;
@@ -79,23 +81,25 @@ export function openJobFolder(store: ObjectStore, prefix = ''): JobFolder {
   const get = (file: string) => store.get(keyOf(file));
   const finished = async (): Promise<number[]> =>
     (await store.list(keyOf(BULK_PARTS))).flatMap(({ key }) => shardOfDone(key) ?? []);
-  async function read<T>(file: string, schema: { parse(document: unknown): T }): Promise<T | undefined> {
-    const text = await (await get(file))?.text();
-    return text === undefined ? undefined : parseStored(text, schema, `${uri}/${file}`);
+  async function readTagged<T>(file: string, schema: { parse(document: unknown): T }) {
+    const object = await get(file);
+    if (object === undefined) return undefined;
+    return { value: parseStored(await object.text(), schema, `${uri}/${file}`), etag: object.etag };
   }
   const folder: JobFolder = {
     uri,
     get,
-    read,
+    read: async (file, schema) => (await readTagged(file, schema))?.value,
+    readTagged,
     put: (file, body, condition) => store.put(keyOf(file), body, condition),
-    job: () => read(FILES.job, BulkJob),
+    job: () => folder.read(FILES.job, BulkJob),
     begin: (job) => store.put(keyOf(FILES.job), encodeDocument(job), 'absent'),
-    plan: () => read(FILES.plan, BulkPlan),
-    stopped: () => read(FILES.stop, BulkStop),
+    plan: () => folder.read(FILES.plan, BulkPlan),
+    stopped: () => folder.read(FILES.stop, BulkStop),
     async stop(stop) {
       await store.put(keyOf(FILES.stop), encodeDocument(stop), 'absent');
     },
-    done: (shard) => read(bulkFiles(shard).done, BulkDone),
+    done: (shard) => folder.read(bulkFiles(shard).done, BulkDone),
     countDone: async () => (await finished()).length,
     async allDone() {
       const unread = (await finished()).filter((shard) => !marks.has(shard));

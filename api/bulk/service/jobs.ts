@@ -14,7 +14,7 @@ import {
 import { SCHEMA_VERSION } from '../../../contracts/src/schema-version.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
 import { errorMember } from '../../core/error-document.ts';
-import { CoreError } from '../../core/errors.ts';
+import { ADDRESS, CoreError, shortened } from '../../core/errors.ts';
 import { parseRequest } from '../../core/validation.ts';
 import { encodeDocument, objectOf } from '../../registry/store.ts';
 import { COMMAND, digestOf, jobOf, newId } from './ask.ts';
@@ -108,7 +108,10 @@ export function createJobs(options: ServiceOptions, files: FileService, states: 
       const { done } = await states.find(id, owner, isJob);
       const found = done.flatMap((mark) => mark.files).find(({ path }) => path === name);
       if (!found)
-        throw new CoreError('not_found', `The job ${id} has no file ${name}; its report lists those that there are.`);
+        throw new CoreError(
+          'not_found',
+          `The job ${id} has no file ${shortened(name)}; its report lists those that there are.`,
+        );
       const { digest, size } = found;
       return contentOf(options.store, digest, [{ key: `${bulkFolder(id)}/${name}`, size }]);
     },
@@ -120,10 +123,13 @@ function holding(bytes: Uint8Array): ReturnType<PlanOptions['open']> {
   return { get: async () => objectOf(bytes), list: async () => [] };
 }
 
+/** What the plan of a job says names places whole, as its command does. */
+const MOST_SAID = 1000;
+
 /** Refuses an input with which a job would be begun and fail at once. */
 function refuseInput(error: unknown): Promise<Cut> {
   if (!(error instanceof UserError)) throw error;
-  throw new CoreError('invalid_request', `${error.message}.`, { param: 'input' });
+  throw new CoreError('invalid_request', `${shortened(error.message, MOST_SAID)}.`, { param: 'input' });
 }
 
 /** Over HTTP only places that the service was started with may be named: it can read what its caller may not. */
@@ -134,7 +140,7 @@ function checkPlaces(input: BulkInput, known: string[]): void {
     known.length > 0
       ? `it may read ${known.join(', ')}`
       : 'it may read no place; npm start -- --job-source FOLDER names one';
-  const message = `This service may not read ${outside}: ${what}. Send items or a file instead.`;
+  const message = `This service may not read ${shortened(outside, ADDRESS)}: ${what}. Send items or a file instead.`;
   throw new CoreError('invalid_request', message, { param: 'input' });
 }
 

@@ -2,7 +2,7 @@
 import { LIMITS } from '../../../contracts/src/api/limits.ts';
 import { BulkLine, isName } from '../../../contracts/src/bulk/lines.ts';
 import { fieldOf, jsonIn } from '../../../contracts/src/json.ts';
-import { CoreError } from '../../core/errors.ts';
+import { CoreError, shortList } from '../../core/errors.ts';
 
 /** An image as base64, its name, and some room. */
 export const LINE_BYTES = Math.ceil((LIMITS.image_bytes * 4) / 3) + 64 * 1024;
@@ -116,11 +116,11 @@ function wrongIn(document: unknown): string {
   if (custom_id.length > MOST_NAME) return `"custom_id" has ${custom_id.length} characters, of at most ${MOST_NAME}.`;
   if (!isName(custom_id))
     return '"custom_id" has a NUL, or half of a surrogate pair, which no file of vectors can hold.';
-  const keys = Object.keys(others).map((key) => `"${key}"`);
+  const keys = Object.keys(others);
   const [key] = keys;
-  if (key !== undefined && keys.length === 1 && FORMS.includes(key))
-    return `${FORMS}; the value of ${key} is of another kind.`;
-  return `${FORMS}; this one has ${keys.join(', ') || 'none of them'}.`;
+  if (key !== undefined && keys.length === 1 && FORMS.includes(`"${key}"`))
+    return `${FORMS}; the value of "${key}" is of another kind.`;
+  return `${FORMS}; this one has ${shortList(keys, (name) => `"${name}"`) || 'none of them'}.`;
 }
 
 /** One document a line. Never one string of them all: V8's longest has 536,870,888 characters. */

@@ -6,7 +6,7 @@ import { PageQuery } from '../../../contracts/src/api/tasks/pages.ts';
 import { type Left, RETURNED_HEADERS, WORK_HEADERS } from '../../../contracts/src/bulk/quota.ts';
 import type { BulkWork } from '../../../contracts/src/cloud/bulk-estimate.ts';
 import { reasonOf } from '../../../contracts/src/user-error.ts';
-import { CoreError } from '../../core/errors.ts';
+import { ADDRESS, CoreError, shortened } from '../../core/errors.ts';
 import { parseRequest } from '../../core/validation.ts';
 import { type BatchService, createBatches } from './batches.ts';
 import type { Content } from './files/content.ts';
@@ -150,7 +150,7 @@ export async function answer(service: BulkService, asked: Asked): Promise<Answer
     case 'POST batches :id cancel':
       return followed(batches.cancel(id, owner));
     default:
-      throw new CoreError('not_found', `There is no ${method} ${pathname} here.`);
+      throw new CoreError('not_found', `There is no ${method} ${shortened(pathname, ADDRESS)} here.`);
   }
 }
 

@@ -8,7 +8,7 @@ import { bulkFolder, hexOf, jobOfKey, ownedId, ownedKey, ownedPrefix, PREFIXES }
 import { BulkJobId } from '../../../contracts/src/names.ts';
 import { SCHEMA_VERSION } from '../../../contracts/src/schema-version.ts';
 import { reasonOf, UserError } from '../../../contracts/src/user-error.ts';
-import { CoreError } from '../../core/errors.ts';
+import { CoreError, quoted } from '../../core/errors.ts';
 import type { ObjectStore } from '../../registry/store.ts';
 import { type CurrentModel, digestOf, type Named, newId } from './ask.ts';
 import { asNone, type JobFolder, openJobFolder } from './folder.ts';
@@ -170,7 +170,7 @@ export function createStates({ store, runner, onEnd, onProblem }: ServiceOptions
     async find(id, owner, isKind) {
       const state = await stateOf(id).catch(asNone(onProblem));
       if (!state || state.job.owner !== owner || !isKind(state))
-        throw new CoreError('not_found', `There is nothing of the id ${JSON.stringify(id)} here.`, { param: 'id' });
+        throw new CoreError('not_found', `There is nothing of the id ${quoted(id)} here.`, { param: 'id' });
       const noticed = await noticeEnd(state);
       if (noticed !== state) onEnd?.(id);
       return noticed;
@@ -260,7 +260,7 @@ export async function pageOf<T>(
     const value = await readBefore(id).catch(asNone(onProblem));
     const key = value === undefined ? '' : keyOf(value);
     if (key.startsWith(prefix)) return key;
-    throw new CoreError('not_found', `There is nothing of the id ${JSON.stringify(id)} in this list.`, {
+    throw new CoreError('not_found', `There is nothing of the id ${quoted(id)} in this list.`, {
       param: 'after',
     });
   }

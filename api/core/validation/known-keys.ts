@@ -1,5 +1,6 @@
 // Guesses the known key that an unknown one stands for: a slip of the pen, or another service's name for it.
 import { editDistance } from '../../../contracts/src/user-error.ts';
+import { NAMED, shortened, shortList } from '../errors.ts';
 
 /** What services call one thing; the first known name of a group is suggested for the others. */
 const SYNONYMS = [
@@ -15,27 +16,22 @@ const SYNONYMS = [
   ['a', 'source_sentence', 'query', 'inputs', 'source', 'left'],
   ['b', 'sentences', 'documents', 'texts', 'targets', 'right'],
 ];
-/** So many keys are named in a sentence. */
-const NAMED = 8;
 
 /**
  * `unknown` and what may be meant by it, as the end of a sentence; `known`: the keys that are taken there. A key that was
  * `sent` as well is not what another one stands for.
  */
 export function describeUnknown(unknown: string[], known: string[], sent: readonly string[] = []): string {
-  const keys = shorten(unknown);
+  const keys = shortList(unknown);
   const absent = known.filter((key) => !sent.includes(key));
   for (const key of unknown.slice(0, NAMED)) {
     const meant = nearestKey(key, absent);
     if (meant)
-      return unknown.length === 1 ? `${keys}. Did you mean ${meant}?` : `${keys}. For ${key}, did you mean ${meant}?`;
+      return unknown.length === 1
+        ? `${keys}. Did you mean ${meant}?`
+        : `${keys}. For ${shortened(key)}, did you mean ${meant}?`;
   }
-  return known.length > 0 ? `${keys}. Taken are ${shorten(known)}.` : `${keys}.`;
-}
-
-function shorten(keys: string[]): string {
-  const named = keys.slice(0, NAMED).map((key) => (key.length > 60 ? `${key.slice(0, 60)}…` : key));
-  return `${named.join(', ')}${keys.length > NAMED ? ` and ${keys.length - NAMED} more` : ''}`;
+  return known.length > 0 ? `${keys}. Taken are ${shortList(known)}.` : `${keys}.`;
 }
 
 export function nearestKey(unknown: string, known: string[]): string | undefined {

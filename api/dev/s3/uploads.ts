@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { atExit } from '../../../contracts/command/at-exit.ts';
 import { ENVARS } from '../../../contracts/src/envars.ts';
 import { toFileUri } from '../../registry/stores/file-uri.ts';
 import { openStore } from '../../registry/stores/open.ts';
@@ -20,7 +21,7 @@ export async function startUploads(): Promise<LocalUploads> {
   const folder = mkdtempSync(join(tmpdir(), 'edge-clip-uploads-'));
   const remove = () => rmSync(folder, { recursive: true, force: true });
   // Photos of a person: they go however this process ends.
-  process.once('exit', remove);
+  const takeBack = atExit(remove);
   const store = openStore(toFileUri(folder));
   const keys = { accessKeyId: 'local', secretAccessKey: randomUUID(), region: 'local' };
   const { url, stop } = await startBucket({ bucket: BUCKET, keys, store: () => store });
@@ -34,7 +35,7 @@ export async function startUploads(): Promise<LocalUploads> {
     },
     stop() {
       stop();
-      process.off('exit', remove);
+      takeBack();
       remove();
     },
   };

@@ -5,7 +5,7 @@ import type { UPLOAD_OPERATIONS } from '../../../contracts/src/api/doors/uploads
 import type { Scope } from '../../../contracts/src/api/operation.ts';
 import { fieldOf } from '../../../contracts/src/json.ts';
 import { FILES } from '../../../contracts/src/keys.ts';
-import { CoreError } from '../../core/errors.ts';
+import { CoreError, shortened } from '../../core/errors.ts';
 import type { Call, Handler } from '../dependencies.ts';
 import { readForm, readJson } from '../http/body.ts';
 import type { FormField } from '../http/multipart.ts';
@@ -19,7 +19,7 @@ async function createFile(call: Call): Promise<Reply> {
   // SDKs may also send when a file expires, which is the same for all files here.
   const unknown = fields.find(({ name }) => !FIELDS.includes(name) && !name.startsWith('expires_after'));
   if (unknown)
-    throw new CoreError('unknown_key', `A file has the fields file and purpose, not ${unknown.name}.`, {
+    throw new CoreError('unknown_key', `A file has the fields file and purpose, not ${shortened(unknown.name)}.`, {
       param: unknown.name,
     });
   const file = onlyField(fields, 'file');
@@ -42,7 +42,9 @@ async function addUploadPart(call: Call): Promise<Reply> {
   const fields = await readForm(call.request, '-F data=@FILE');
   const unknown = fields.find(({ name }) => name !== 'data');
   if (unknown)
-    throw new CoreError('unknown_key', `A part has the field data, not ${unknown.name}.`, { param: unknown.name });
+    throw new CoreError('unknown_key', `A part has the field data, not ${shortened(unknown.name)}.`, {
+      param: unknown.name,
+    });
   const part = onlyField(fields, 'data');
   if (!part)
     throw new CoreError('invalid_request', 'data is missing: send it as a form, with curl -F data=@part.', {

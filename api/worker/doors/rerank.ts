@@ -9,7 +9,7 @@ import {
   type VoyageRerankResponse,
 } from '../../../contracts/src/api/doors/rerank.ts';
 import { fieldOf } from '../../../contracts/src/json.ts';
-import { CoreError } from '../../core/errors.ts';
+import { CoreError, shortList } from '../../core/errors.ts';
 import type { Item } from '../../core/items/items.ts';
 import { type Ranked, type RerankOutput, rerank } from '../../core/rerank.ts';
 import { parseRequest } from '../../core/validation.ts';
@@ -57,8 +57,6 @@ function run(call: Call, asked: Asked): Promise<RerankOutput> {
 /** Places of the fields that are read, each once; undefined: the text alone. */
 type Order = ReadonlyMap<string, number> | undefined;
 const TEXT = new Map([['text', 0]]);
-/** Fields that a sentence names. */
-const NAMED = 8;
 
 function orderOf(fields: string[] | undefined): Order {
   return fields && new Map([...new Set(fields)].map((field, place) => [field, place]));
@@ -84,7 +82,7 @@ function toItem(document: Document, index: number, order: Order): Item {
   if (image !== undefined) return { image };
   const param = `documents.${index}`;
   const message = order
-    ? `${param} has none of the fields of rank_fields: ${[...order.keys()].slice(0, NAMED).join(', ')}.`
+    ? `${param} has none of the fields of rank_fields: ${shortList([...order.keys()])}.`
     : `${param} must be a string or have a field text or image, or name its fields in rank_fields.`;
   throw new CoreError('invalid_request', message, { param, item: index });
 }

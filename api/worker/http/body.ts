@@ -1,6 +1,6 @@
 // Reads a request's body within the limits, as JSON or as a form. It is decoded while it arrives and never held as bytes.
 import { reasonOf } from '../../../contracts/src/user-error.ts';
-import { CoreError } from '../../core/errors.ts';
+import { CoreError, shortened } from '../../core/errors.ts';
 import { type FormField, parseMultipart } from './multipart.ts';
 import { chunksOf } from './stream.ts';
 
@@ -39,8 +39,8 @@ function isJson(type: string): boolean {
 }
 
 function unsupported(type: string, taken: string, how: string): CoreError {
-  const [sent] = type.split(';');
-  const message = `The content type must be ${taken}, not ${sent}. With curl: ${how}`;
+  const [sent = ''] = type.split(';');
+  const message = `The content type must be ${taken}, not ${shortened(sent)}. With curl: ${how}`;
   return new CoreError('unsupported_media_type', message);
 }
 
@@ -49,7 +49,7 @@ async function decodeText(request: Request, type: string): Promise<string> {
   if (charset && !/^(utf-?8|us-ascii)$/i.test(charset)) {
     throw new CoreError(
       'unsupported_media_type',
-      `JSON is read as UTF-8, not as ${charset}: encode the body as UTF-8.`,
+      `JSON is read as UTF-8, not as ${shortened(charset)}: encode the body as UTF-8.`,
     );
   }
   const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: false });

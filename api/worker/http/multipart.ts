@@ -1,6 +1,6 @@
 // Reads multipart/form-data (RFC 7578) while it arrives: of a file there are its bytes, once, and of a text its characters.
 import { LIMITS } from '../../../contracts/src/api/limits.ts';
-import { CoreError } from '../../core/errors.ts';
+import { CoreError, shortened } from '../../core/errors.ts';
 
 export interface FormField {
   name: string;
@@ -121,7 +121,7 @@ function readPartHeader(header: string): Part {
   if (name === undefined) throw malformed('a field has no name');
   const encoding = headerOf('content-transfer-encoding')?.toLowerCase() ?? 'binary';
   if (!['7bit', '8bit', 'binary'].includes(encoding)) {
-    const message = `The field ${name} is sent as ${encoding}: the bytes of a file are sent as they are, and text as UTF-8.`;
+    const message = `The field ${shortened(name)} is sent as ${shortened(encoding)}: the bytes of a file are sent as they are, and text as UTF-8.`;
     throw new CoreError('unsupported_media_type', message, { param: name });
   }
   const type = headerOf('content-type') ?? 'text/plain';
@@ -149,7 +149,7 @@ function toField({ name, isFile, filename }: Part, bytes: Uint8Array): FormField
   try {
     return { name, value: new TextDecoder('utf-8', { fatal: true, ignoreBOM: false }).decode(bytes) };
   } catch {
-    const message = `The field ${name} is not UTF-8, perhaps Latin-1 (Windows-1252): encode it as UTF-8.`;
+    const message = `The field ${shortened(name)} is not UTF-8, perhaps Latin-1 (Windows-1252): encode it as UTF-8.`;
     throw new CoreError('invalid_request', message, { param: name });
   }
 }

@@ -1,6 +1,6 @@
 // A request's body as chunks: counted, in time, decompressed, and the rest of what a refusal left unread.
 import { LIMITS } from '../../../contracts/src/api/limits.ts';
-import { CoreError } from '../../core/errors.ts';
+import { CoreError, shortened } from '../../core/errors.ts';
 
 /** Between two chunks. */
 const IDLE_MS = 10_000;
@@ -14,7 +14,11 @@ const SLICE_BYTES = 8 * 1024;
 type Compression = 'gzip' | 'deflate';
 /** What is read of each: others take more of what goes by the same name. */
 const FORMS: Record<Compression, string> = { gzip: 'gzip in one part', deflate: 'deflate in its frame (zlib)' };
-const ENCODINGS: Record<string, Compression> = { gzip: 'gzip', 'x-gzip': 'gzip', deflate: 'deflate' };
+const ENCODINGS = new Map<string, Compression>([
+  ['gzip', 'gzip'],
+  ['x-gzip', 'gzip'],
+  ['deflate', 'deflate'],
+]);
 
 /** The chunks of a body, decompressed where Content-Encoding says so. Throws `CoreError` beyond a limit. */
 export function chunksOf(request: Request): AsyncIterable<Uint8Array> {
@@ -24,9 +28,9 @@ export function chunksOf(request: Request): AsyncIterable<Uint8Array> {
   const named = (request.headers.get('content-encoding') ?? '').trim().toLowerCase();
   const sent = arriving(request, declared);
   if (named === '' || named === 'identity') return sent;
-  const format = ENCODINGS[named];
+  const format = ENCODINGS.get(named);
   if (!format) {
-    const message = `The Content-Encoding ${named} is not read here: send the body as it is, or as gzip or deflate.`;
+    const message = `The Content-Encoding ${shortened(named)} is not read here: send the body as it is, or as gzip or deflate.`;
     throw new CoreError('unsupported_media_type', message);
   }
   return counted(decompressed(sent, { format, named }), `bytes when its ${named} is undone`);

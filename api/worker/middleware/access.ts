@@ -2,7 +2,7 @@
 import { API_KEY, type ApiKey } from '../../../contracts/src/api/api-key.ts';
 import { type Operation, SCOPES, type Scope } from '../../../contracts/src/api/operation.ts';
 import { sha256Hex } from '../../core/encode/digest.ts';
-import { CoreError } from '../../core/errors.ts';
+import { ADDRESS, CoreError, shortened } from '../../core/errors.ts';
 import { credentialOf } from '../access/credentials.ts';
 import type { KeyCache } from '../access/key-cache.ts';
 import type { Grant, Limits } from '../access/limits.ts';
@@ -92,7 +92,7 @@ function missing(scope: Scope): CoreError {
 function checkPlace(request: Request, origins: readonly string[]): void {
   const { hostname } = new URL(request.url);
   if (!isLoopback(hostname)) {
-    const message = `Without an API key only this machine is answered, by the name 127.0.0.1 or localhost, not ${hostname}.`;
+    const message = `Without an API key only this machine is answered, by the name 127.0.0.1 or localhost, not ${shortened(hostname, ADDRESS)}.`;
     throw new CoreError('unauthorized', message);
   }
   const origin = request.headers.get('origin');
@@ -100,6 +100,6 @@ function checkPlace(request: Request, origins: readonly string[]): void {
   const message =
     origin === 'null'
       ? 'A page that was opened as a file, or in a sandbox, has no origin, and is not answered without an API key: serve it by HTTP on this machine.'
-      : `Without an API key pages of other origins are not answered: add ${origin} to CORS_ORIGINS, or send a key.`;
+      : `Without an API key pages of other origins are not answered: add ${shortened(origin, ADDRESS)} to CORS_ORIGINS, or send a key.`;
   throw new CoreError('unauthorized', message);
 }

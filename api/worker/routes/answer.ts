@@ -8,7 +8,7 @@ import { DRY_RUN, type DryRunResponse } from '../../../contracts/src/api/tasks/d
 import { fieldOf } from '../../../contracts/src/json.ts';
 import type { Engines } from '../../core/embed.ts';
 import { errorMember } from '../../core/error-document.ts';
-import { CoreError } from '../../core/errors.ts';
+import { CoreError, quoted } from '../../core/errors.ts';
 import { chooseModel, type Model } from '../../core/model.ts';
 import { type Plan, type Planning, priceOf } from '../../core/plan.ts';
 import type { Call, Dependencies } from '../dependencies.ts';
@@ -74,7 +74,7 @@ export function asksFirst({ url }: Request): boolean {
   const values = new URL(url).searchParams.getAll('dry_run');
   const wrong = values.find((value) => !DRY_RUN.dry_run.safeParse(value).success);
   if (wrong === undefined) return values.length > 0;
-  const message = `dry_run may be 1 or true, not ${JSON.stringify(wrong)}; leave it out to have the request answered.`;
+  const message = `dry_run may be 1 or true, not ${quoted(wrong)}; leave it out to have the request answered.`;
   throw new CoreError('invalid_request', message, { param: 'dry_run' });
 }
 

@@ -942,7 +942,7 @@ class BulkTold(TypedDict):
 
 
 class BulkUpload(TypedDict):
-    """`upload.json` of a file that is sent in parts: written before them."""
+    """`upload.json` of a file that is sent in parts: written before them, and once more when it ends."""
 
     schema_version: NotRequired[Literal[1]]
     """Version of the form of this document; absent means 1."""
@@ -966,7 +966,10 @@ class BulkUpload(TypedDict):
     """When it was begun."""
 
     cancelled: bool
-    """Whether it takes parts no more."""
+    """Whether it takes parts no more, and none is kept."""
+
+    parts: NotRequired[list[str]]
+    """Ids of the parts that it was completed with, in their order; absent: it was not."""
 
 
 class BulkWebhook(TypedDict):
@@ -1330,7 +1333,7 @@ class ErrorMember(TypedDict):
     """OpenAI's kind of error, such as `invalid_request_error` or `server_error`."""
 
     param: str | None
-    """Path of the offending field, null where no field is to blame."""
+    """Path of the offending field, or its first 200 characters; null where no field is to blame."""
 
     code: ErrorCode
     """What went wrong, from a closed list; the status follows from it."""
@@ -5300,7 +5303,9 @@ class TokenizeRequest(TypedDict):
     """Id of a model from GET /v1/models; absent: the first one."""
 
     input: str | list[str]
-    """A text or a list of texts, which may have 200,000 UTF-16 units together."""
+    """A text or a list of texts, as many as GET /v1/limits says of `items`, which may have 200,000 UTF-16
+    units together. Its `tokens` are of what is embedded, not of these.
+    """
 
     truncate: NotRequired[Literal["start", "end"]]
     """At which end a text that is too long would be cut; absent: `end`."""

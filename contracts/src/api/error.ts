@@ -52,7 +52,10 @@ export const ErrorMember = z
   .strictObject({
     message: z.string().describe('What was wrong, and what to do.'),
     type: z.string().describe("OpenAI's kind of error, such as `invalid_request_error` or `server_error`."),
-    param: z.string().nullable().describe('Path of the offending field, null where no field is to blame.'),
+    param: z
+      .string()
+      .nullable()
+      .describe('Path of the offending field, or its first 200 characters; null where no field is to blame.'),
     code: ErrorCode,
     retry_after_seconds: z
       .int()

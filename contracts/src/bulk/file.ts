@@ -37,7 +37,15 @@ export const BulkUpload = z
     bytes: FileIdentity.shape.bytes.describe('Its size once all parts are there.'),
     owner: BulkFile.shape.owner,
     created_at: z.iso.datetime().describe('When it was begun.'),
-    cancelled: z.boolean().describe('Whether it takes parts no more.'),
+    cancelled: z.boolean().describe('Whether it takes parts no more, and none is kept.'),
+    parts: z
+      .array(z.string())
+      .min(1)
+      .optional()
+      .describe('Ids of the parts that it was completed with, in their order; absent: it was not.'),
   })
-  .meta({ title: 'BulkUpload', description: '`upload.json` of a file that is sent in parts: written before them.' });
+  .meta({
+    title: 'BulkUpload',
+    description: '`upload.json` of a file that is sent in parts: written before them, and once more when it ends.',
+  });
 export type BulkUpload = z.infer<typeof BulkUpload>;

@@ -1,5 +1,6 @@
 // A bulk job as it is stored: what was asked, how it was cut into shards, what each shard left, and how it ended.
 import * as z from 'zod';
+import { byName } from '../api/tasks/by-name.ts';
 import { Artefact, Digest } from '../model/artefact.ts';
 import { BulkJobId } from '../names.ts';
 import { SchemaVersion } from '../schema-version.ts';
@@ -90,7 +91,7 @@ export type BulkOutput = z.infer<typeof BulkOutput>;
 export const BulkAnswers = z
   .strictObject({
     endpoint: z.literal('/v1/embeddings').describe('What each line is a request to.'),
-    metadata: z.record(z.string(), z.string()).nullable().describe('Kept and given back; null: none was sent.'),
+    metadata: byName(z.string(), z.string()).nullable().describe('Kept and given back; null: none was sent.'),
     file: z.string().describe('Id of the file that the lines came in.'),
   })
   .meta({

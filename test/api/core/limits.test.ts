@@ -5,6 +5,7 @@ import { embed } from '../../../api/core/embed.ts';
 import { reportLimits } from '../../../api/core/limits.ts';
 import { chooseModel, type Model } from '../../../api/core/model.ts';
 import { similarity } from '../../../api/core/similarity/similarity.ts';
+import { tokenize } from '../../../api/core/tokenize.ts';
 import { LimitsReport, PLAN_LIMITS } from '../../../contracts/src/api/limits.ts';
 import { notingEngines, SPACE, wordModel } from './word-model.ts';
 
@@ -83,6 +84,15 @@ describe('the pairs of a request', () => {
 });
 
 describe('on the free plan', () => {
+  test('as many texts are taken apart as may be embedded', async () => {
+    const input = Array(PLAN_LIMITS.free.items + 1).fill('dog');
+    const error = await refusal(tokenize(free, notingEngines(), { input, field: 'inputs' }));
+    expect([error.code, error.details.param]).toEqual(['too_many_items', 'inputs']);
+    expect(error.message).toMatch(/ 8 items on the free plan; 9 were sent/);
+    await expect(tokenize(free, notingEngines(), { input: input.slice(1) })).resolves.toBeDefined();
+    await expect(tokenize({ ...wordModel() }, notingEngines(), { input })).resolves.toBeDefined();
+  });
+
   test('the static tier answers where no model is named, and alone is listed', () => {
     expect(chooseModel(free, undefined).id).toBe('words-static');
     expect(() => chooseModel(free, 'words')).toThrow(/free plan/);

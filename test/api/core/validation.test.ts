@@ -3,13 +3,16 @@ import { describe, expect, test } from 'vitest';
 import { z } from 'zod';
 import { CoreError } from '../../../api/core/errors.ts';
 import { parseRequest } from '../../../api/core/validation.ts';
+import { BatchRequest } from '../../../contracts/src/api/doors/batches.ts';
 import { JinaEmbeddingsRequest } from '../../../contracts/src/api/doors/jina.ts';
+import { RerankRequest } from '../../../contracts/src/api/doors/rerank.ts';
 import { OpenAiUploadComplete } from '../../../contracts/src/api/doors/uploads.ts';
 import { EmbedRequest } from '../../../contracts/src/api/embed.ts';
 import { SimilarityRequest } from '../../../contracts/src/api/similarity.ts';
+import { ClassifyRequest } from '../../../contracts/src/api/tasks/classify.ts';
 import { JobRequest } from '../../../contracts/src/api/tasks/jobs.ts';
 import { PageQuery } from '../../../contracts/src/api/tasks/pages.ts';
-import { Webhook } from '../../../contracts/src/bulk/job.ts';
+import { BulkAnswers, Webhook } from '../../../contracts/src/bulk/job.ts';
 
 const SPACE = `sha256:${'0'.repeat(64)}`;
 
@@ -22,6 +25,42 @@ function refusalOf(schema: z.ZodType, sent: unknown) {
   }
   throw new Error('it was taken');
 }
+
+describe('a name that objects have from their prototype', () => {
+  /** As it arrives: in an object literal it would be the prototype. */
+  const sent = (body: string): unknown => JSON.parse(body);
+  const names = (value: unknown) => Object.entries(Object(value));
+
+  test('is a label like any other', () => {
+    const body = '{"input": "a dog", "labels": {"cat": "a cat", "__proto__": ["a dog"], "constructor": "a boat"}}';
+    const { labels } = parseRequest(ClassifyRequest, sent(body));
+    expect(new Map(names(labels))).toEqual(
+      new Map<string, unknown>([
+        ['cat', 'a cat'],
+        ['__proto__', ['a dog']],
+        ['constructor', 'a boat'],
+      ]),
+    );
+  });
+
+  test('is refused where its value is of another type', () => {
+    const body = sent('{"input": "a dog", "labels": {"__proto__": [1]}}');
+    expect(refusalOf(ClassifyRequest, body)).toMatchObject({ code: 'wrong_type' });
+  });
+
+  test('is a field of a document', () => {
+    const { documents } = parseRequest(RerankRequest, sent('{"query": "a", "documents": [{"__proto__": "b"}]}'));
+    expect(names(documents[0])).toEqual([['__proto__', 'b']]);
+  });
+
+  test('is given back with the metadata of a batch, from what was kept of it, too', () => {
+    const batch = '"input_file_id": "file-1", "endpoint": "/v1/embeddings", "completion_window": "24h"';
+    const { metadata } = parseRequest(BatchRequest, sent(`{${batch}, "metadata": {"__proto__": "b"}}`));
+    expect(names(metadata)).toEqual([['__proto__', 'b']]);
+    const kept = sent('{"endpoint": "/v1/embeddings", "metadata": {"__proto__": "b"}, "file": "file-1"}');
+    expect(JSON.stringify(BulkAnswers.parse(kept))).toContain('"__proto__":"b"');
+  });
+});
 
 describe('null', () => {
   test('means absent, as some clients send what is not set', () => {

@@ -135,7 +135,7 @@ function filesOfAdapt({ model, own }: NonNullable<Recipe['adapt']>, root: string
     if (path === null) continue;
     const file = resolve(root, path);
     if (!existsSync(file)) throw notFound(`adapt.own.${key}`, path, root);
-    if (statSync(file).isDirectory()) files.push(...filesOfFolder(file, root));
+    if (statSync(file).isDirectory()) files.push(...filesOfFolder(file, root, own.image_column ?? undefined));
     else if (key === 'classes' || key === 'further_captions') files.push(file);
     else files.push(...filesOfTable(file, root, own.image_column ?? undefined));
   }
@@ -170,7 +170,7 @@ const FILES_OF: Record<Prepare['pairs'][number]['format'], (match: string, root:
     jsonl: filesOfTable,
     labelled: (table) => [table, ...shardsOf(table)],
     any: (match, root, column) =>
-      statSync(match).isDirectory() ? filesOfFolder(match, root) : filesOfTable(match, root, column),
+      statSync(match).isDirectory() ? filesOfFolder(match, root, column) : filesOfTable(match, root, column),
   };
 
 const existing = (file: string): string[] => (existsSync(file) ? [file] : []);

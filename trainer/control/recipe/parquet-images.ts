@@ -1,5 +1,6 @@
-// Whether a Parquet file holds its images itself, which its footer says: then nothing beside it counts.
+// The footer of a Parquet file, as far as it speaks of images: whether it holds them itself, and the first and last of their names.
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { isAbsolute } from 'node:path';
 import { type FileMetaData, parquetMetadata, parquetSchema, type SchemaTree } from 'hyparquet';
 import { imageColumnOf } from '../../../contracts/src/data/own-data.ts';
 
@@ -10,14 +11,48 @@ const END = 8;
 export function holdsImages(file: string, column?: string): boolean {
   const found = metadataOf(file);
   if (found === undefined) return false;
+  const place = bytesOf(imagesIn(found, column));
+  if (place === undefined) return false;
+  return statisticsOf(found, place).every((held) => held?.null_count !== undefined && Number(held.null_count) === 0);
+}
+
+/**
+ * The first and the last name, in their order, of each group of rows: what begins both begins all between them. Its rows are
+ * packed in ways of which not all are read here. None where the column holds something else, or nobody counted.
+ */
+export function boundsOfNames(file: string, column?: string): string[] {
+  const found = metadataOf(file);
+  if (found === undefined) return [];
+  const place = imagesIn(found, column);
+  if (place === undefined || place.children.length > 0 || bytesOf(place) !== undefined) return [];
+  const bounds = statisticsOf(found, place).flatMap((said) => [
+    said?.min_value ?? said?.min,
+    said?.max_value ?? said?.max,
+  ]);
+  return [...new Set(bounds.filter((bound) => typeof bound === 'string'))];
+}
+
+/** The folders that names begin with alike. */
+export function sharedFolder(names: readonly string[]): string {
+  const [first = [], ...others] = names.map((name) => name.split('/').slice(0, -1));
+  const end = first.findIndex((part, at) => others.some((other) => other[at] !== part));
+  return (end < 0 ? first : first.slice(0, end)).join('/') || (names.every(isAbsolute) ? '/' : '.');
+}
+
+/** The column of images, `column` or the one that the reader guesses. */
+function imagesIn(found: FileMetaData, column?: string): SchemaTree | undefined {
   const columns = parquetSchema(found).children;
   const wanted = column ?? imageColumnOf(columns.map(({ element }) => element.name));
-  const place = bytesOf(columns.find(({ element }) => element.name === wanted))?.path.join('.');
-  if (place === undefined) return false;
-  return found.row_groups.every(({ columns: chunks }) => {
-    const held = chunks.find((chunk) => chunk.meta_data?.path_in_schema.join('.') === place)?.meta_data?.statistics;
-    return held?.null_count !== undefined && Number(held.null_count) === 0;
-  });
+  return columns.find(({ element }) => element.name === wanted);
+}
+
+/** Of each group of rows. */
+function statisticsOf({ row_groups }: FileMetaData, { path }: SchemaTree) {
+  const place = path.join('.');
+  return row_groups.map(
+    ({ columns }) =>
+      columns.find((chunk) => chunk.meta_data?.path_in_schema.join('.') === place)?.meta_data?.statistics,
+  );
 }
 
 /** Where a column has bytes. The twin of `read_parquet` in trainer/towers/formats/tables.py: bytes, or Hugging Face's {bytes, path}. */

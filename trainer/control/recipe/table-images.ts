@@ -6,7 +6,7 @@ import { constants, gunzipSync } from 'node:zlib';
 import { IMAGE_ENDINGS } from '../../../contracts/src/data/image-endings.ts';
 import { type DataFormat, formatOf, withoutFormat } from '../../../contracts/src/data/own-data.ts';
 import { filesBelow, isReadable, isShown, readableFilesBelow } from './file-digests.ts';
-import { holdsImages } from './parquet-images.ts';
+import { boundsOfNames, holdsImages, sharedFolder } from './parquet-images.ts';
 
 const IMAGE = new RegExp(`\\.(${IMAGE_ENDINGS.join('|')})$`, 'i');
 const MAYBE_IMAGE = new RegExp(`\\.(${IMAGE_ENDINGS.join('|')})(#\\d+)?\\s*$`, 'i');
@@ -42,33 +42,39 @@ export function filesOfTable(file: string, root: string, imageColumn?: string): 
   if (isTar(file)) return [file, ...rowsBeside(file)];
   const start = dirname(file);
   const text = textOf(file);
-  const named = text === undefined ? undefined : imagesElsewhere(file, text, root);
-  if (named !== undefined) return [file, ...imagesBelow(start), ...named];
+  const named = text === undefined ? imagesOfParquet(file, root, imageColumn) : imagesElsewhere(file, text, root);
+  if (named !== undefined) return [...new Set([file, ...imagesBelow(start), ...named])];
   if (text === undefined ? holdsImages(file, imageColumn) : DATA_URI.test(text)) return [file];
-  // What its rows name is not known (Parquet) or nowhere. LICENSE alone, which may be an image, does not end the search.
+  // What its rows name is nowhere, or its footer (Parquet) does not say enough. LICENSE alone, which may be an image, does not end the search.
   const below = imagesBelow(start);
   return [file, ...below, ...(below.some((image) => IMAGE.test(image)) ? [] : imagesBeside(start))];
 }
 
 /** Everything in a folder but hidden files, as the reader sees it, and the images of tables in it that lie elsewhere. */
-export function filesOfFolder(folder: string, root: string): string[] {
+export function filesOfFolder(folder: string, root: string, imageColumn?: string): string[] {
   const files = filesBelow(folder, isShown);
   // Shards go before a table that lies beside them, and a text beside an image is its caption.
   if (files.some((file) => dirname(file) === folder && isTar(file))) return files;
   const images = new Set(files.filter((file) => IMAGE.test(file)).map(withoutEnding));
   const tables = files.filter((file) => isTable(file, folder) && !images.has(withoutEnding(file)));
-  return [...files, ...tables.flatMap((table) => imagesElsewhere(table, textOf(table) ?? '', root) ?? [])];
+  return [...new Set([...files, ...tables.flatMap(elsewhere)])];
+
+  function elsewhere(table: string): string[] {
+    const text = textOf(table);
+    return (text === undefined ? imagesOfParquet(table, root, imageColumn) : imagesElsewhere(table, text, root)) ?? [];
+  }
 }
 
 /** Formats whose files are text. */
 const TEXTS: ReadonlySet<DataFormat | undefined> = new Set<DataFormat>(['csv', 'jsonl', 'json']);
+const TABLES: ReadonlySet<DataFormat | undefined> = new Set<DataFormat | undefined>([...TEXTS, 'parquet']);
 const METADATA = /^metadata\.(jsonl|csv|parquet)$/;
 
 /** The twin of `is_table` in trainer/towers/formats/folders.py, without what the first line of a text file says. */
 function isTable(file: string, folder: string): boolean {
   const name = basename(file);
   if (METADATA.test(name)) return true;
-  return dirname(file) === folder && TEXTS.has(formatOf(file)) && withoutFormat(name).toLowerCase() !== 'classes';
+  return dirname(file) === folder && TABLES.has(formatOf(file)) && withoutFormat(name).toLowerCase() !== 'classes';
 }
 
 const withoutEnding = (file: string): string => file.slice(0, file.length - extname(file).length);
@@ -120,6 +126,19 @@ function imagesElsewhere(table: string, text: string, root: string): string[] | 
       return [...(folder === undefined || folder === start ? [] : imagesBelow(folder)), ...far];
   }
   return undefined;
+}
+
+/** Of the images of Parquet, all of which begin as the first and the last name do; undefined also where it holds them itself. */
+function imagesOfParquet(table: string, root: string, imageColumn?: string): string[] | undefined {
+  if (formatOf(table) !== 'parquet' || holdsImages(table, imageColumn)) return undefined;
+  const bounds = boundsOfNames(table, imageColumn);
+  if (bounds.length === 0) return undefined;
+  const plain = bounds.map((name) => name.replaceAll('\\', '/').replace(/^file:\/\//, ''));
+  if (!plain.every(isFar)) return imagesElsewhere(table, bounds.join('\n'), root);
+  const folder = resolve(dirname(table), sharedFolder(plain));
+  // All that lies around the table may be a user's folder among others.
+  const images = isIn(table, folder) ? [] : imagesBelow(folder);
+  return images.length > 0 ? images : undefined;
 }
 
 /** The twin of `folder_of` in places.py: the folder near the table that holds most of the names. */

@@ -1,6 +1,6 @@
 // A download: all of a content, a range of it, or the word that its reader has it already (RFC 9110, sections 13 and 14).
 import { type Download, isNamed } from '../../../../contracts/src/api/download.ts';
-import { CoreError } from '../../../core/errors.ts';
+import { CoreError, shortened } from '../../../core/errors.ts';
 import type { ByteRange } from '../../../registry/store.ts';
 import type { Content } from './content.ts';
 
@@ -32,7 +32,7 @@ function rangeIn(text: string, size: number): ByteRange | undefined {
   const from = first === '' ? Math.max(0, size - Number(last)) : Number(first);
   const to = first === '' || last === '' ? size : Math.min(size, Number(last) + 1);
   if (from < to) return { from, to };
-  const message = `The file has ${size} bytes, and ${text.trim()} is none of them: ask for bytes=0- to have all.`;
+  const message = `The file has ${size} bytes, and ${shortened(text.trim())} is none of them: ask for bytes=0- to have all.`;
   throw new CoreError('range_not_satisfiable', message, { size });
 }
 

@@ -14,7 +14,7 @@ import {
   uploadPartKey,
 } from '../../../../contracts/src/keys.ts';
 import { SCHEMA_VERSION } from '../../../../contracts/src/schema-version.ts';
-import { CoreError } from '../../../core/errors.ts';
+import { CoreError, quoted } from '../../../core/errors.ts';
 import { encodeDocument, type ObjectStore } from '../../../registry/store.ts';
 import { digestOf, newId } from '../ask.ts';
 import { asNone, openJobFolder } from '../folder.ts';
@@ -70,7 +70,7 @@ export function createFiles({ store, onProblem }: Pick<ServiceOptions, 'store' |
   const files: FileService = {
     async create({ filename, purpose, bytes }, owner) {
       if (purpose !== 'batch') {
-        throw new CoreError('invalid_request', `purpose may be batch, not ${JSON.stringify(purpose)}.`, {
+        throw new CoreError('invalid_request', `purpose may be batch, not ${quoted(purpose)}.`, {
           param: 'purpose',
         });
       }
@@ -127,7 +127,7 @@ export function createFiles({ store, onProblem }: Pick<ServiceOptions, 'store' |
     async find(id, owner, param = 'id') {
       const file = await unlessDeleted(id).catch(asNone(onProblem));
       if (file?.owner === owner) return file;
-      throw new CoreError('not_found', `There is no file ${JSON.stringify(id)}.`, { param });
+      throw new CoreError('not_found', `There is no file ${quoted(id)}.`, { param });
     },
   };
   return files;
@@ -139,7 +139,7 @@ export function createFiles({ store, onProblem }: Pick<ServiceOptions, 'store' |
     const job = `batch_${rest}`;
     const state = await readState(openJobFolder(store, bulkFolder(job))).catch(asNone(onProblem));
     if (!state || state.job.owner !== owner || !isFinal(statusOf(state, Date.now()))) {
-      throw new CoreError('not_found', `There is no file ${JSON.stringify(id)}, or not yet.`, { param: 'id' });
+      throw new CoreError('not_found', `There is no file ${quoted(id)}, or not yet.`, { param: 'id' });
     }
     const parts = state.done.flatMap(({ shard, files }) => {
       const path = kind === 'answers' ? bulkFiles(shard).part('jsonl') : bulkFiles(shard).errors;

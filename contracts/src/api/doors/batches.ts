@@ -2,6 +2,7 @@
 import * as z from 'zod';
 import { FileIdentity } from '../../bulk/file.ts';
 import type { Operation } from '../operation.ts';
+import { byName } from '../tasks/by-name.ts';
 import { RequestCounts } from '../tasks/jobs.ts';
 import { PAGE, paged } from '../tasks/pages.ts';
 import { OpenAIEmbeddingsRequest } from './openai.ts';
@@ -52,7 +53,7 @@ export const BatchRequest = z
     input_file_id: z.string().min(1).describe('Id of a file with the purpose `batch`.'),
     endpoint: z.literal(BATCH_ENDPOINT).describe('Only embeddings.'),
     completion_window: z.literal('24h').describe('Within which the batch ends or expires.'),
-    metadata: z.record(z.string().max(64), z.string().max(512)).optional().describe('Kept and given back.'),
+    metadata: byName(z.string().max(64), z.string().max(512)).optional().describe('Kept and given back.'),
   })
   .meta({ title: 'BatchRequest', description: 'Body of POST /v1/batches.' });
 export type BatchRequest = z.infer<typeof BatchRequest>;
@@ -95,7 +96,7 @@ export const OpenAiBatch = z
     request_counts: RequestCounts.extend({ total: z.int().nonnegative().describe('Requests in all.') }).describe(
       'How far it is: the sum over what is finished.',
     ),
-    metadata: z.record(z.string(), z.string()).nullable().describe('As it was sent; null: none was.'),
+    metadata: byName(z.string(), z.string()).nullable().describe('As it was sent; null: none was.'),
   })
   .meta({ title: 'OpenAiBatch', description: 'A batch and how far it is.' });
 export type OpenAiBatch = z.infer<typeof OpenAiBatch>;

@@ -4,6 +4,7 @@ import { Digest } from '../../model/artefact.ts';
 import { EmbeddedPart, TruncationReceipt } from '../embed.ts';
 import { ImageItem, TextItem } from '../items.ts';
 import type { Operation } from '../operation.ts';
+import { byName } from '../tasks/by-name.ts';
 import { CohereMeta } from './cohere.ts';
 import { TokenUsage, unused } from './fields.ts';
 
@@ -15,7 +16,7 @@ const DOCUMENTS =
 const SHARED = {
   model: z.string().optional().describe('Id of a model from GET /v1/models; absent: the first one.'),
   query: z.union([z.string(), TextItem, ImageItem]).describe('A text or an image that documents are compared with.'),
-  documents: z.array(z.union([z.string(), z.record(z.string(), z.string())])).describe(DOCUMENTS),
+  documents: z.array(z.union([z.string(), byName(z.string(), z.string())])).describe(DOCUMENTS),
   rank_fields: z
     .array(z.string())
     .min(1)

@@ -3,6 +3,7 @@ import * as z from 'zod';
 import { Digest } from '../../model/artefact.ts';
 import { Modality, Truncate, TruncationReceipt, Usage } from '../embed.ts';
 import { InputItem } from '../items.ts';
+import { byName } from './by-name.ts';
 
 export const ClassifyRequest = z
   .strictObject({
@@ -11,7 +12,7 @@ export const ClassifyRequest = z
       .union([InputItem, z.array(InputItem)], { error: 'must be text, an image or a list of them' })
       .describe('One item or a list of items, texts and images mixed.'),
     labels: z
-      .union([z.array(z.string()), z.record(z.string(), z.union([z.string(), z.array(z.string())]))], {
+      .union([z.array(z.string()), byName(z.string(), z.union([z.string(), z.array(z.string())]))], {
         error: 'must be a list of names, or an object from names to sentences about them',
       })
       .describe(

@@ -15,7 +15,10 @@ export const TokenizeRequest = z
     model: z.string().optional().describe('Id of a model from GET /v1/models; absent: the first one.'),
     input: z
       .union([z.string(), z.array(z.string())])
-      .describe('A text or a list of texts, which may have 200,000 UTF-16 units together.'),
+      .describe(
+        'A text or a list of texts, as many as GET /v1/limits says of `items`, which may have 200,000 UTF-16 units together. ' +
+          'Its `tokens` are of what is embedded, not of these.',
+      ),
     truncate: z
       .enum(['start', 'end'])
       .optional()

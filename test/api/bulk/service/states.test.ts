@@ -1,4 +1,5 @@
 // Jobs beside others: begun at one moment under one key, ended in another way meanwhile, listed beside one that cannot be read.
+import { text } from 'node:stream/consumers';
 import { expect, test, vi } from 'vitest';
 import { currentModel } from '../../../../api/bulk/hosts/open.ts';
 import { openPlace } from '../../../../api/bulk/places.ts';
@@ -193,4 +194,72 @@ test('an upload that is completed takes no part, which would be in no file', asy
     message: `The upload ${id} was completed: begin another one.`,
   });
   expect((await uploads.complete(id, { part_ids }, null)).file).toEqual(file);
+});
+
+test('an id of 8,000 characters, and as long a list of parts, are told of by their beginning', async () => {
+  const { uploads, jobs, files } = createService().service;
+  const long = 'x'.repeat(8000);
+  const asked = { filename: 'lines.jsonl', purpose: 'batch', bytes: 1, mime_type: 'application/jsonl' };
+  const { id } = await uploads.begin(asked, null);
+  const refusals = await Promise.allSettled([
+    uploads.cancel(long, null),
+    uploads.complete(id, { part_ids: [long] }, null),
+    jobs.get(long, null),
+    files.get(long, null),
+  ]);
+  for (const refusal of refusals) {
+    expect(String(refusal.status === 'rejected' && refusal.reason.message)).toMatch(/^.{0,40}"x{60}…"/);
+  }
+});
+
+test.each(['complete', 'cancel'] as const)(
+  'an upload is completed or cancelled, and never both, where the other comes just as %s writes',
+  async (first) => {
+    const store = openStore(`file://${newFolder('jobs')}`);
+    let before: (() => Promise<void>) | undefined;
+    const put: typeof store.put = async (...written) => {
+      const between = before;
+      before = undefined;
+      await between?.();
+      return store.put(...written);
+    };
+    const { uploads, files } = createService({ ...store, put }).service;
+    const asked = { filename: 'lines.jsonl', purpose: 'batch', bytes: 1, mime_type: 'application/jsonl' };
+    const { id } = await uploads.begin(asked, null);
+    const part_ids = [(await uploads.add(id, Buffer.from('x'), null)).id];
+    const doings = {
+      complete: () => uploads.complete(id, { part_ids }, null),
+      cancel: () => uploads.cancel(id, null),
+    };
+    const second = first === 'complete' ? 'cancel' : 'complete';
+    let other: PromiseSettledResult<unknown> | undefined;
+    before = async () => {
+      [other] = await Promise.allSettled([doings[second]()]);
+    };
+    const [one] = await Promise.allSettled([doings[first]()]);
+    const ended = { [first]: one, [second]: other };
+
+    expect(ended.cancel).toMatchObject({ status: 'fulfilled' });
+    const done = await uploads.cancel(id, null);
+    if (done.status === 'cancelled') {
+      expect(ended.complete).toMatchObject({ status: 'rejected', reason: { code: 'invalid_request' } });
+      expect((await files.list(null, {})).data).toEqual([]);
+    } else {
+      expect(done).toMatchObject({ status: 'completed', file: { bytes: 1 } });
+      expect(ended).toMatchObject({ complete: { status: 'fulfilled' }, cancel: { value: { status: 'completed' } } });
+      const { stream } = await files.content(done.file?.id ?? '', null);
+      expect(await text(stream({ from: 0, to: 1 }))).toBe('x');
+    }
+  },
+);
+
+test('an upload that was completed takes no part and is not cancelled once its file is deleted', async () => {
+  const { uploads, files } = createService().service;
+  const asked = { filename: 'lines.jsonl', purpose: 'batch', bytes: 1, mime_type: 'application/jsonl' };
+  const { id } = await uploads.begin(asked, null);
+  const part_ids = [(await uploads.add(id, Buffer.from('x'), null)).id];
+  const { file } = await uploads.complete(id, { part_ids }, null);
+  await files.remove(file?.id ?? '', null);
+  await expect(uploads.add(id, Buffer.from('y'), null)).rejects.toMatchObject({ code: 'invalid_request' });
+  expect(await uploads.cancel(id, null)).toMatchObject({ status: 'completed' });
 });

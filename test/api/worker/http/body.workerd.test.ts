@@ -63,6 +63,12 @@ describe('JSON', () => {
   test.each([
     ['brotli', { 'content-encoding': 'br' }, 'unsupported_media_type', /Content-Encoding br .* gzip or deflate/],
     ['zstd', { 'content-encoding': 'zstd' }, 'unsupported_media_type', /Content-Encoding zstd/],
+    [
+      'what objects have by themselves',
+      { 'content-encoding': 'constructor' },
+      'unsupported_media_type',
+      /Content-Encoding constructor/,
+    ],
     ['two codings', { 'content-encoding': 'gzip, gzip' }, 'unsupported_media_type', /Content-Encoding gzip, gzip/],
     ['gzip that is none', { 'content-encoding': 'gzip' }, 'invalid_request', /is not gzip/],
     [

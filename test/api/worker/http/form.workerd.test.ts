@@ -74,6 +74,7 @@ describe('a form', () => {
     ['no field at all', 'empty_input', 'input', [['model', STATIC]]],
     ['the field of a JSON body', 'unknown_key', 'input', [['input', 'a dog']]],
     ['a field that is not known', 'unknown_key', 'colour', [['colour', 'red']]],
+    ['a field by the name of a prototype', 'unknown_key', '__proto__', [['__proto__', 'red']]],
     ['a file in the wrong field', 'wrong_type', 'file', [['file', new Blob([gif])]]],
     [
       'an option twice',

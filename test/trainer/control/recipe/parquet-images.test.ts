@@ -3,7 +3,7 @@ import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:f
 import { dirname, join, relative } from 'node:path';
 import { type ColumnSource, parquetWriteBuffer } from 'hyparquet-writer';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { filesOfTable } from '../../../../trainer/control/recipe/table-images.ts';
+import { filesOfFolder, filesOfTable } from '../../../../trainer/control/recipe/table-images.ts';
 
 /** Whose rights count, other than root's. */
 const NOBODY = 65534;
@@ -64,6 +64,36 @@ it.each<[string, Uint8Array]>([
   expect(indexed('me/shop.parquet')).toEqual(['me/photos/1.jpg', 'me/shop.parquet']);
   // Beside the folder of the table the reader looks into folders, and not below them.
   rmSync(join(home, 'me/photos/1.jpg'));
+  expect(indexed('me/shop.parquet')).toEqual(['me/shop.parquet', 'other/2.jpg']);
+});
+
+it.each<[string, string[], string[]]>([
+  ['below a folder beside', ['2024/may/1.jpg', '2025/2.jpg'], ['pictures/2024/may/1.jpg', 'pictures/2025/2.jpg']],
+  ['with the endings left out', ['2024/may/1', '2025/2'], ['pictures/2024/may/1.jpg', 'pictures/2025/2.jpg']],
+  ['as Windows writes them', ['2024\\may\\1.jpg', '2025\\2.jpg'], ['pictures/2024/may/1.jpg', 'pictures/2025/2.jpg']],
+  [
+    'by way of the folder above',
+    ['../pictures/2024/may/1.jpg', '../pictures/2025/2.jpg'],
+    ['pictures/2024/may/1.jpg', 'pictures/2025/2.jpg'],
+  ],
+])('images that a table of Parquet names %s count with it, and what lies beside them', (_, names, images) => {
+  for (const image of images) put(image, image);
+  rmSync(join(home, 'me/photos/1.jpg'));
+  const file = parquet(named('image', ...names), named('text', 'a', 'b'));
+  put('me/shop.parquet', file);
+  expect(indexed('me/shop.parquet')).toEqual(['me/shop.parquet', ...images]);
+  // The same as the only table of a folder.
+  put('tables/shop.parquet', file);
+  expect(
+    filesOfFolder(join(home, 'tables'), home)
+      .map((path) => relative(home, path))
+      .sort(),
+  ).toEqual([...images, 'tables/shop.parquet']);
+});
+
+it('a table of Parquet that names a file in the folder above does not count all that is there', () => {
+  rmSync(join(home, 'me/photos/1.jpg'));
+  put('me/shop.parquet', parquet(named('image', '../a.jpg', '../other/2.jpg')));
   expect(indexed('me/shop.parquet')).toEqual(['me/shop.parquet', 'other/2.jpg']);
 });
 
