@@ -3,6 +3,7 @@ import { type ParseArgsConfig, parseArgs } from 'node:util';
 import packageJson from '../../package.json' with { type: 'json' };
 import { EXIT } from '../src/exit-codes.ts';
 import { editDistance, ON_DISK, UserError } from '../src/user-error.ts';
+import { isHeard } from './stop-at-once.ts';
 
 type Options = NonNullable<ParseArgsConfig['options']>;
 
@@ -73,7 +74,7 @@ function stopUnread(error: NodeJS.ErrnoException): void {
   const said = ON_DISK[String(error.code)] ?? (error.code === 'EIO' ? 'the terminal or disk is gone' : undefined);
   if (!wanted && said === undefined) throw error;
   if (!wanted) console.error(`standard output: ${said} (${error.code})`);
-  if (process.listenerCount('SIGTERM') === 0) process.exit(wanted ? EXIT.ok : EXIT.failed);
+  if (!isHeard('SIGTERM')) process.exit(wanted ? EXIT.ok : EXIT.failed);
   process.kill(process.pid, 'SIGTERM');
 }
 
