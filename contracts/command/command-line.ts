@@ -134,6 +134,8 @@ export function readCommandLine<T extends Options>(argv: readonly string[], comm
     if (type === 'boolean' && value !== undefined) throw new UserError(`${rawName} takes no value, not ${value}`);
     const isForgotten = value === undefined || (!inlineValue && value.length > 1 && value.startsWith('-'));
     if (type === 'string' && isForgotten) throw new UserError(`${rawName} needs a value. --help says which`);
+    // Such as of a variable of the shell that is not set; as a path it would be the folder where the user stands.
+    if (value?.trim() === '') throw new UserError(`${rawName} is empty: give it a value, or leave it out`);
   }
   const extra = positionals[words];
   if (extra !== undefined) {
