@@ -81,12 +81,12 @@ function readOptions({ values }: CommandLine<typeof OPTIONS>): Options {
     name: process.env[ENVARS.modelName],
     port,
     registry: registryOf(values.registry),
-    keys: pathOf('--keys', keys),
+    keys: fileOf('--keys', keys),
     requireKeys: values['require-keys'] ?? false,
     variables: origins === undefined ? {} : { [ENVARS.corsOrigins]: origins },
     jobs: folderOf('--jobs', jobs),
     jobSources: (values['job-source'] ?? []).map((place) =>
-      place.includes('://') ? place : resolve(usersFolder(), place),
+      /^(?!file:)\w+:\/\//.test(place) ? place : folderOf('--job-source', place),
     ),
   };
 }
@@ -111,6 +111,14 @@ function folderOf(option: string, place: string): string {
   if (statSync(folder, { throwIfNoEntry: false })?.isFile())
     throw new UserError(`${option} is ${place}, a file: name a folder`);
   return folder;
+}
+
+/** It need not be there yet. */
+function fileOf(option: string, place: string): string {
+  const file = pathOf(option, place);
+  if (statSync(file, { throwIfNoEntry: false })?.isDirectory())
+    throw new UserError(`${option} is ${place}, a folder: name a file, which need not be there yet`);
+  return file;
 }
 
 /** The executable that Miniflare brings along. */

@@ -3,6 +3,7 @@ import { type ParseArgsConfig, parseArgs } from 'node:util';
 import packageJson from '../../package.json' with { type: 'json' };
 import { EXIT } from '../src/exit-codes.ts';
 import { editDistance, ON_DISK, UserError } from '../src/user-error.ts';
+import { isHeard } from './stop-at-once.ts';
 
 type Options = NonNullable<ParseArgsConfig['options']>;
 
@@ -73,7 +74,7 @@ function stopUnread(error: NodeJS.ErrnoException): void {
   const said = ON_DISK[String(error.code)] ?? (error.code === 'EIO' ? 'the terminal or disk is gone' : undefined);
   if (!wanted && said === undefined) throw error;
   if (!wanted) console.error(`standard output: ${said} (${error.code})`);
-  if (process.listenerCount('SIGTERM') === 0) process.exit(wanted ? EXIT.ok : EXIT.failed);
+  if (!isHeard('SIGTERM')) process.exit(wanted ? EXIT.ok : EXIT.failed);
   process.kill(process.pid, 'SIGTERM');
 }
 
@@ -133,6 +134,8 @@ export function readCommandLine<T extends Options>(argv: readonly string[], comm
     if (type === 'boolean' && value !== undefined) throw new UserError(`${rawName} takes no value, not ${value}`);
     const isForgotten = value === undefined || (!inlineValue && value.length > 1 && value.startsWith('-'));
     if (type === 'string' && isForgotten) throw new UserError(`${rawName} needs a value. --help says which`);
+    // Such as of a variable of the shell that is not set; as a path it would be the folder where the user stands.
+    if (value?.trim() === '') throw new UserError(`${rawName} is empty: give it a value, or leave it out`);
   }
   const extra = positionals[words];
   if (extra !== undefined) {

@@ -1,6 +1,16 @@
 // Locks between processes of a machine: a file names the processes behind it, so that a dead holder's lock is taken over.
 import { randomUUID } from 'node:crypto';
-import { linkSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  linkSync,
+  mkdirSync,
+  readFileSync,
+  readlinkSync,
+  renameSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import * as z from 'zod';
@@ -10,8 +20,11 @@ import { codeOf } from '../../../contracts/src/user-error.ts';
 const ProcessMark = z.strictObject({ pid: z.int().positive(), started: z.string().nullable() });
 type ProcessMark = z.infer<typeof ProcessMark>;
 
-/** The file: the machine, and the processes that hold the lock by their role. */
-const LockFile = z.object({ host: z.string() }).catchall(ProcessMark.nullable());
+/**
+ * The file: the machine, where its process numbers hold (absent: earlier versions, and systems that do not say), and the processes
+ * that hold the lock by their role.
+ */
+const LockFile = z.object({ host: z.string(), numbers: z.string().optional() }).catchall(ProcessMark.nullable());
 type LockFile = z.infer<typeof LockFile>;
 
 /** Process numbers by role; undefined: the role has no process yet. */
@@ -25,21 +38,37 @@ export interface ProcessLock {
 
 export interface LockHolder {
   host: string;
-  /** Whether it is this machine; processes of another one cannot be checked. */
+  /** Whether its processes can be checked: those of another machine or container cannot. */
   isHere: boolean;
-  /** The processes of this machine that live, or all of another one. */
+  /** The processes that live, or all where they cannot be checked. */
   roles: Roles;
+}
+
+/** A holder shows by the time of its lock that it lives, for containers that cannot see its process; silent so long, it is gone. */
+const BEAT_MS = 5_000;
+export const SILENT_MS = 120_000;
+
+/** Where a process number means a process: this start of the kernel, and this container's namespace. Undefined where neither is said. */
+const NUMBERS = numbersHere();
+
+function numbersHere(): string | undefined {
+  try {
+    return `${readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()} ${readlinkSync('/proc/self/ns/pid')}`;
+  } catch {
+    return undefined;
+  }
 }
 
 /** Takes the lock, or tells who holds it. Throws what the file system says where no lock can be written. */
 export function tryLock(file: string, roles: Roles): ProcessLock | LockHolder {
   const marks = new Map(Object.entries(roles).map(([role, pid]) => [role, pid === undefined ? null : markOf(pid)]));
-  const document = (): string => JSON.stringify({ host: hostname(), ...Object.fromEntries(marks) });
+  const document = (): string => JSON.stringify({ host: hostname(), numbers: NUMBERS, ...Object.fromEntries(marks) });
   while (!createFile(file, document())) {
     const found = stateOf(file);
     const holder = found === 'stale' ? removeStale(file) : found;
     if (holder !== 'gone') return holder;
   }
+  const beat = setInterval(() => touch(file), BEAT_MS).unref();
   return {
     assign(role, pid) {
       marks.set(role, markOf(pid));
@@ -52,6 +81,7 @@ export function tryLock(file: string, roles: Roles): ProcessLock | LockHolder {
       }
     },
     release() {
+      clearInterval(beat);
       rmSync(file, { force: true });
     },
   };
@@ -161,8 +191,10 @@ function removeStale(file: string): LockHolder | 'gone' {
 function stateOf(file: string): LockHolder | 'stale' | 'gone' {
   const lock = readLock(file);
   if (typeof lock === 'string') return lock;
-  const { host, ...marks } = lock;
-  const isHere = host === hostname();
+  const { host, numbers = NUMBERS, ...marks } = lock;
+  const isHere = host === hostname() && numbers === NUMBERS;
+  // Of another container of this name, or from before a restart.
+  if (!isHere && host === hostname() && ageMs(file) > SILENT_MS) return 'stale';
   const held = Object.entries(marks).flatMap(([role, mark]) =>
     mark !== null && (!isHere || isAlive(mark)) ? [[role, mark.pid] as const] : [],
   );
@@ -201,6 +233,15 @@ function markOf(pid: number): ProcessMark {
     return { pid, started: fields[19] ?? null };
   } catch {
     return { pid, started: null };
+  }
+}
+
+function touch(file: string): void {
+  try {
+    const now = new Date();
+    utimesSync(file, now, now);
+  } catch {
+    // Somebody has deleted it, or its disk is gone: nobody is told that this process lives.
   }
 }
 

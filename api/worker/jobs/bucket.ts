@@ -63,22 +63,15 @@ export function openBucket({ callMs = CALL_MS, ...options }: BucketOptions & { c
       const timer = setTimeout(() => stop.abort(new DOMException('S3 does not answer', 'TimeoutError')), callMs);
       const reading = getObject(key, { headers: { range: rangeHeader(range) }, signal: stop.signal });
       const response = await reading.finally(() => clearTimeout(timer));
-      return (response?.body ?? undefined) as ReadableStream<Uint8Array> | undefined;
+      return response && piecesOf(response);
     },
     async get(key) {
       const response = await getObject(key);
       if (!response) return undefined;
-      const { body, headers } = response;
+      const { headers } = response;
       const bytes = async () => new Uint8Array(await response.arrayBuffer().catch(lost));
-      async function* stream() {
-        try {
-          if (body) yield* body as ReadableStream<Uint8Array>;
-        } catch (error) {
-          lost(error);
-        }
-      }
       const size = Number(headers.get('content-length'));
-      return storedObject({ size, etag: headers.get('etag') ?? '', bytes, stream });
+      return storedObject({ size, etag: headers.get('etag') ?? '', bytes, stream: () => piecesOf(response) });
     },
     async put(key, body, condition) {
       const content = await bytesOf(body);
@@ -125,6 +118,14 @@ function toHeaders(condition: Condition | undefined): Record<string, string> {
 function plain(text: string): string {
   const entities: Record<string, string> = { '&amp;': '&', '&lt;': '<', '&gt;': '>', '&quot;': '"', '&apos;': "'" };
   return text.replace(/&\w+;/g, (entity) => entities[entity] ?? entity);
+}
+
+async function* piecesOf({ body }: Response): AsyncGenerator<Uint8Array> {
+  try {
+    if (body) yield* body as ReadableStream<Uint8Array>;
+  } catch (error) {
+    lost(error);
+  }
 }
 
 /** An answer that broke off, or whose end did not come in time. */

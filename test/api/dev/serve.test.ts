@@ -194,6 +194,9 @@ describe('the registry', () => {
     [[], { MODEL_REGISTRY: 's3://models' }, '$MODEL_REGISTRY, which --registry goes before, is s3://models, and'],
     [['--jobs', 's3://jobs'], {}, '--jobs is s3://jobs, and'],
     [['--keys', 'https://keys'], {}, '--keys is https://keys, and'],
+    [['--keys', import.meta.dirname], {}, `--keys is ${import.meta.dirname}, a folder: name a file`],
+    [['--model', import.meta.filename], {}, `--model is ${import.meta.filename}, a file: name a folder`],
+    [['--job-source', import.meta.filename], {}, `--job-source is ${import.meta.filename}, a file: name a folder`],
     [['--jobs', import.meta.filename], {}, `--jobs is ${import.meta.filename}, a file: name a folder`],
   ])('or another place that is not a folder of this machine is refused: %j %j', (words, env, said) => {
     const { status, stderr } = refusedStart(words, env);

@@ -2,7 +2,7 @@
 import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join, relative, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
-import { answerCommand, readCommandLine, runMain } from '../../../contracts/command/command-line.ts';
+import { answerCommand, readCommandLine } from '../../../contracts/command/command-line.ts';
 import { numberOf } from '../../../contracts/command/numbers.ts';
 import { ENVARS } from '../../../contracts/src/envars.ts';
 import { EXIT } from '../../../contracts/src/exit-codes.ts';
@@ -16,7 +16,7 @@ import { createProgressClock, durationText, parseProgress } from '../run/progres
 import { type CommandContext, processContext } from './context.ts';
 import { COLUMN_OPTIONS, columnHelp, columnsOf } from './datasets/columns.ts';
 import { withScratch } from './exchange/scratch.ts';
-import { listenForInterrupts } from './interrupts.ts';
+import { listenForInterrupts, runStoppable } from './interrupts.ts';
 import { packagesIn, pythonOverride } from './python.ts';
 
 const KEY_VARIABLE = 'OPENAI_API_KEY';
@@ -282,4 +282,4 @@ function reportLines(report: AugmentReport, output: string): string[] {
   ];
 }
 
-if (import.meta.main) await runMain(() => augment(process.argv.slice(2), processContext(process.env)));
+if (import.meta.main) await runStoppable(augment, processContext(process.env), { tells: 'document' });

@@ -4,7 +4,7 @@ import type { DatasetPointer } from '../../../contracts/src/data/dataset.ts';
 import { ranksOf } from '../../../contracts/src/job-classes.ts';
 import type { LanguageNeeds } from '../plan/forms/language-needs.ts';
 import type { StageNeeds } from '../plan/stage-needs.ts';
-import { leftOf, type StagePlan } from '../plan/stage-plan.ts';
+import { leftOf, type SideBySide, type StagePlan } from '../plan/stage-plan.ts';
 import type { Emit, RunEvent, StageStatus } from '../run/events.ts';
 import { createLiveLines } from '../run/live-lines.ts';
 import { durationText, metricText, progressText } from '../run/progress.ts';
@@ -160,18 +160,40 @@ function pushedLines({ dataset, sent, moved, submitted }: Extract<RunEvent, { ev
   ];
 }
 
-function planLines({ recipe, runs, stages, prices }: Extract<RunEvent, { event: 'plan' }>): string[] {
+function planLines({
+  recipe,
+  runs,
+  stages,
+  side_by_side: beside,
+  prices,
+}: Extract<RunEvent, { event: 'plan' }>): string[] {
   const width = Math.max(...stages.map(({ id }) => id.length));
   const queued = stages.filter(({ status }) => status === 'queued');
   const { missing, estimated_seconds, without_estimate: unknown } = leftOf(stages);
   const lines = stages.map((stage) => `  ${stage.id.padEnd(width)}  ${stageText(stage)}`);
   const time = [
-    ...(missing > unknown ? [`about ${durationText(estimated_seconds)}`] : []),
+    ...(missing > unknown
+      ? [
+          `about ${durationText(beside?.estimated_seconds ?? estimated_seconds)}${beside === null ? '' : `, ${beside.parallel} at a time`}`,
+        ]
+      : []),
     ...(unknown > 0 ? [`${unknown} of unknown length`] : []),
   ];
   const summary = missing === 0 ? 'nothing to run' : `${missing} to run: ${time.join(', ')}`;
   const cost = prices === null || missing === 0 ? [] : [costText(queued, prices)];
-  return [`Recipe ${recipe}, runs in ${runs}`, ...lines, `${stages.length - missing} finished, ${summary}`, ...cost];
+  const share = beside === null || missing === unknown ? [] : [shareText(beside)];
+  return [
+    `Recipe ${recipe}, runs in ${runs}`,
+    ...lines,
+    `${stages.length - missing} finished, ${summary}`,
+    ...share,
+    ...cost,
+  ];
+}
+
+function shareText({ slowdown }: SideBySide): string {
+  if (slowdown === 1) return 'The time of each stage is that by itself; beside others it is taken to be as fast';
+  return `The time of each stage is that by itself; with its share of the cores it is taken to need ${slowdown.toPrecision(2)} times as long, and needs less where it leaves cores idle`;
 }
 
 /** `contrastive: 8.03 billion parameters, 48.6 GB on a GPU, …; at most 7.2e+8 tokens: A10G too small, …, H100 21 h` */

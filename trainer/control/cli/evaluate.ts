@@ -1,7 +1,7 @@
 // The command `npm run evaluate`: measures a model on the dev sets or on published benchmarks, which trainer/evaluation lists.
 import { existsSync, mkdtempSync, statSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
-import { answerCommand, readCommandLine, runMain } from '../../../contracts/command/command-line.ts';
+import { answerCommand, readCommandLine } from '../../../contracts/command/command-line.ts';
 import { wholeNumberOf } from '../../../contracts/command/numbers.ts';
 import { ENVARS } from '../../../contracts/src/envars.ts';
 import { EXIT } from '../../../contracts/src/exit-codes.ts';
@@ -17,6 +17,7 @@ import {
 } from './context.ts';
 import { modelFolder, verifyFolder } from './exchange/model-folder.ts';
 import { withScratch } from './exchange/scratch.ts';
+import { runStoppable } from './interrupts.ts';
 import { runPython } from './python.ts';
 
 /** Begins a name of open_clip. */
@@ -142,4 +143,4 @@ async function modelOf(word: string, { registry, context, scratch }: Naming): Pr
   return await modelFolder(word, { registry: openRegistryOf({ registry }, context), context, scratch: folder });
 }
 
-if (import.meta.main) await runMain(() => evaluate(process.argv.slice(2), processContext(process.env)));
+if (import.meta.main) await runStoppable(evaluate, processContext(process.env), { tells: 'document' });

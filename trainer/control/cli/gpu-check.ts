@@ -1,10 +1,11 @@
 // The command `npm run gpu-check`: every training stage on a GPU, stopped and resumed, and how fast training is there.
 import { resolve } from 'node:path';
-import { answerCommand, readCommandLine, runMain } from '../../../contracts/command/command-line.ts';
+import { answerCommand, readCommandLine } from '../../../contracts/command/command-line.ts';
 import { numberOf } from '../../../contracts/command/numbers.ts';
 import { ENVARS } from '../../../contracts/src/envars.ts';
 import { EXIT } from '../../../contracts/src/exit-codes.ts';
 import { type CommandContext, processContext } from './context.ts';
+import { runStoppable } from './interrupts.ts';
 import { runPython } from './python.ts';
 
 const HELP = `Usage: npm run gpu-check -- [options]
@@ -52,4 +53,4 @@ export async function gpuCheck(argv: readonly string[], context: CommandContext)
   });
 }
 
-if (import.meta.main) await runMain(() => gpuCheck(process.argv.slice(2), processContext(process.env)));
+if (import.meta.main) await runStoppable(gpuCheck, processContext(process.env), { tells: 'document' });

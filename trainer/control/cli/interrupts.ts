@@ -1,5 +1,9 @@
-// Turns Ctrl-C into two abort signals: the first press asks, the second one forces.
+// Turns Ctrl-C into two abort signals: the first press asks, the second one forces. Before anything runs it ends the command.
+import { runMain } from '../../../contracts/command/command-line.ts';
 import { whenNpmEnds } from '../../../contracts/command/lifetime.ts';
+import { stopAtOnce } from '../../../contracts/command/stop-at-once.ts';
+import { consoleOf } from './console.ts';
+import type { CommandContext } from './context.ts';
 
 /** npm passes on a Ctrl-C that the terminal has already sent to us: two within a second are one. */
 const ONE_PRESS_MS = 1_000;
@@ -27,4 +31,25 @@ export function listenForInterrupts(env: NodeJS.ProcessEnv): {
       endWatch();
     },
   };
+}
+
+const STOPPED = 'Stopped. Nothing is lost: run the same command again, and it goes on from here.';
+
+/**
+ * The process of a command that plans, reads data or installs Python packages before a stage or program of it runs. A signal
+ * meanwhile ends it in a sentence. `tells`: what it prints with --json is events.
+ */
+export async function runStoppable(
+  command: (argv: readonly string[], context: CommandContext) => Promise<number>,
+  context: CommandContext,
+  { tells }: { tells: 'events' | 'document' },
+): Promise<void> {
+  const argv = process.argv.slice(2);
+  const isEvent = tells === 'events' && argv.includes('--json');
+  const end = stopAtOnce(context.env, () => {
+    if (isEvent) consoleOf(context, { json: true })({ event: 'interrupted', id: null, message: STOPPED });
+    else context.stderr.write(`${STOPPED}\n`);
+  });
+  await runMain(() => command(argv, context));
+  end();
 }

@@ -9,7 +9,7 @@ import { publishModel, rollback } from '../../../api/registry/publish.ts';
 import { readManifest } from '../../../api/registry/read.ts';
 import type { ObjectStore } from '../../../api/registry/store.ts';
 import { openStore } from '../../../api/registry/stores/open.ts';
-import { answerCommand, runMain } from '../../../contracts/command/command-line.ts';
+import { answerCommand } from '../../../contracts/command/command-line.ts';
 import { shellWord } from '../../../contracts/command/shell.ts';
 import { EXIT } from '../../../contracts/src/exit-codes.ts';
 import { FILES, listPrefix, modelOfPointer } from '../../../contracts/src/keys.ts';
@@ -28,6 +28,7 @@ import { exportModel } from './exchange/export-model.ts';
 import { importModel } from './exchange/import-model.ts';
 import { type FolderPublication, publishFolder, restoreCurrent } from './exchange/model-in-folder.ts';
 import { MODEL_HELP, type ModelOptions, parseModelOptions } from './exchange/model-options.ts';
+import { runStoppable } from './interrupts.ts';
 
 /** The whole command; resolves to its exit code. */
 export async function model(argv: readonly string[], context: CommandContext): Promise<number> {
@@ -174,4 +175,4 @@ function checkText({ name, value, limit, bound, passed }: GateDecision['checks']
   return `  ${passed ? 'ok  ' : 'FAIL'} ${name} ${measured} ${sign} ${Number(limit.toFixed(4))}`;
 }
 
-if (import.meta.main) await runMain(() => model(process.argv.slice(2), processContext(process.env)));
+if (import.meta.main) await runStoppable(model, processContext(process.env), { tells: 'document' });

@@ -89,7 +89,7 @@ async function submit(
   const jobs = selectJobs(plan, options);
   const stages = pricedStagePlans(jobs, [...past, ...pastRuns(local)]);
   const { date, region } = PRICE_TABLE;
-  emit({ event: 'plan', recipe: recipe.name, runs: plan.runs, stages, prices: { date, region } });
+  emit({ event: 'plan', recipe: recipe.name, runs: plan.runs, stages, side_by_side: null, prices: { date, region } });
   const tensorsOf = tensorsBelow(join(root, 'trainer'));
   const needs = stageNeeds({
     recipe,

@@ -24,8 +24,8 @@ stopped.
   --at STAGE     with --ablate: go on to another stage than that of compare and take the figures of its report
   --metrics M    with --ablate: other figures of that report (NAME,NAME)
   --parallel N   run up to N stages at once where none needs the other (1): seeds and variants of --ablate, or teacher and images.
-                 Each gets an equal share of the cores, or GPUs of its own. Memory has to hold all of them; the time of
-                 --plan is that of one stage after the other
+                 Each gets an equal share of the cores, or GPUs of its own. Memory has to hold all of them; --plan says how long
+                 they take so, as if a half of the cores took twice the time
   --ranks N      train in N processes on this machine, one per GPU where it has GPUs (1); the batch stays that of the recipe
   --install      afterwards put the exported model into api/model, where the server reads it (not with --on aws)
   --on aws       upload the data and weights and submit what is missing to AWS Batch, then return: the jobs go on without this machine

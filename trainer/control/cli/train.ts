@@ -1,6 +1,6 @@
 // The command `npm run train`: plans a recipe, shows what it will cost, runs what is missing here or on AWS.
 import { join } from 'node:path';
-import { runMain, sentenceOfDisk, standardAnswer } from '../../../contracts/command/command-line.ts';
+import { sentenceOfDisk, standardAnswer } from '../../../contracts/command/command-line.ts';
 import { EXIT } from '../../../contracts/src/exit-codes.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
 import { contradictions } from '../recipe/checks/contradictions.ts';
@@ -8,6 +8,7 @@ import { type ResolvedRecipe, resolveRecipe } from '../recipe/locate.ts';
 import { withAblation } from '../recipe/variants.ts';
 import { consoleOf } from './console.ts';
 import { type CommandContext, processContext } from './context.ts';
+import { runStoppable } from './interrupts.ts';
 import { trainHere } from './train-here.ts';
 import { parseTrainOptions, TRAIN_HELP, type TrainOptions } from './train-options.ts';
 
@@ -56,4 +57,4 @@ function ablated(resolved: ResolvedRecipe, { ablate, seeds, at, metrics }: Train
   return { ...resolved, recipe };
 }
 
-if (import.meta.main) await runMain(() => train(process.argv.slice(2), processContext(process.env)));
+if (import.meta.main) await runStoppable(train, processContext(process.env), { tells: 'events' });

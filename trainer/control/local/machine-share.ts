@@ -1,5 +1,6 @@
 // The part of this machine that a stage gets beside others: cores and GPUs, by the variables that PyTorch reads.
 import { existsSync, readdirSync } from 'node:fs';
+import { RANKED_STAGES, type StageName } from '../../../contracts/src/stages.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
 
 /** What a machine has. */
@@ -41,10 +42,31 @@ export function sharesOf(
     throw new UserError(
       `--parallel ${parallel}${ranks === 1 ? '' : ` with --ranks ${ranks}`}: ${gpus.length} GPUs are to be seen here, and each process uses one of its own`,
     );
-  const threads = Math.max(1, Math.floor(cores / (parallel * ranks)));
+  const threads = threadsOf(cores, parallel * ranks);
   const own = Math.floor(gpus.length / parallel);
   return Array.from({ length: parallel }, (_, place) => ({
     OMP_NUM_THREADS: env.OMP_NUM_THREADS ?? `${threads}`,
     ...(own === 0 ? {} : { CUDA_VISIBLE_DEVICES: gpus.slice(place * own, (place + 1) * own).join(',') }),
   }));
+}
+
+function threadsOf(cores: number, processes: number): number {
+  return Math.max(1, Math.floor(cores / processes));
+}
+
+/**
+ * The times as long that a stage takes beside others as by itself, where twice the cores take half the time. On GPUs, of which it
+ * has as many as by itself, 1.
+ */
+export function slowdownOf(
+  { cores, gpus }: Machine,
+  { parallel, ranks, stage }: Division & { stage: StageName },
+  { OMP_NUM_THREADS: set }: NodeJS.ProcessEnv,
+): number {
+  if (gpus.length > 0) return 1;
+  const processes = RANKED_STAGES.includes(stage) ? ranks : 1;
+  const own = Number(set) > 0 ? Number(set) : undefined;
+  const alone = Math.min(cores, own === undefined ? cores : own * processes);
+  const beside = Math.min((own ?? threadsOf(cores, parallel * ranks)) * processes, cores / parallel);
+  return Math.max(1, alone / beside);
 }

@@ -1,7 +1,8 @@
 // Locks a run folder for one runner and the stage that it starts.
 import { mkdirSync } from 'node:fs';
+import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { isHolder, type LockHolder, tryLock } from '../../../api/registry/stores/process-lock.ts';
+import { isHolder, type LockHolder, SILENT_MS, tryLock } from '../../../api/registry/stores/process-lock.ts';
 import { UserError } from '../../../contracts/src/user-error.ts';
 
 export interface RunLock {
@@ -22,6 +23,8 @@ export function lockRun(folder: string): RunLock {
 }
 
 function sentence({ host, isHere, roles: { runner, stage } }: LockHolder): string {
+  if (!isHere && host === hostname())
+    return `a runner in another container, or from before a restart (process ${runner}), holds lock.json; once it is gone, its lock is taken over after ${SILENT_MS / 60_000} minutes`;
   if (!isHere) return `a runner on ${host} (process ${runner}) holds lock.json; if it is gone, delete that file`;
   if (runner !== undefined) return `another runner (process ${runner}) is at work there`;
   return `its stage still runs (process ${stage}) although its runner is gone; wait for it, or stop it with: kill ${stage}`;

@@ -4,6 +4,7 @@ import type { StageName } from '../../../contracts/src/stages.ts';
 import { type Estimate, estimateRun, type PastRun, ranksIn } from './estimate.ts';
 import type { PlannedJob } from './plan.ts';
 import { type StageCost, stageCost } from './prices.ts';
+import { secondsSideBySide } from './schedule.ts';
 
 /** A job in the plan, part of the document that --json prints. */
 export interface StagePlan {
@@ -35,6 +36,42 @@ export interface Left {
   /** By comparable earlier runs or a closed form, those without either left out. */
   estimated_seconds: number;
   without_estimate: number;
+}
+
+/** How the stages of a plan share this machine, and how long what is left takes so; part of the document that --json prints. */
+export interface SideBySide {
+  /** Stages at a time, at most. */
+  parallel: number;
+  /** Seconds in all, stages without an estimate left out. */
+  estimated_seconds: number;
+  /** The most times as long that a stage is taken to last as by itself, for its share of the cores. */
+  slowdown: number;
+}
+
+/** `stages`: rows of `jobs`, in their order. `slowdown`: of a stage beside others. */
+export function sideBySideOf(
+  stages: readonly StagePlan[],
+  jobs: readonly PlannedJob[],
+  { parallel, slowdown }: { parallel: number; slowdown: (stage: StageName) => number },
+): SideBySide {
+  const missing = stages.flatMap(({ id, stage, status, estimated_seconds, computed_seconds }, index) =>
+    status === 'succeeded'
+      ? []
+      : [
+          {
+            id,
+            needs: jobs[index]?.needs ?? [],
+            alone: estimated_seconds ?? computed_seconds ?? 0,
+            times: slowdown(stage),
+          },
+        ],
+  );
+  const scheduled = missing.map(({ id, needs, alone, times }) => ({ id, needs, seconds: alone * times }));
+  return {
+    parallel,
+    estimated_seconds: secondsSideBySide(scheduled, parallel),
+    slowdown: Math.max(1, ...missing.map(({ times }) => times)),
+  };
 }
 
 /** What is not finished of these, and how long that takes. */

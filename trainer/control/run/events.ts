@@ -6,7 +6,7 @@ import type { StageName } from '../../../contracts/src/stages.ts';
 import type { Recipe } from '../../../contracts/src/training/recipe.ts';
 import type { LanguageNeeds } from '../plan/forms/language-needs.ts';
 import type { StageNeeds } from '../plan/stage-needs.ts';
-import type { StagePlan } from '../plan/stage-plan.ts';
+import type { SideBySide, StagePlan } from '../plan/stage-plan.ts';
 
 /** The state of a job on AWS Batch, in the project's words. */
 export type JobStatus = 'queued' | 'running' | 'succeeded' | 'failed' | 'cancelled';
@@ -30,6 +30,8 @@ export type RunEvent =
       recipe: string;
       runs: string;
       stages: StagePlan[];
+      /** Null where one stage runs after the other, and on AWS. */
+      side_by_side: SideBySide | null;
       prices: { date: string; region: string } | null;
     }
   | { event: 'language_needs'; needs: LanguageNeeds[] }

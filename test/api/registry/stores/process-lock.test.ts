@@ -1,7 +1,16 @@
 // Locks between processes: one holder at a time, dead holders are replaced, those of other machines only by age.
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -11,16 +20,20 @@ import { isHolder, tryLock, waitForLock } from '../../../../api/registry/stores/
 const MODULE = join(import.meta.dirname, '../../../../api/registry/stores/process-lock.ts');
 const OPTIONS = { roles: { owner: process.pid }, pollMs: 5, staleMs: 60_000 };
 
+const CONTAINER = ['unshare', '--pid', '--fork', '--kill-child', '--mount-proc', process.execPath];
+
 const newLock = (): string => join(mkdtempSync(join(tmpdir(), 'lock-')), 'lock');
 
 /** Runs code in a process of its own, with `lock` and `file`. */
-function start(file: string, code: string) {
+function start(file: string, code: string, [command, ...before]: readonly string[] = [process.execPath]) {
   const source = `import * as lock from ${JSON.stringify(pathToFileURL(MODULE).href)};
     import { readFileSync, renameSync, writeFileSync } from 'node:fs';
     import { hostname } from 'node:os';
     const file = ${JSON.stringify(file)};
     ${code}`;
-  return spawn(process.execPath, ['--input-type=module', '-e', source], { stdio: ['ignore', 'inherit', 'inherit'] });
+  return spawn(command ?? '', [...before, '--input-type=module', '-e', source], {
+    stdio: ['ignore', 'inherit', 'inherit'],
+  });
 }
 
 /** What link(2) says on FAT, exFAT and some shares. */
@@ -71,6 +84,25 @@ it('is taken over from a process that was killed, without waiting for its age', 
   child.kill('SIGKILL');
   (await waiting).release();
 });
+
+// A namespace of process numbers, as a container has; making one needs root.
+it.skipIf(spawnSync('unshare', ['--pid', '--fork', 'true']).status !== 0)(
+  'is not taken from a process of another container of the same name, and shows there that it lives',
+  async () => {
+    const file = newLock();
+    const child = start(file, 'lock.tryLock(file, { owner: process.pid }); setInterval(() => {}, 1000);', CONTAINER);
+    await expect.poll(() => existsSync(file)).toBe(true);
+    expect(tryLock(file, OPTIONS.roles)).toMatchObject({ isHere: false, roles: { owner: 1 } });
+    const longAgo = new Date(Date.now() - 600_000);
+    utimesSync(file, longAgo, longAgo);
+    await expect.poll(() => Date.now() - statSync(file).mtimeMs, { timeout: 15_000 }).toBeLessThan(60_000);
+    expect(isHolder(tryLock(file, OPTIONS.roles))).toBe(true);
+    child.kill('SIGKILL');
+    await once(child, 'exit');
+    utimesSync(file, longAgo, longAgo);
+    expect(isHolder(tryLock(file, OPTIONS.roles))).toBe(false);
+  },
+);
 
 it('of another machine is waited for until it is too old, and the holder is told', async () => {
   const file = newLock();

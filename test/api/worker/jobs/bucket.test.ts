@@ -53,6 +53,10 @@ test('an answer that breaks off is a store that is not available', async () => {
     for await (const piece of pieces?.stream() ?? []) expect(piece).toHaveLength(2);
   };
   await expect(reading()).rejects.toMatchObject(unavailable);
+  const some = async () => {
+    for await (const piece of (await bucket.read('cat.jpg', { from: 0, to: 4 })) ?? []) expect(piece).toHaveLength(2);
+  };
+  await expect(some()).rejects.toMatchObject(unavailable);
   for (const status of [403, 404]) {
     vi.stubGlobal('fetch', answer(status));
     await expect(bucket.get('cat.jpg')).rejects.toMatchObject(unavailable);

@@ -1,7 +1,8 @@
 // Files of bulk jobs as their readers download them from a bucket: with a length, whole or a range of them, once or not again.
 import { env } from 'cloudflare:workers';
-import { beforeAll, describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, test, vi } from 'vitest';
 import { openR2Store } from '../../../../api/registry/stores/r2.ts';
+import { openBucket } from '../../../../api/worker/jobs/bucket.ts';
 import { askHere, createBatchService } from '../../../../api/worker/jobs/service.ts';
 import { OpenAiError } from '../../../../contracts/src/api/doors/errors.ts';
 import { appOf, tableModel } from '../table-model.ts';
@@ -125,4 +126,17 @@ test('files of equal length have tags of their own', async () => {
     (await app.request(`/v1/files/${id}/content`)).headers.get('etag'),
   );
   expect(new Set(await Promise.all(tags)).size).toBe(2);
+});
+
+test('a file whose first bytes break off in S3 can be asked for again', async () => {
+  const keys = async () => ({ accessKeyId: 'AKIDEXAMPLE', secretAccessKey: 'secret' });
+  const { read } = openBucket({ uri: 's3://jobs', region: 'eu-central-1', keys });
+  const breaking = createBatchService({ store: { ...store, read }, batch, current: absent, background: () => {} });
+  const { app: other } = appOf(await tableModel(), { jobs: askHere(breaking) });
+  const broken = new ReadableStream({ start: (controller) => controller.error(new TypeError('Network lost')) });
+  vi.stubGlobal('fetch', async () => new Response(broken, { status: 206 }));
+  const response = await other.request(`/v1/files/${files.whole}/content`);
+  vi.unstubAllGlobals();
+  expect([response.status, response.headers.get('retry-after')]).toEqual([503, '5']);
+  expect(OpenAiError.parse(await response.json()).error.code).toBe('encoder_unavailable');
 });

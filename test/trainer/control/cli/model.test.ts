@@ -198,7 +198,7 @@ describe('the command line', () => {
     [['calibrate'], 'calibrate which model?'],
     [['calibrate', 'tiny'], 'calibrate on which images? --images names'],
     [['calibrate', 'tiny', '--images', '.'], '--model-version is missing'],
-    [['import', 'x', '--model-version', ''], '--model-version is empty: every model has a version'],
+    [['import', 'x', '--model-version', ''], '--model-version is empty: give it a value'],
     [['calibrate', 'tiny', '--images', 'nowhere', '--model-version', '2'], '--images: there is no /'],
     [
       ['calibrate', 'tiny', '--images', '.', '--model-version', '2'],

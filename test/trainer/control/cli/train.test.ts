@@ -328,6 +328,22 @@ describe('the plan', () => {
     expect(stdout).toMatch(/ {2}mntp +to run {4}no earlier run to estimate from/);
   });
 
+  it('of --parallel is that of stages side by side, and says what it supposes', async () => {
+    const repository = createRepository();
+    await train(repository.root, [RECIPE, '--to', 'contrastive']);
+    await train(repository.root, [RECIPE, '--only', 'embed_images']);
+    // Everything again, of which every stage says that it took a minute.
+    appendFileSync(join(repository.root, 'trainer/towers/work.py'), '\nlr = 1\n');
+    const plan = async (...args: string[]) =>
+      (await train(repository.root, [RECIPE, '--plan', ...args], { OMP_NUM_THREADS: '1', CUDA_VISIBLE_DEVICES: '' }))
+        .stdout;
+    expect(await plan('--to', 'clip')).toMatch(/ to run: about 4 min, 3 of unknown length\n$/);
+    // The images beside the teacher, which all the others wait for.
+    expect(await plan('--to', 'clip', '--parallel', '2')).toMatch(
+      / to run: about 3 min, 2 at a time, 3 of unknown length\nThe time of each stage is that by itself/,
+    );
+  });
+
   it('of --json is one event with addresses, states and estimates', async () => {
     const repository = createRepository();
     const { stdout } = await train(repository.root, [RECIPE, '--plan', '--json', '--to', 'mntp']);

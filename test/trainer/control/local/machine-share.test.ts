@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { sharesOf, visibleGpus } from '../../../../trainer/control/local/machine-share.ts';
+import { sharesOf, slowdownOf, visibleGpus } from '../../../../trainer/control/local/machine-share.ts';
 
 const CPU = { cores: 16, gpus: [] };
 const EIGHT = { cores: 96, gpus: ['0', '1', '2', '3', '4', '5', '6', '7'] };
@@ -26,6 +26,28 @@ describe('GPUs that a process sees', () => {
 
   it('are none where there are no devices', () => {
     expect(visibleGpus({ CUDA_VISIBLE_DEVICES: '0' }, join(devices, 'none'))).toEqual([]);
+  });
+});
+
+describe('a stage beside others takes, of its time by itself,', () => {
+  it.each<[string, number, Parameters<typeof slowdownOf>]>([
+    ['twice for a half of the cores', 2, [CPU, { parallel: 2, ranks: 1, stage: 'clip' }, {}]],
+    ['by the cores that it gets, 5 of 16', 3.2, [CPU, { parallel: 3, ranks: 1, stage: 'clip' }, {}]],
+    [
+      'by the number of stages where each has less than a core',
+      32,
+      [CPU, { parallel: 32, ranks: 1, stage: 'clip' }, {}],
+    ],
+    ['twice where all of its processes have a half', 2, [CPU, { parallel: 2, ranks: 4, stage: 'clip' }, {}]],
+    ['by the threads of one process where only one works', 8, [CPU, { parallel: 2, ranks: 4, stage: 'prepare' }, {}]],
+    [
+      'the same for threads that the environment sets',
+      1,
+      [CPU, { parallel: 2, ranks: 1, stage: 'clip' }, { OMP_NUM_THREADS: '4' }],
+    ],
+    ['the same on GPUs of its own', 1, [EIGHT, { parallel: 4, ranks: 2, stage: 'clip' }, {}]],
+  ])('%s', (_, times, [machine, division, env]) => {
+    expect(slowdownOf(machine, division, env)).toBe(times);
   });
 });
 

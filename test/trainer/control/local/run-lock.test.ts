@@ -1,7 +1,7 @@
 // One runner a folder: held while a process lives, taken over when it is gone.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
@@ -63,4 +63,17 @@ it('cannot judge a runner on another machine and says which file to delete', () 
   expect(() => lockRun(folder)).toThrow(
     'a runner on elsewhere (process 1) holds lock.json; if it is gone, delete that file',
   );
+});
+
+it('leaves a runner in another container of this name its folder while it shows that it lives', async () => {
+  const folder = newFolder();
+  const runner = { pid: await deadProcess(), started: '1' };
+  leaveLock(folder, { numbers: '6e2d5c1c-0000-4000-8000-000000000000 pid:[1]', runner });
+  expect(() => lockRun(folder)).toThrow(
+    `a runner in another container, or from before a restart (process ${runner.pid}), holds lock.json; ` +
+      'once it is gone, its lock is taken over after 2 minutes',
+  );
+  const longAgo = new Date(Date.now() - 121_000);
+  utimesSync(join(folder, 'lock.json'), longAgo, longAgo);
+  lockRun(folder).release();
 });

@@ -1,9 +1,10 @@
 // The command `npm run bench:million`: synthetic pairs through the stages that train on them, killed and resumed, in flat memory.
 import { resolve } from 'node:path';
-import { answerCommand, readCommandLine, runMain } from '../../../../contracts/command/command-line.ts';
+import { answerCommand, readCommandLine } from '../../../../contracts/command/command-line.ts';
 import { ENVARS } from '../../../../contracts/src/envars.ts';
 import { EXIT } from '../../../../contracts/src/exit-codes.ts';
 import { type CommandContext, processContext } from '../context.ts';
+import { runStoppable } from '../interrupts.ts';
 import { runPython } from '../python.ts';
 
 const HELP = `Usage: npm run bench:million -- [options]
@@ -52,4 +53,4 @@ export async function benchMillion(argv: readonly string[], context: CommandCont
   });
 }
 
-if (import.meta.main) await runMain(() => benchMillion(process.argv.slice(2), processContext(process.env)));
+if (import.meta.main) await runStoppable(benchMillion, processContext(process.env), { tells: 'document' });

@@ -1,9 +1,10 @@
 // The command `npm run bench:train`: how fast training is on this machine, against other people's code in the same run.
-import { answerCommand, readCommandLine, runMain } from '../../../../contracts/command/command-line.ts';
+import { answerCommand, readCommandLine } from '../../../../contracts/command/command-line.ts';
 import { numberOf } from '../../../../contracts/command/numbers.ts';
 import { ENVARS } from '../../../../contracts/src/envars.ts';
 import { EXIT } from '../../../../contracts/src/exit-codes.ts';
 import { type CommandContext, processContext } from '../context.ts';
+import { runStoppable } from '../interrupts.ts';
 import { runPython } from '../python.ts';
 
 const HELP = `Usage: npm run bench:train -- [options]
@@ -46,4 +47,4 @@ export async function benchTrain(argv: readonly string[], context: CommandContex
   });
 }
 
-if (import.meta.main) await runMain(() => benchTrain(process.argv.slice(2), processContext(process.env)));
+if (import.meta.main) await runStoppable(benchTrain, processContext(process.env), { tells: 'document' });

@@ -1,6 +1,6 @@
 // The command `npm run claims`: the papers' claims beside what runs of the recipe's variants say, as a table of docs/results.md.
 import { join, resolve } from 'node:path';
-import { answerCommand, readCommandLine, runMain } from '../../../../contracts/command/command-line.ts';
+import { answerCommand, readCommandLine } from '../../../../contracts/command/command-line.ts';
 import { ENVARS } from '../../../../contracts/src/envars.ts';
 import { EXIT } from '../../../../contracts/src/exit-codes.ts';
 import { UserError } from '../../../../contracts/src/user-error.ts';
@@ -12,6 +12,7 @@ import {
   runsFolder,
   vectorsFolder,
 } from '../context.ts';
+import { runStoppable } from '../interrupts.ts';
 import { runPython } from '../python.ts';
 import { planClaims, planText } from './plan.ts';
 
@@ -80,4 +81,4 @@ export async function claims(argv: readonly string[], context: CommandContext): 
   });
 }
 
-if (import.meta.main) await runMain(() => claims(process.argv.slice(2), processContext(process.env)));
+if (import.meta.main) await runStoppable(claims, processContext(process.env), { tells: 'document' });

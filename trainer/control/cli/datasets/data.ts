@@ -3,7 +3,7 @@ import { existsSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { ObjectStore } from '../../../../api/registry/store.ts';
 import { openStore } from '../../../../api/registry/stores/open.ts';
-import { answerCommand, readCommandLine, runMain } from '../../../../contracts/command/command-line.ts';
+import { answerCommand, readCommandLine } from '../../../../contracts/command/command-line.ts';
 import { ENVARS } from '../../../../contracts/src/envars.ts';
 import { EXIT } from '../../../../contracts/src/exit-codes.ts';
 import { RecipeName } from '../../../../contracts/src/names.ts';
@@ -15,6 +15,7 @@ import type { Emit } from '../../run/events.ts';
 import { findSubmitted } from '../../run/stored-plan.ts';
 import { consoleOf } from '../console.ts';
 import { type CommandContext, processContext } from '../context.ts';
+import { runStoppable } from '../interrupts.ts';
 
 const HELP = `Usage: npm run data -- push FOLDER|RECIPE [--name NAME] [options]
        npm run data -- list [options]
@@ -121,4 +122,4 @@ function nameOf(given: string | undefined, missing: string): string {
   );
 }
 
-if (import.meta.main) await runMain(() => data(process.argv.slice(2), processContext(process.env)));
+if (import.meta.main) await runStoppable(data, processContext(process.env), { tells: 'document' });

@@ -180,8 +180,6 @@ export function parseModelOptions(argv: readonly string[]): {
     if (value !== undefined && value !== false && !owners.includes(command))
       throw new UserError(`--${option} goes with ${owners.join(' and ')}, not with ${command}`);
   }
-  if (values['model-version'] === '')
-    throw new UserError('--model-version is empty: every model has a version, such as 2');
   if (values.on !== undefined && values.on !== 'aws') throw new UserError(`--on ${values.on}: there is only aws`);
   if (values.on === 'aws' && values.runs !== undefined)
     throw new UserError('--on aws has its runs in its bucket: --runs does not go with it');

@@ -1,7 +1,7 @@
 // The command `npm run finetune`: an exported model learns the user's own images; says before and after.
 import { existsSync } from 'node:fs';
 import { join, relative, resolve } from 'node:path';
-import { runMain, standardAnswer } from '../../../../contracts/command/command-line.ts';
+import { standardAnswer } from '../../../../contracts/command/command-line.ts';
 import { shellWord } from '../../../../contracts/command/shell.ts';
 import { ENVARS } from '../../../../contracts/src/envars.ts';
 import { EXIT } from '../../../../contracts/src/exit-codes.ts';
@@ -11,7 +11,7 @@ import { ensureVenv } from '../../local/venv.ts';
 import { existing, type ResolvedRecipe, resolveRecipe, writeRecipe } from '../../recipe/locate.ts';
 import { type CommandContext, dataFolder, processContext, runsFolder } from '../context.ts';
 import { evaluate } from '../evaluate.ts';
-import { listenForInterrupts } from '../interrupts.ts';
+import { listenForInterrupts, runStoppable } from '../interrupts.ts';
 import { pythonOverride } from '../python.ts';
 import { trainWritten } from '../train-here.ts';
 import { type Inspection, inspect } from './inspect.ts';
@@ -182,4 +182,4 @@ function generalLines(general: General | undefined): string[] {
   return ['On the general dev sets, per cent:', ...figureLines(general.figures)];
 }
 
-if (import.meta.main) await runMain(() => finetune(process.argv.slice(2), processContext(process.env)));
+if (import.meta.main) await runStoppable(finetune, processContext(process.env), { tells: 'events' });

@@ -101,7 +101,6 @@ export function parseFinetuneOptions(argv: readonly string[]): FinetuneOptions {
     throw new UserError(
       `--name ${name}: a name starts with a small letter or digit and goes on with those, dots, hyphens and underscores, at most 64`,
     );
-  if (values['model-version'] === '') throw new UserError('--model-version is empty: any text, such as 2');
   return {
     data,
     from: values.from,
