@@ -51,10 +51,8 @@ class Loop:
         return has_checkpoint(self.run.output, self.name)
 
     def train(self) -> dict[str, nn.Module]:
-        """Train to the end; the modules with what was learned, or with its average where there is one.
-
-        They are the task's own, or on rank 0 whole copies of them where their blocks were split between the ranks.
-        """
+        """Train to the end; the modules with what was learned, or with its average where there is one: the task's own, or on
+        rank 0 whole copies of them where their blocks were split between the ranks."""
         try:
             return self._train()
         finally:

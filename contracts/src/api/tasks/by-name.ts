@@ -1,5 +1,7 @@
 // An object from names that a caller chose to values: z.record, which leaves out the name `__proto__` without a word.
 import * as z from 'zod';
+// Not as `z.core`, with which a bundle would have the messages of sixty languages.
+import { $constructor, util } from 'zod/v4/core';
 
 const NAME = '__proto__';
 
@@ -8,7 +10,7 @@ const PlainRecord: z.core.$constructor<z.ZodRecord> = z.ZodRecord;
 type Def = z.core.$ZodRecordDef<z.ZodString, z.ZodType>;
 
 /** As z.record is built itself; copies by describe() and the like are made by the same constructor. */
-const OwnRecord = z.core.$constructor<z.ZodRecord<z.ZodString, z.ZodType>, Def>('OwnRecord', (schema, def) => {
+const OwnRecord = $constructor<z.ZodRecord<z.ZodString, z.ZodType>, Def>('OwnRecord', (schema, def) => {
   PlainRecord.init(schema, def);
   const parseOthers = schema._zod.parse;
   schema._zod.parse = (payload, context) => {
@@ -18,7 +20,7 @@ const OwnRecord = z.core.$constructor<z.ZodRecord<z.ZodString, z.ZodType>, Def>(
     if (typeof sent !== 'object' || sent === null || Array.isArray(sent) || !Object.hasOwn(sent, NAME)) return parsed;
     const member = def.valueType._zod.run({ value: Reflect.get(sent, NAME), issues: [] }, context);
     if (member instanceof Promise) throw new Error('values by name are read at once');
-    parsed.issues.push(...z.core.util.prefixIssues(NAME, member.issues));
+    parsed.issues.push(...util.prefixIssues(NAME, member.issues));
     // An assignment would set the object's prototype.
     const own = { value: member.value, enumerable: true, configurable: true, writable: true };
     Object.defineProperty(parsed.value, NAME, own);
