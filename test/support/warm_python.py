@@ -4,7 +4,7 @@
 libraries are loaded with the first request.
 `warm_python.py SOCKET ARGUMENTS` stands in for `python ARGUMENTS`: its streams, environment and folder are those of the fork, a
 signal reaches the fork, and it ends as the fork ends. Only the libraries are older than the process. `sys.executable` of a fork
-is what stands in for `python` (beside the socket; python.ts and support.py write it), so that processes that it starts are forks, too.
+is what stands in for `python` (beside the socket; warm-python.ts and support.py write it), so that processes that it starts are forks, too.
 """
 
 import array

@@ -116,7 +116,7 @@ export function createUploads(
       if (file.parts?.join() !== parts.join()) {
         throw new CoreError('invalid_request', 'The upload was completed with other parts.', { param: 'part_ids' });
       }
-      return reportOf({ ...upload, parts }, file);
+      return reportOf(upload, file);
     },
     async cancel(id, owner) {
       const found = await find(id, owner);
