@@ -17,7 +17,9 @@ import signal
 import socket
 import struct
 import sys
+import weakref
 
+ENDS_PLAINLY = "WARM_PYTHON_ENDS_PLAINLY"  # set for a fork that is to end as any process does (see end())
 PASSED_ON = (signal.SIGTERM, signal.SIGINT)
 # Of the commands that tests start; each imports the libraries of its kind. What is imported late, torch's part with the first
 # optimiser, would take each fork a second of a core.
@@ -100,10 +102,12 @@ def run(client: socket.socket, streams: list[int], request: dict) -> list[str]:
     streams_of = [os.fdopen(number, mode) for number, mode in enumerate(("r", "w", "w"))]
     sys.stdin, sys.stdout, sys.stderr = streams_of
     sys.stderr.reconfigure(line_buffering=True)
+    os.chdir(request["folder"])
+    # Behind the script's folder of this interpreter came what its own environment said.
+    own = len(os.environ.get("PYTHONPATH", "").split(os.pathsep))
+    sys.path[:] = [*request["env"].get("PYTHONPATH", "").split(os.pathsep), *sys.path[1 + own :]]
     os.environ.clear()
     os.environ.update(request["env"])
-    os.chdir(request["folder"])
-    sys.path[:] = [*request["env"].get("PYTHONPATH", "").split(os.pathsep), *sys.path[1:]]
     return request["arguments"]
 
 
@@ -137,7 +141,8 @@ def load_libraries(arguments: list[str]) -> None:
     LOADED.update(names)
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     for name, module in list(sys.modules.items()):
-        file = getattr(module, "__file__", None) or ""
+        # A package without a file is the folders that it was found in.
+        file = getattr(module, "__file__", None) or next(iter(getattr(module, "__path__", ())), "")
         is_own = file.startswith(root) and "site-packages" not in file
         # What stands in for torchvision is a library that torch takes once in a process.
         if is_own and name not in ("__main__", "towers", "towers.torchvision_shim"):
@@ -145,6 +150,9 @@ def load_libraries(arguments: list[str]) -> None:
             parent, _, last = name.rpartition(".")
             if parent in sys.modules and hasattr(sys.modules[parent], last):
                 delattr(sys.modules[parent], last)
+    # Torch takes back at exit, one by one, the thousands of operators that it has registered; a fork leaves that to this process.
+    for finalizer in list(weakref.finalize._registry):  # pyright: ignore[reportAttributeAccessIssue]
+        finalizer.atexit = False
     # A collection in a fork would copy every page that it marks; what is here is never garbage.
     gc.collect()
     gc.freeze()
@@ -176,13 +184,16 @@ def become(arguments: list[str]) -> int:
 
 
 def execute(arguments: list[str]) -> None:
-    """Run a module, a file or a piece of code, behind what is said about warnings."""
+    """Run a module, a file or a piece of code, behind what is said about warnings and about what is kept back of its output."""
     import runpy
     import warnings
 
     if arguments[0] == "-W":
         warnings.simplefilter(arguments[1])  # pyright: ignore[reportArgumentType]
         arguments = arguments[2:]
+    if arguments[0] == "-u":
+        sys.stdout.reconfigure(line_buffering=True)  # pyright: ignore[reportAttributeAccessIssue]
+        arguments = arguments[1:]
     if arguments[0] == "-c":
         sys.argv = ["-c", *arguments[2:]]
         exec(compile(arguments[1], "<string>", "exec"), {"__name__": "__main__"})
@@ -201,6 +212,9 @@ def execute(arguments: list[str]) -> None:
 
 if __name__ == "__main__":
     if sys.argv[1] == "serve":
-        end(become(serve(sys.argv[2])))
+        code = become(serve(sys.argv[2]))
+        if ENDS_PLAINLY in os.environ:
+            sys.exit(code)
+        end(code)
     else:
         end_as(ask(sys.argv[1], sys.argv[2:]))

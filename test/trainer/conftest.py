@@ -1,4 +1,4 @@
-"""Loaded before every test module: makes libraries that want torchvision importable beside a CPU build of torch."""
+"""Loaded before every test module: torchvision's stand-in beside a CPU build of torch, and in which processes and order tests run."""
 
 import gc
 import os
@@ -10,14 +10,24 @@ from contracts.constants import ENV_CPU_DTYPE
 # Before anything copies the environment: figures that are compared must not depend on what this machine multiplies fast.
 os.environ[ENV_CPU_DTYPE] = "float32"
 
-from container_process import bucket, home  # noqa: F401
-
-import support
-import towers  # noqa: F401
+import warm
 
 # For all processes of this run, where it has several.
-if support.WARM not in os.environ:
-    support.hold_warm_python()
+if warm.FOLDER not in os.environ:
+    warm.hold_warm_python()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The processes that share a run's tests are forks of the warm interpreter: each would import the same libraries, for ten seconds of a core."""
+    if config.option.dist != "no" and config.option.tx:
+        config.option.tx = [f"{process}//python={warm.warm_python()}" for process in config.option.tx]
+        return
+    import container_process
+
+    import towers  # noqa: F401
+
+    config.pluginmanager.register(container_process)
+
 
 # Files that take long, about in this order: those that start many processes or train. Each is one process's from its first test
 # to its last, so one that came late would have a process work alone at the end.

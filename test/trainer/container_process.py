@@ -5,14 +5,13 @@ import json
 import logging
 import re
 import subprocess
-import sys
 import time
 
 import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-from support import ROOT, STAGE_ENV
+from warm import ROOT, STAGE_ENV, warm_python
 
 BUCKET = "training"
 SMOKE = json.loads((ROOT / "trainer" / "recipes" / "smoke.json").read_text())
@@ -160,8 +159,8 @@ def environment(bucket, work, home=None, **env):
     return STAGE_ENV | extra | ({"TRAINER_HOME": str(home)} if home else {}) | env
 
 
-def start(prefix, env, **options):
-    command = [sys.executable, "-m", "container", f"s3://{BUCKET}/{prefix}/job.json"]
+def start(prefix, env, python=None, **options):
+    command = [python or warm_python(), "-m", "container", f"s3://{BUCKET}/{prefix}/job.json"]
     pipe = subprocess.PIPE
     return subprocess.Popen(
         command, env=env, cwd=ROOT / "trainer", stdout=pipe, stderr=pipe, text=True, start_new_session=True, **options

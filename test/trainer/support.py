@@ -1,65 +1,15 @@
 """Help for stage tests: writes jobs, runs stages as processes the way the control plane does, makes tiny inputs."""
 
-import atexit
 import json
-import os
-import shutil
 import subprocess
-import sys
-import tempfile
 import time
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import towers  # noqa: F401  (makes transformers importable beside a CPU build of torch)
 from bench import job as jobs
 from bench.small_models import COLOURS, SHAPES, byte_level_tokenizer, drawing, write_llama
-
-ROOT = Path(__file__).resolve().parents[2]
-STAGE_ENV = os.environ | {
-    "PYTHONPATH": f"{ROOT / 'trainer'}{os.pathsep}{ROOT / 'contracts' / 'python'}",
-    "HF_HUB_OFFLINE": "1",
-    "TOKENIZERS_PARALLELISM": "false",
-    "OMP_NUM_THREADS": "1",  # tiny models: a second thread only waits
-}
-
-
-WARM = "TEST_WARM_PYTHON"  # the folder of the warm interpreter of a run of tests
-
-
-def hold_warm_python() -> None:
-    """A place for one warm interpreter for this process and those that it starts: it ends with this process at the latest."""
-    folder = tempfile.mkdtemp(prefix="warm-")
-    os.mkfifo(f"{folder}/alive")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    atexit.register(os.close, os.open(f"{folder}/alive", os.O_RDWR))
-    os.environ[WARM] = folder
-
-
-@cache
-def warm_python() -> Path:
-    """An interpreter for stages that has their libraries loaded (warm_python.py); the first of the processes that ask for it starts it."""
-    if WARM not in os.environ:
-        hold_warm_python()
-    folder = Path(os.environ[WARM])
-    script, python, socket = ROOT / "test/support/warm_python.py", folder / "python", folder / "socket"
-    try:
-        (folder / "started").touch(exist_ok=False)
-    except FileExistsError:
-        deadline = time.monotonic() + 60
-        while not socket.exists():
-            assert time.monotonic() < deadline, f"{script} did not start: what it says is above"
-            time.sleep(0.02)
-        return python
-    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" -S -E "{script}" "{socket}" "$@"\n')
-    python.chmod(0o755)
-    with (folder / "alive").open("rb", buffering=0) as alive:
-        command = [sys.executable, "-W", "ignore", script, "serve", socket]
-        server = subprocess.Popen(command, env=STAGE_ENV, stdin=alive, stdout=subprocess.PIPE, start_new_session=True)
-    assert server.stdout is not None
-    server.stdout.readline()
-    return python
+from warm import ROOT, STAGE_ENV, warm_python
 
 
 def write_tiered_model(folder: Path) -> None:

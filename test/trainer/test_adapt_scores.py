@@ -8,16 +8,8 @@ import pytest
 from PIL import Image
 
 from contracts import load
-from support import (
-    ROOT,
-    STAGE_ENV,
-    run_stage,
-    schedule,
-    warm_python,
-    write_captioned_noise,
-    write_job,
-    write_tiered_model,
-)
+from support import run_stage, schedule, write_captioned_noise, write_job, write_tiered_model
+from warm import ROOT, STAGE_ENV, warm_python
 
 
 @pytest.fixture(scope="module")

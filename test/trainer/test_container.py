@@ -7,7 +7,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 
 from container_process import (
@@ -25,7 +24,7 @@ from container_process import (
 from test_pipeline import draw_data
 
 from contracts import load
-from support import ROOT
+from warm import COLD_PYTHON, ROOT, warm_python
 
 
 def test_a_real_stage_from_the_users_data_to_a_report_put_last_and_once(bucket, tmp_path):
@@ -170,7 +169,7 @@ def test_an_attempt_that_lost_its_lease_ends_at_once_and_writes_no_more(bucket, 
 def test_a_container_that_is_killed_leaves_nothing_that_counts_as_finished(bucket, tmp_path, home):
     put_input(bucket, "runs/prepare-kill")
     put_job(bucket, "runs/kill", "mntp", {"prepare": "runs/prepare-kill"})
-    process = start("runs/kill", environment(bucket, tmp_path / "work", home, TOTAL="60", PACE="0.1"))
+    process = start("runs/kill", environment(bucket, tmp_path / "work", home, TOTAL="60", PACE="0.1"), COLD_PYTHON)
     stage = read_until_step(process, 2)
     wait_for(lambda: "checkpoint.pt" in bucket.names("runs/kill"))
     process.kill()
@@ -227,7 +226,7 @@ def test_everything_works_with_folders_of_this_machine_too(bucket, tmp_path, hom
     env = environment(bucket, tmp_path / "work", home, AWS_ENDPOINT_URL="http://127.0.0.1:1")
     for uri in (output / "job.json", f"file://{output}/job.json"):
         done = subprocess.run(
-            [sys.executable, "-m", "container", uri], env=env, cwd=ROOT / "trainer", capture_output=True, text=True
+            [warm_python(), "-m", "container", uri], env=env, cwd=ROOT / "trainer", capture_output=True, text=True
         )
         assert done.returncode == 0, done.stderr
     assert "nothing to do" in done.stderr

@@ -12,7 +12,7 @@ from container_process import environment, put_input, put_job, start
 
 from container.folders import LocalFolder
 from container.results import Results
-from support import ROOT, STAGE_ENV, warm_python
+from warm import ROOT, STAGE_ENV, warm_python
 
 TRAINING = """
 import json, os, sys

@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 import time
 
 import boto3
@@ -19,7 +18,7 @@ from container.log import Log
 from container.results import Results
 from container.stage import explanation
 from container.stop import Stop
-from support import ROOT
+from warm import COLD_PYTHON, ROOT
 
 
 class Remote:
@@ -187,7 +186,7 @@ def test_a_path_that_leaves_its_folder_is_refused(path):
 def test_requirements_are_pyprojects_own():
     def printed(group):
         script, project = ROOT / "trainer/container/requirements.py", ROOT / "trainer/pyproject.toml"
-        done = subprocess.run([sys.executable, script, project, group], capture_output=True, text=True, check=True)
+        done = subprocess.run([COLD_PYTHON, script, project, group], capture_output=True, text=True, check=True)
         return done.stdout.split()
 
     (torch,) = printed("torch")

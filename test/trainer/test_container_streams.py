@@ -15,7 +15,8 @@ from streamed_clip import CONFIG, write_inputs
 
 from data.features import FeatureWriter
 from data.manifest import rows_digest
-from support import ROOT, run_stage, schedule, write_job
+from support import run_stage, schedule, write_job
+from warm import ROOT
 
 SHARDS, IMAGES, BATCH = 24, 4, 8
 EPOCH, EPOCHS = SHARDS * IMAGES // BATCH, 3  # steps of one, and how many

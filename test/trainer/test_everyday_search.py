@@ -12,11 +12,11 @@ import tarfile
 import numpy as np
 import pytest
 
-from support import ROOT
 from towers.onnx_export import session
 from towers.preprocess import preprocess
 from towers.served_text import ServedText
 from towers.wordpiece import WordPiece
+from warm import ROOT
 
 SEARCHES = [
     ("a dog running through snow", ["dog", "snow"]),

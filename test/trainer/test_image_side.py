@@ -11,11 +11,11 @@ from torch.nn import functional as F
 from contracts.types import ScratchTextTower as ScratchShape
 from losses.matrices import info_nce
 from losses.regularise import distances, frozen_tower_regulariser, inherit_loss
-from support import ROOT
 from towers.image.backbone import create_backbone
 from towers.image.tower import ImageTower, pca_head
 from towers.metrics import mean_recall_per_image, paired_bootstrap, retrieval, retrieval_ranks, zero_shot
 from towers.two_towers import Adapter, ScratchTextTower
+from warm import ROOT
 
 
 def unit(*shape, seed=0):

@@ -8,7 +8,8 @@ import tarfile
 import pytest
 
 from contracts import load
-from support import ROOT, STAGE_ENV, TINY_VISION, draw_images, tiny_clip, tiny_language_model, warm_python
+from support import TINY_VISION, draw_images, tiny_clip, tiny_language_model
+from warm import ROOT, STAGE_ENV, warm_python
 
 RECORDING = ROOT / "test" / "trainer" / "recording_python.py"
 CLASSES = {"classes": [{"index": 0, "name": "tench"}, {"index": 1, "name": "goldfish"}, {"index": 2, "name": "hammer"}],

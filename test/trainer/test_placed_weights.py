@@ -9,12 +9,13 @@ from safetensors.torch import save_file
 from bench.small_models import write_efficientnet
 from engine.folders.weights import know_places, placed
 from gpu_check.small import write_language_model
-from support import ROOT, TINY_VISION, tiny_clip
+from support import TINY_VISION, tiny_clip
 from towers.adaptation.write_model import read_base
 from towers.image.backbone import create_backbone
 from towers.language.read import read_language_model
 from towers.text.checkpoint import checkpoint_vectors, weight_files
 from towers.text.published_adapter import read_published_adapter
+from warm import ROOT
 
 
 @pytest.fixture

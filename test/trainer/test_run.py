@@ -6,10 +6,10 @@ import subprocess
 import pytest
 
 from contracts.constants import ON_DISK
-from support import ROOT, STAGE_ENV, warm_python, write_job
+from support import write_job
+from warm import ROOT, STAGE_ENV, warm_python
 
 READ = """
-import sys
 from contracts.types import MntpConfig
 from towers.data import read_pairs, read_texts
 from engine.run import Run

@@ -14,7 +14,7 @@ from contracts.types import Artefact, DataIndex
 from data.copies import CopiedShards, CopyProcess, copy_command
 from data.manifest import ShardError
 from engine.folders.files import artefact
-from support import STAGE_ENV
+from warm import STAGE_ENV
 
 
 def test_shards_come_from_a_bucket(bucket, tmp_path, monkeypatch):

@@ -2,12 +2,11 @@
 
 import json
 import subprocess
-import sys
 
 import pytest
 
-from support import STAGE_ENV
 from towers.text_tables import GroupTable, NumberTable, TextTable, in_parts
+from warm import STAGE_ENV, warm_python
 
 TEXTS = ["a dog", "", "ein Hund läuft", "一只狗", "half a pair: \ud83d", "🐕 runs", "a dog"]
 GROUPS, CAPTIONS = 200_000, 5
@@ -82,7 +81,7 @@ def million(tmp_path_factory):
 
 
 def test_texts_of_a_stage_are_in_no_memory_of_its_own(million):
-    command = [sys.executable, "-c", READ, million]
+    command = [warm_python(), "-c", READ, million]
     done = subprocess.run(command, env=STAGE_ENV, capture_output=True, text=True, check=True)
     found = json.loads(done.stdout)
     counts = {what: count for what, (count, _) in found.items()}

@@ -11,13 +11,14 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import BertConfig, BertModel
 
-from support import STAGE_ENV, interrupt_stage, run_stage, schedule, write_job
+from support import interrupt_stage, run_stage, schedule, write_job
 from towers.data import write_rows
 from towers.student.start import init_static_table
 from towers.student.texts import read_student_texts
 from towers.student.vocabulary import read_vocabulary
 from towers.two_towers import Adapter
 from towers.wordpiece import SPECIAL_TOKENS, train_vocabulary
+from warm import STAGE_ENV
 
 LLM_WIDTH, EMBED_DIM = 24, 16
 SETTINGS = {"vocabulary_size": 330, "alphabet": 50, "fallback": "bytes"}

@@ -6,7 +6,7 @@ import subprocess
 
 from bench.million.stage import TRAINER
 from bench.million.verdict import judge, of_ranks
-from support import warm_python
+from warm import warm_python
 
 COUNT = 3000  # more than the small set and more than are ranked, so that all phases of the bench are passed
 

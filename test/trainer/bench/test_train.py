@@ -15,7 +15,7 @@ from bench.rounds import in_turns
 from bench.train.__main__ import main
 from bench.train.loader import DECODERS, SIZES, photograph
 from bench.train.report import Item, Row, run_items, table
-from support import ROOT, STAGE_ENV, warm_python
+from warm import ROOT, STAGE_ENV, warm_python
 
 
 @pytest.fixture(scope="module")

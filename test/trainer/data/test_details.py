@@ -14,11 +14,12 @@ import pytest
 from bench.small_models import drawing
 from data.manifest import read_manifest, shards_of
 from data.prepared.details import kept_details
-from support import ROOT, run_stage, write_job
+from support import run_stage, write_job
 from towers.data import read_pairs, read_rows
 from towers.formats.details import checked_details, raw_details
 from towers.formats.item import FormatError
 from towers.sources import read_samples, sources_of
+from warm import ROOT
 
 CONFIG = {"texts": [], "max_side": 40, "min_side": 8, "max_pixels": 1_000_000, "shard_size": 10, "min_caption_chars": 1,
           "max_caption_chars": 60, "fragments": 0, "classes": None, "class_images": None}  # fmt: skip

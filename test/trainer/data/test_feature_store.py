@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -10,7 +9,7 @@ import torch
 
 from data.features import FeatureStore, FeatureWriter, quantised
 from data.manifest import ShardError
-from support import STAGE_ENV
+from warm import STAGE_ENV, warm_python
 
 OF = "sha256:" + "0" * 64
 
@@ -110,7 +109,7 @@ print(json.dumps({"peak": peak, "total": total, "mapped": len(store.mapped)}))
 def test_two_hundred_thousand_rows_are_read_in_flat_memory(tmp_path):
     rows = write_store(tmp_path, "bf16", [[5] * 500] * 80, width=64)
     done = subprocess.run(
-        [sys.executable, "-c", MEMORY, str(tmp_path)], env=STAGE_ENV, capture_output=True, text=True, check=True
+        [warm_python(), "-c", MEMORY, str(tmp_path)], env=STAGE_ENV, capture_output=True, text=True, check=True
     )
     found = json.loads(done.stdout)
     # All rows in float32 are 51,200 kB, as they are stored 25,600 kB.

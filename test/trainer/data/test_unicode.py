@@ -4,7 +4,6 @@ import io
 import json
 import os
 import subprocess
-import sys
 import tarfile
 from pathlib import Path
 
@@ -12,9 +11,10 @@ import pytest
 from PIL import Image
 
 from losses.keys import text_keys
-from support import ROOT, run_stage, write_job
+from support import run_stage, write_job
 from towers.data import class_rows, read_images, read_pairs, read_rows, read_texts
 from towers.formats.table import read_items
+from warm import ROOT, warm_python
 
 CONFIG = {"texts": [], "max_side": 64, "min_side": 8, "max_pixels": 1_000_000, "shard_size": 10, "min_caption_chars": 1,
           "max_caption_chars": 200, "fragments": 0, "classes": None, "class_images": None}  # fmt: skip
@@ -130,7 +130,7 @@ def test_fine_tuning_reads_them_too(tmp_path):
     own = {"path": "own", "image_column": None, "caption_columns": None, "class_column": None, "dev_path": None,
            "classes": None, "further_captions": None, "dev_share": 0.5}  # fmt: skip
     request = json.dumps({"root": str(tmp_path), "seed": 0, "own": own})
-    command = [sys.executable, "-m", "towers.adaptation.inspect", request]
+    command = [warm_python(), "-m", "towers.adaptation.inspect", request]
     environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'trainer'}:{ROOT / 'contracts' / 'python'}"}
     done = subprocess.run(command, cwd=ROOT / "trainer", env=environment, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr.decode()

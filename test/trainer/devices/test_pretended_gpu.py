@@ -2,19 +2,18 @@
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from support import STAGE_ENV
+from warm import STAGE_ENV, warm_python
 
 
 @pytest.fixture(scope="module")
 def found():
     """In a process of its own: a kind of device stays registered as long as a process lives."""
     script = Path(__file__).with_name("pretended_rules.py")
-    done = subprocess.run([sys.executable, script], env=STAGE_ENV, capture_output=True, text=True, check=False)
+    done = subprocess.run([warm_python(), script], env=STAGE_ENV, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout)
 

@@ -8,7 +8,7 @@ import pytest
 
 from contracts.constants import RANKED_STAGES
 from gpu_check.small import INPUTS, TRAINED
-from support import STAGE_ENV, warm_python
+from warm import STAGE_ENV, warm_python
 
 VARIANTS = [
     "contrastive-without-cache", "inherit-features", "clip-all-at-once", "clip-sigmoid", "clip-scratch", "vocabulary-read",

@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import zlib
 from pathlib import Path
 from typing import Any, cast
@@ -18,9 +17,10 @@ from damaged_pictures import DAMAGED
 from PIL import Image
 
 from edge_clip import find_model, load
-from support import ROOT, write_tiered_model
+from support import write_tiered_model
 from towers.adaptation.tiers import TextSide
 from towers.exported_files import read_manifest
+from warm import COLD_PYTHON, ROOT
 
 EMBEDDED = ROOT / "api" / "model"
 LONG = "two dogs and a man . " * 60  # cut at the context's end, and more than one run of 128 tokens
@@ -258,7 +258,7 @@ def test_the_wheel_carries_the_model_and_needs_nothing_of_the_repository(tmp_pat
         "bdist_wheel", "--dist-dir", tmp_path,
     ]  # fmt: skip
     code = "from setuptools import setup; setup()"
-    subprocess.run([sys.executable, "-c", code, "-q", *build], cwd=ROOT / "trainer", check=True, capture_output=True)
+    subprocess.run([COLD_PYTHON, "-c", code, "-q", *build], cwd=ROOT / "trainer", check=True, capture_output=True)
     (wheel,) = tmp_path.glob("trainer-*.whl")
     installed = tmp_path / "installed"
     install = [
@@ -272,11 +272,11 @@ def test_the_wheel_carries_the_model_and_needs_nothing_of_the_repository(tmp_pat
         "--target",
         installed,
     ]
-    subprocess.run([sys.executable, *install, wheel], check=True)
+    subprocess.run([COLD_PYTHON, *install, wheel], check=True)
     code = "import edge_clip; print(edge_clip.__file__); print(edge_clip.load().embed(['a dog']).texts[0].tolist())"
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, env=environment | {"PYTHONPATH": str(installed)},
+        [COLD_PYTHON, "-c", code], cwd=tmp_path, env=environment | {"PYTHONPATH": str(installed)},
         check=True, capture_output=True, text=True,
     )  # fmt: skip
     where, vector = done.stdout.splitlines()

@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -11,23 +10,13 @@ import pytest
 import torch
 
 from engine.launch import gpus_for
-from support import STAGE_ENV, warm_python
+from warm import STAGE_ENV, warm_python
 
 ENV = STAGE_ENV | {"PYTHONPATH": os.pathsep.join([STAGE_ENV["PYTHONPATH"], str(Path(__file__).parents[1])])}
 
 
-def start(ranks: int, folder: Path, *events: str, python: str | Path | None = None) -> subprocess.Popen[str]:
-    """Launch ranks; `python`: by another interpreter than the one that has the libraries loaded."""
-    command = [
-        python or warm_python(),
-        "-m",
-        "engine.launch",
-        "--processes",
-        str(ranks),
-        "small_training",
-        folder,
-        *events,
-    ]
+def start(ranks: int, folder: Path, *events: str) -> subprocess.Popen[str]:
+    command = [warm_python(), "-m", "engine.launch", "--processes", str(ranks), "small_training", folder, *events]
     return subprocess.Popen(command, env=ENV, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
@@ -111,7 +100,7 @@ CORES = len(os.sched_getaffinity(0))
 @pytest.mark.parametrize(("set_to", "threads"), [({}, max(1, CORES // 2)), ({"OMP_NUM_THREADS": "7"}, 7)])
 def test_processes_share_the_cores_unless_the_environment_says_otherwise(tmp_path, set_to, threads):
     (tmp_path / "own_threads.py").write_text("import os; print(os.environ['OMP_NUM_THREADS'])\n")
-    command = [sys.executable, "-m", "engine.launch", "--processes", "2", "own_threads"]
+    command = [warm_python(), "-m", "engine.launch", "--processes", "2", "own_threads"]
     env = {name: value for name, value in ENV.items() if name != "OMP_NUM_THREADS"} | set_to
     env["PYTHONPATH"] = os.pathsep.join([ENV["PYTHONPATH"], str(tmp_path)])
     assert int(subprocess.check_output(command, env=env)) == threads
@@ -136,7 +125,7 @@ def test_a_signal_while_the_processes_import_is_a_stop_and_no_failure(tmp_path):
         f"open({str(tmp_path)!r} + '/here-' + os.environ['RANK'], 'w')\n"
         "time.sleep(60)\n"
     )
-    command = [sys.executable, "-m", "engine.launch", "--processes", "2", "slow_start"]
+    command = [warm_python(), "-m", "engine.launch", "--processes", "2", "slow_start"]
     env = ENV | {"PYTHONPATH": os.pathsep.join([ENV["PYTHONPATH"], str(tmp_path)])}
     process = subprocess.Popen(command, env=env, text=True, stderr=subprocess.PIPE)
     started = time.monotonic()
@@ -165,16 +154,16 @@ def test_the_dead_process_is_named_and_not_one_that_its_death_ended_first(tmp_pa
         "time.sleep(0.3)\n"
         "os._exit(9)\n"
     )
-    command = [sys.executable, "-m", "engine.launch", "--processes", "2", "reached"]
+    command = [warm_python(), "-m", "engine.launch", "--processes", "2", "reached"]
     env = ENV | {"PYTHONPATH": os.pathsep.join([ENV["PYTHONPATH"], str(tmp_path)])}
     code, errors = ended(subprocess.Popen(command, env=env, text=True, stderr=subprocess.PIPE))
     assert (code, "rank 1 ended with 9" in errors) == (9, True), errors
 
 
 def test_a_rank_that_is_done_is_not_taken_for_dead_by_what_native_libraries_do_at_exit(tmp_path):
-    # The processes of an interpreter that has the libraries loaded leave without what those do at exit.
-    assert ended(start(2, tmp_path, "abort=1", "stop=2", python=sys.executable))[0] == 75
-    code, errors = ended(start(2, tmp_path, "abort=1", python=sys.executable))
+    code, errors = ended(start(2, tmp_path, "abort=1", "stop=2"))
+    assert code == 75, errors
+    code, errors = ended(start(2, tmp_path, "abort=1"))
     assert code == 0, errors
     assert (tmp_path / "end.pt").exists()
 

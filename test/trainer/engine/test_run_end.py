@@ -7,7 +7,8 @@ import subprocess
 import pytest
 
 from contracts.constants import EXIT_INTERRUPTED, ON_DISK
-from support import ROOT, STAGE_ENV, warm_python, write_job
+from support import write_job
+from warm import ROOT, STAGE_ENV, warm_python
 
 RUN = """
 import os, shutil, signal

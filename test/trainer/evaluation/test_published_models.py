@@ -25,8 +25,9 @@ from evaluation.suites.command import finished, measure_model, outcomes_as_figur
 from evaluation.suites.zero_shot import zero_shot
 from published_clip import image_vectors, text_vectors, write_clip
 from published_siglip import write_siglip2
-from support import ROOT, STAGE_ENV, TINY_VISION, tiny_clip, warm_python
+from support import TINY_VISION, tiny_clip
 from towers.preprocess import by_shape
+from warm import ROOT, STAGE_ENV, warm_python
 
 WORDS = [
     "dog",

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from support import ROOT, STAGE_ENV, warm_python, write_captioned_noise, write_tiered_model
+from support import write_captioned_noise, write_tiered_model
 from towers.exported_files import artefacts_in
+from warm import ROOT, STAGE_ENV, warm_python
 
 
 @pytest.fixture(scope="module")

@@ -24,8 +24,9 @@ from exchange.incoming.read import read_checkpoint
 from exchange.pictures import transformers_preprocessing
 from exchange.refusal import CannotExpress
 from published_clip import clip_files, clip_tokenizer, image_vectors, text_vectors, write_clip
-from support import ROOT, STAGE_ENV, TINY_VISION, tiny_clip, warm_python
+from support import TINY_VISION, tiny_clip
 from towers.clip_bpe import ClipBpe
+from warm import ROOT, STAGE_ENV, warm_python
 
 PHOTOS = ROOT / "api" / "playground" / "samples"
 TEXTS = ["a dog runs", "A  MAN and two dogs, 27 of them!", "Ünïcode 犬 👍🏽", "two dogs and a man . " * 60]

@@ -16,7 +16,7 @@ from exchange.__main__ import main
 from exchange.incoming.take_in import ImportOptions, import_into
 from exchange.outgoing.imports.vision_names import siglip_to_open_clip, timm_siglip
 from published_clip import write_clip
-from support import ROOT
+from warm import ROOT
 
 PHOTOS = ROOT / "api" / "playground" / "samples"
 TEXTS = ["a dog runs", "Two cats, one of them 3 years old", "naïve café"]

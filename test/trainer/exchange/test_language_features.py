@@ -16,8 +16,8 @@ from torch.nn import functional as F
 
 from exchange.__main__ import main
 from exchange.incoming.llm2clip import check_features
-from support import ROOT, warm_python
 from towers.text.published_adapter import PublishedAdapter
+from warm import ROOT, warm_python
 
 CAPTIONS = ["two blue squares beside the red circle", "a line", "two blue squares beside the red circle"]
 ADAPTER = PublishedAdapter({}, 32, 24, 4, 2)

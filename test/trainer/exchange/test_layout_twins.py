@@ -19,8 +19,8 @@ from edge_clip import load
 from exchange.incoming.read import read_checkpoint, read_image_side
 from exchange.incoming.take_in import ImportOptions, import_into
 from exchange.refusal import CannotExpress
-from support import ROOT
 from towers.preprocess import preprocess
+from warm import ROOT
 
 PHOTOS = ROOT / "api" / "playground" / "samples"
 TEXTS = ["a dog runs", "Ünïcode 犬 👍🏽", "two dogs and a man . " * 20]

@@ -19,7 +19,7 @@ from contracts.constants import EXIT_USAGE
 from edge_clip import load
 from exchange.__main__ import main
 from exchange.outgoing.tokenizer_files import write_json, write_tokenizer
-from support import ROOT, TINY_VISION, tiny_clip, write_tiered_model
+from support import TINY_VISION, tiny_clip, write_tiered_model
 from towers.adaptation.tiers import TextSide
 from towers.exported_files import read_manifest
 from towers.image.backbone import create_backbone
@@ -28,6 +28,7 @@ from towers.preprocess import preprocess
 from towers.student.files import save_static, save_student
 from towers.two_towers import Adapter, save_towers
 from towers.wordpiece import BYTES, MAX_WORD, UNK, WordPiece
+from warm import ROOT
 
 # Of the vocabulary; the last one is cut at the end of the context.
 TEXTS = ["a dog runs", "A  MAN and two dogs.", "a", "two dogs and a man . " * 60]

@@ -25,8 +25,9 @@ from published_siglip import (
     write_siglip,
     write_siglip2,
 )
-from support import ROOT, write_captioned_noise
+from support import write_captioned_noise
 from towers.preprocess import preprocess
+from warm import ROOT
 
 PHOTOS = ROOT / "api" / "playground" / "samples"
 TEXTS = ["a dog runs", "A  MAN and two dogs, 27 of them!", "Ünïcode 犬 👍🏽", "two dogs and a man . " * 20]

@@ -21,8 +21,9 @@ from exchange.incoming.teachable import Wanted, teachable
 from exchange.incoming.text_side import students
 from exchange.refusal import CannotExpress
 from published_clip import image_vectors, text_vectors, write_clip
-from support import ROOT, run_stage, schedule, write_job
+from support import run_stage, schedule, write_job
 from towers.preprocess import preprocess
+from warm import ROOT
 
 PHOTOS = ROOT / "api" / "playground" / "samples"
 CAPTIONS = [

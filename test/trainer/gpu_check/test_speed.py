@@ -7,7 +7,7 @@ from contracts.constants import EXIT_INTERRUPTED
 from gpu_check import __main__ as checking
 from gpu_check.report import markdown
 from gpu_check.speed import FULL, flops_per_pair, machine
-from support import ROOT, STAGE_ENV, warm_python
+from warm import ROOT, STAGE_ENV, warm_python
 
 
 def test_flops_of_a_vit_l_are_those_of_the_closed_form():

@@ -2,8 +2,8 @@
 
 import pytest
 
-from support import ROOT
 from towers.image.table import TOWERS, markdown, measured
+from warm import ROOT
 
 
 def cells(table: str) -> list[list[str]]:

@@ -15,9 +15,10 @@ from engine.optim import adamw, clip_gradients, set_lr
 from engine.sharding import Blocks, place
 from engine.world import ALONE_ON_CPU
 from small_towers import CODES, FAMILIES, SPACE, backbone_of, pixels_for
-from support import STAGE_ENV, schedule, warm_python
+from support import schedule
 from towers.image.backbone import create_backbone
 from towers.image.tower import ImageTower
+from warm import STAGE_ENV, warm_python
 
 RECOMPUTED: Parallel = {"weights": "replicated", "activation_checkpointing": True, "compile": False}
 TRANSFORMERS = ["ViT", "SigLIP", "InternViT", "EVA02", "EVA02-E", "PE-Core", "SigLIP2 NaFlex", "open_clip ViT", "CoCa"]

@@ -19,7 +19,7 @@ from losses.contrastive import (
 from losses.keys import Keys, text_keys
 from losses.matrices import info_nce, multi_positive_nce
 from losses.ranks import Ranks
-from support import STAGE_ENV, warm_python
+from warm import STAGE_ENV, warm_python
 
 TILES = [1, 3, 4, 9]  # of matrices with 7 rows: one by one, with a rest, with the diagonal off the tiles', all in one
 

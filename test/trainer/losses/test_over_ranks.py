@@ -6,7 +6,7 @@ import rank_process
 import torch
 
 from losses.ranks import Ranks
-from support import STAGE_ENV, warm_python
+from warm import STAGE_ENV, warm_python
 
 
 def test_any_number_of_processes_has_the_losses_and_gradients_of_one(tmp_path):

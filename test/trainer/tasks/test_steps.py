@@ -10,8 +10,8 @@ from small_steps import FINE, ONLY, clip_step, contrastive_step, region_step
 
 from engine.sharding import equal_parts
 from engine.world import ALONE_ON_CPU
-from support import STAGE_ENV, warm_python
 from tasks.clip.objective import Objective
+from warm import STAGE_ENV, warm_python
 
 ENV = STAGE_ENV | {"PYTHONPATH": os.pathsep.join([STAGE_ENV["PYTHONPATH"], str(Path(__file__).parents[1])])}
 
