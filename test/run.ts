@@ -31,8 +31,14 @@ const OPTIONS = {
 } as const;
 const ROOT = resolve(import.meta.dirname, '..');
 const VITEST = join('node_modules', 'vitest', 'vitest.mjs');
-/** Hundreds of processes import the same modules: where the environment forbids Python to keep what it compiled, each compiles them. */
-const COMPILED_ONCE = { PYTHONDONTWRITEBYTECODE: '' };
+/**
+ * Hundreds of processes import the same modules, which one of them compiles: Node keeps what it compiled in `folder`, and where the
+ * environment forbids Python to keep it, it may.
+ */
+const compiledOnce = (folder: string): Record<string, string> => ({
+  PYTHONDONTWRITEBYTECODE: '',
+  NODE_COMPILE_CACHE: join(folder, 'node'),
+});
 /** Where Python tests are: named, so that their conftest.py comes before the processes that share them. */
 const PYTHON_TESTS = ['test/trainer', 'test/contracts'];
 /** What Python tests read. */
@@ -69,9 +75,9 @@ async function main({ values, words }: CommandLine<typeof OPTIONS>): Promise<num
     const python = run.isAll || isWanted('python') ? await trainerPython() : '';
     if (isWanted('typescript')) {
       if (run.isAll && values.name === undefined) await count(GENERATED, counts);
-      await count(vitest(run, join(folder, 'vitest.json')), counts);
+      await count(vitest(run, folder), counts);
     }
-    if (isWanted('python')) await count(pytest(run, python, join(folder, 'pytest.xml')), counts);
+    if (isWanted('python')) await count(pytest(run, python, folder), counts);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
@@ -100,18 +106,20 @@ const GENERATED: Step = {
   read: () => ({ passed: 1 }),
 };
 
-function vitest(run: Run, report: string): Step {
+function vitest(run: Run, folder: string): Step {
+  const report = join(folder, 'vitest.json');
   const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${report}`];
   return {
     name: 'TypeScript tests',
     command: process.execPath,
     args: [VITEST, 'run', ...reporters, ...vitestFilters(run)],
-    env: COMPILED_ONCE,
+    env: compiledOnce(folder),
     read: () => fromVitest(report),
   };
 }
 
-function pytest(run: Run, python: string, report: string): Step {
+function pytest(run: Run, python: string, folder: string): Step {
+  const report = join(folder, 'pytest.xml');
   return {
     name: 'Python tests',
     command: python,
@@ -125,7 +133,7 @@ function pytest(run: Run, python: string, report: string): Step {
       ...pytestFilters(run),
     ],
     // Tiny models: with a process per core, a second thread of each would only wait.
-    env: { ...COMPILED_ONCE, OMP_NUM_THREADS: '1' },
+    env: { ...compiledOnce(folder), OMP_NUM_THREADS: '1' },
     read: () => fromJunit(report),
     // 5: no test has that name, which is nothing against it where the other language has one.
     ok: run.name === undefined ? [0] : [0, 5],
