@@ -142,7 +142,7 @@ async function run(
       throw new UserError(`trainer/${file} does not exist: this checkout cannot run ${job.id}`);
   }
   if (missing.length === 0) return 'succeeded';
-  const python = pythonOverride({ env, cwd }) ?? (await ensureVenv());
+  const python = pythonOverride({ env, cwd }) ?? (await ensureVenv({ env }));
   const codeNow = (stage: StageName): string => codeDigest(stage, read);
   const interrupts = listenForInterrupts(env);
   const outcome = await runJobs(jobs, {
