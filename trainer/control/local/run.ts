@@ -108,6 +108,8 @@ async function runJob(job: TrainingJob, position: JobPosition, options: JobOptio
     }
     const run = { job, folder, log: join(folder, FILES.log), position, lock };
     const end = await runStage(run, before, options);
+    // Another runner's stage is at work there: what its report says is not of ours.
+    lock.check();
     return conclude(run, end, options.emit);
   } finally {
     lock.release();
@@ -132,6 +134,8 @@ async function runStage(
   const clock = createProgressClock();
   const end = await runStageProcess({
     ...options,
+    // Not asked to save: it would write among the files of another stage.
+    kill: AbortSignal.any([options.kill, lock.lost]),
     ranks: RANKED_STAGES.includes(stage) ? options.ranks : 1,
     stage,
     jobFile,

@@ -47,7 +47,7 @@ export async function ensureVenv({
     const unpacked = join(folder, 'tmp');
     mkdirSync(unpacked, { recursive: true });
     // A package installer that outlives this process, which a SIGKILL ended, still writes to the folder.
-    const start = { env: { ...env, TMPDIR: unpacked }, onStart: (pid: number) => lock.assign('installer', pid) };
+    const start = { env: { ...env, TMPDIR: unpacked }, lock };
     await run(findPython(env), ['-m', 'venv', folder], start);
     const pip = (...args: string[]) =>
       run(python, ['-m', 'pip', 'install', '-q', '--disable-pip-version-check', ...args], start);
@@ -61,10 +61,14 @@ export async function ensureVenv({
     await pip(...wanted);
     say(`Installing ${alone.length} packages without their dependencies, most of them weights (about half a minute)`);
     await pip('--no-deps', ...alone);
+    lock.check();
     rmSync(unpacked, { recursive: true, force: true });
     writeFileSync(stamp, digest);
     say(`trainer/.venv is ready after ${Math.round((Date.now() - started) / 1000)} s`);
     return python;
+  } catch (error) {
+    lock.check();
+    throw error;
   } finally {
     lock.release();
   }
@@ -106,17 +110,23 @@ async function takeLock(folder: string, say: (sentence: string) => void): Promis
 
 interface Start {
   env: NodeJS.ProcessEnv;
-  onStart(pid: number): void;
+  /** Names what runs; where it is lost, that is killed. */
+  lock: ProcessLock;
 }
 
-function run(command: string, args: string[], { env, onStart }: Start): Promise<void> {
+function run(command: string, args: string[], { env, lock }: Start): Promise<void> {
   return new Promise((done, fail) => {
     // A group of its own: what it has started itself, such as ensurepip, ends with it.
     const child = spawn(command, args, { env, stdio: ['ignore', 'ignore', 'pipe'], detached: true });
-    const { pid } = child;
-    const kill = (): void => killGroup(pid);
+    const kill = (): void => killGroup(child.pid);
     process.once('exit', kill);
-    if (pid !== undefined) onStart(pid);
+    lock.lost.addEventListener('abort', kill);
+    try {
+      if (child.pid !== undefined) lock.assign('installer', child.pid);
+    } catch (error) {
+      kill();
+      fail(error);
+    }
     let errors = '';
     child.stderr.on('data', (data: Buffer) => {
       errors = (errors + data.toString()).slice(-4000);
@@ -124,6 +134,7 @@ function run(command: string, args: string[], { env, onStart }: Start): Promise<
     child.on('error', fail);
     child.on('close', (code, signal) => {
       process.removeListener('exit', kill);
+      lock.lost.removeEventListener('abort', kill);
       if (code === 0) done();
       else fail(new UserError(`${command} ${args.slice(0, 4).join(' ')} … ended with ${code ?? signal}:\n${errors}`));
     });
