@@ -32,6 +32,7 @@ export function openKeyFile(file: string): KeyStore {
         // A changed key keeps its place: keys that were made in one millisecond have no other order.
         const known = before.some(({ digest }) => digest === key.digest);
         const keys = known ? before.map((each) => (each.digest === key.digest ? key : each)) : [...before, key];
+        lock.check();
         await replace(place, { schema_version: SCHEMA_VERSION, keys: inOrder(keys) });
       } finally {
         lock.release();

@@ -137,6 +137,8 @@ export function readCommandLine<T extends Options>(argv: readonly string[], comm
     // Such as of a variable of the shell that is not set; as a path it would be the folder where the user stands.
     if (value?.trim() === '') throw new UserError(`${rawName} is empty: give it a value, or leave it out`);
   }
+  const empty = positionals.findIndex((word) => word.trim() === '');
+  if (empty >= 0) throw new UserError(`Argument ${empty + 1} is empty: give it a value, or leave it out`);
   const extra = positionals[words];
   if (extra !== undefined) {
     throw new UserError(`Unexpected argument ${extra}: ${mostWords(words)}. --help shows what can be given`);

@@ -23,7 +23,7 @@ from augment.writer import Writer, WriterError
 from contracts import ContractError, load
 from contracts.constants import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, SCHEMA_VERSION
 from contracts.types import AugmentJob, AugmentReport
-from engine.failure import exit_code_of
+from engine.failure import exit_code_of, only_word
 from engine.folders.files import write_atomically
 from towers.formats.item import Columns, FormatError
 from towers.text.unicode import spelled
@@ -34,13 +34,11 @@ REFUSALS = (ContractError, FormatError, FileNotFoundError, ModuleNotFoundError)
 
 def main() -> int:
     """Read the job that the command line names and carry it out."""
-    if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
-        print("usage: python -m augment job.json", file=sys.stderr)
-        return EXIT_OK if sys.argv[1:] in (["-h"], ["--help"]) else EXIT_USAGE
+    file = Path(only_word("usage: python -m augment job.json"))
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    return exit_code_of(lambda: write_captions(Path(sys.argv[1]), stop), REFUSALS)
+    return exit_code_of(lambda: write_captions(file, stop), REFUSALS)
 
 
 def write_captions(file: Path, stop: threading.Event) -> int:

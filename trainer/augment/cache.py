@@ -2,12 +2,11 @@
 
 import hashlib
 import json
-import os
-import threading
 from dataclasses import asdict
 from pathlib import Path
 
 from augment.writer import Answer, Question
+from engine.folders.files import replacing
 
 
 class Cache:
@@ -30,14 +29,10 @@ class Cache:
         """Store it so that a reader sees all of it or nothing. The question is kept with it, for people."""
         file = self._file(question)
         file.parent.mkdir(exist_ok=True)
-        temporary = file.with_suffix(f".{os.getpid()}-{threading.get_ident()}.tmp")
         document = {"model": self.identity, "question": question.document(), "answer": asdict(answer)}
-        try:
+        with replacing(file) as out:
             # Escaped: an answer may hold half of a surrogate pair.
-            temporary.write_text(json.dumps(document), encoding="utf-8")
-            os.replace(temporary, file)
-        finally:
-            temporary.unlink(missing_ok=True)
+            out.write(json.dumps(document).encode())
 
     def _file(self, question: Question) -> Path:
         text = json.dumps([self.identity, question.document()], sort_keys=True)

@@ -22,6 +22,7 @@ import torch
 from torch.nn import functional as F
 
 from bench.rounds import Row, synchronise
+from engine.failure import words_given
 from losses import matrices
 from losses.contrastive import global_info_nce, global_sigmoid
 from losses.ranks import Ranks
@@ -48,7 +49,7 @@ def main() -> None:
     parser.add_argument("--tile", type=int, help="rows and columns of a tile (default: what the device takes)")
     parser.add_argument("--share", type=int, default=8, help="ranks, of which one is measured (default: %(default)s)")
     parser.add_argument("--measure", help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    options = parser.parse_args(words_given())
     if options.measure is not None:
         print(json.dumps(measured(options.measure, int(options.rows), options)))
         return

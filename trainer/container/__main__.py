@@ -22,6 +22,7 @@ from container.attempt import Settings, run_attempt  # noqa: E402
 from container.failures import RefusedError, StoppedError, StorageError  # noqa: E402
 from container.log import Log  # noqa: E402
 from container.stop import Stop  # noqa: E402
+from contracts.command_line import empty_word  # noqa: E402
 from contracts.constants import EXIT_INTERRUPTED, EXIT_REFUSED  # noqa: E402
 
 USAGE = "usage: python -m container JOB, the s3:// or file:// URI or the path of a job.json"
@@ -29,8 +30,9 @@ USAGE = "usage: python -m container JOB, the s3:// or file:// URI or the path of
 
 def main() -> int:
     """Run one attempt; returns the exit code."""
-    if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
-        print(USAGE, file=sys.stderr)
+    refusal = empty_word(sys.argv[1:])
+    if refusal is not None or len(sys.argv) != 2 or sys.argv[1].startswith("-"):
+        print(refusal or USAGE, file=sys.stderr)
         return 0 if sys.argv[1:] in (["-h"], ["--help"]) else 2
     package = Path(__file__).resolve().parent
     home = Path(os.environ.get("TRAINER_HOME", package.parent)).absolute()

@@ -16,6 +16,7 @@ from container.failures import RefusedError, StorageError
 from container.fetch import fetch_of, fetch_one, read_index
 from container.folders import open_folder, safe_path
 from container.progress import Progress
+from contracts.command_line import empty_word
 from contracts.constants import EXIT_OK, EXIT_USAGE, FILE_DATA_INDEX
 from contracts.types import Artefact, DataIndex
 
@@ -25,8 +26,9 @@ THREADS = 16  # files that are copied at a time
 
 def main() -> int:
     """Copy what standard input asks for until it ends; returns the exit code."""
-    if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
-        print(USAGE, file=sys.stderr)
+    refusal = empty_word(sys.argv[1:])
+    if refusal is not None or len(sys.argv) != 2 or sys.argv[1].startswith("-"):
+        print(refusal or USAGE, file=sys.stderr)
         return EXIT_OK if sys.argv[1:] in (["-h"], ["--help"]) else EXIT_USAGE
     source, lock = Source(sys.argv[1]), threading.Lock()
 

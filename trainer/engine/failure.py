@@ -13,6 +13,7 @@ from typing import TypeVar
 from safetensors import SafetensorError
 
 import contracts
+from contracts.command_line import empty_word
 from contracts.constants import EXIT_FAILED, EXIT_OK, EXIT_USAGE, ON_DISK
 
 # The trainer's code and the Python package of the contracts; a virtual environment may lie below the first.
@@ -107,3 +108,21 @@ def result_of(outcome: Result | Exception) -> Result:
     if isinstance(outcome, Exception):
         raise outcome
     return outcome
+
+
+def words_given() -> list[str]:
+    """What this process was given; a word or value without text ends it in a sentence, with EXIT_USAGE."""
+    refusal = empty_word(sys.argv[1:])
+    if refusal is not None:
+        print(refusal, file=sys.stderr)
+        sys.exit(EXIT_USAGE)
+    return sys.argv[1:]
+
+
+def only_word(usage: str) -> str:
+    """The one word of a command that takes no options; anything else prints `usage` and ends the process."""
+    words = words_given()
+    if len(words) != 1 or words[0].startswith("-"):
+        print(usage, file=sys.stderr)
+        sys.exit(EXIT_OK if words in (["-h"], ["--help"]) else EXIT_USAGE)
+    return words[0]

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import IO
 
 from contracts.constants import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, RANKED_STAGES
+from engine.failure import words_given
 
 PORT = 29400  # of the main machine, where there are several
 ANYWHERE = "192.0.2.1"  # an address of documentation (RFC 5737): the way to it is the default route
@@ -65,7 +66,7 @@ def main() -> int:
     parser.add_argument("--processes", type=int, help="on this machine (default: one per GPU, one without)")
     parser.add_argument("module", help="stages.NAME")
     parser.add_argument("arguments", nargs="*", help="of the module")
-    options = parser.parse_args()
+    options = parser.parse_args(words_given())
     gpus = gpus_for(os.environ)
     has_ranks = options.module.removeprefix("stages.") in RANKED_STAGES
     processes = (max(1, gpus) if has_ranks else 1) if options.processes is None else options.processes

@@ -25,7 +25,6 @@ from contracts.constants import (
     ENV_WEIGHTS,
     EXIT_INTERRUPTED,
     EXIT_OK,
-    EXIT_USAGE,
     FILE_REPORT,
     RANKED_STAGES,
     SCHEMA_VERSION,
@@ -33,7 +32,7 @@ from contracts.constants import (
 from contracts.parts import PARTED
 from contracts.types import Artefact, TrainingJob, TrainingReport, TrainingReportFirstStep
 from engine import generators
-from engine.failure import fail_in_a_sentence
+from engine.failure import fail_in_a_sentence, only_word
 from engine.folders.files import artefact, write_atomically, write_bytes_atomically
 from engine.folders.inputs import only_parts, path_of
 from engine.folders.saved import FOLDER as CHECKPOINTS
@@ -86,13 +85,11 @@ class Run(Generic[Config]):
     def start(cls, config: type[Config]) -> "Run[Config]":
         """Read the job named on the command line; a finished job ends the process at once with 0."""
         stage = stage_of(config)
-        if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
-            print(f"usage: python -m stages.{stage} job.json", file=sys.stderr)
-            sys.exit(EXIT_OK if sys.argv[1:] in (["-h"], ["--help"]) else EXIT_USAGE)
+        file = Path(only_word(f"usage: python -m stages.{stage} job.json"))
         fail_in_a_sentence(stage)
-        job = cast(TrainingJob, load("TrainingJob", Path(sys.argv[1]).read_text(encoding="utf-8")))
+        job = cast(TrainingJob, load("TrainingJob", file.read_text(encoding="utf-8")))
         if job["config"]["stage"] != stage:
-            sys.exit(f"{sys.argv[1]} is a job for stage {job['config']['stage']}, not {stage}")
+            sys.exit(f"{file} is a job for stage {job['config']['stage']}, not {stage}")
         world = join_world()
         if world.size > 1 and stage not in RANKED_STAGES:
             sys.exit(f"stage {stage} runs in one process, not in {world.size}: start it alone")

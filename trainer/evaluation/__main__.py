@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from contracts.constants import DEV_SET_FILES, EXIT_FAILED, EXIT_OK
-from engine.failure import exit_code_of
+from engine.failure import exit_code_of, words_given
 from evaluation.open_model import NoModel, check_model, open_model
 
 
@@ -25,7 +25,7 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--list", action="store_true")
-    given = parser.parse_args()
+    given = parser.parse_args(words_given())
     return exit_code_of(lambda: measured(given), (Refused, NoModel), as_json=given.json)
 
 

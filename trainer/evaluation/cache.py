@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from engine.folders.files import replacing
+
 MOST_BYTES = 2 << 30  # the files used longest ago go first
 
 
@@ -33,10 +35,8 @@ class VectorCache:
         vectors_NE = compute()
         self.folder.mkdir(parents=True, exist_ok=True)
         self.prune(MOST_BYTES - vectors_NE.nbytes)
-        temporary = file.with_name(f"{file.name}.{os.getpid()}")
-        with temporary.open("wb") as out:
+        with replacing(file) as out:
             np.save(out, vectors_NE)
-        os.replace(temporary, file)
         return vectors_NE
 
     def prune(self, most: int) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from contracts.constants import EXIT_INTERRUPTED, FILE_MANIFEST
 from contracts.types import Tier
-from engine.failure import exit_code_of
+from engine.failure import exit_code_of, words_given
 from exchange.becoming import becoming
 from exchange.refusal import CannotExpress
 
@@ -75,7 +75,7 @@ def main() -> int:
     featuring.add_argument("--max-tokens", type=int, default=512, help="tokens of a text that are read (default: 512)")
     featuring.add_argument("--to", type=Path, required=True, help="safetensors file that is not there yet")
     featuring.add_argument("--json", action="store_true", help="one JSON object instead of text")
-    given = parser.parse_args()
+    given = parser.parse_args(words_given())
     return exit_code_of(lambda: run(given), (CannotExpress,), as_json=given.json)
 
 

@@ -22,6 +22,7 @@ import torch
 
 import towers  # noqa: F401 - makes torchvision importable beside a CPU build of torch
 from contracts.constants import ENV_PROGRESS_SECONDS, EXIT_INTERRUPTED
+from engine.failure import words_given
 from gpu_check import speed
 from gpu_check.report import markdown
 from gpu_check.runs import Outcome, Processes, check_stage
@@ -115,7 +116,7 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the report for trainer/LOG.md there, too")
     parser.add_argument("--json", action="store_true", help="one JSON document on standard output instead of Markdown")
-    options = parser.parse_args()
+    options = parser.parse_args(words_given())
     # A step of a ViT-L/14 at full size ends a machine without a GPU for want of memory.
     options.quick |= options.device == "cpu"
     return options

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from contracts.types import ModelManifest, ModelManifestQuantisation
+from engine.failure import words_given
 from towers.exported_files import read_manifest, write_manifest
 from towers.onnx_export import session
 from towers.preprocess import preprocess
@@ -80,7 +81,7 @@ def main() -> None:
     parser.add_argument("model", type=Path, help="folder that `export` wrote")
     parser.add_argument("photos", type=Path, help="a .tar of photos and captions: KEY.jpg and KEY.json")
     parser.add_argument("--write", action="store_true", help="put the scale into the manifest")
-    asked = parser.parse_args()
+    asked = parser.parse_args(words_given())
     manifest = read_manifest(asked.model)
     vectors = dev_vectors(asked.model, manifest, asked.photos)
     lengths = manifest["matryoshka_dims"]

@@ -51,8 +51,9 @@ export function openFolderStore(folder: string, uri: string): ObjectStore {
         if (condition === undefined) await rename(temporary, file);
         else if (condition === 'absent') return await linkIfAbsent(temporary, file);
         else {
-          return await locked(file, async () => {
+          return await locked(file, async (check) => {
             if ((await get(key))?.etag !== condition.etag) return false;
+            check();
             await rename(temporary, file);
             return true;
           });
@@ -103,15 +104,15 @@ async function linkIfAbsent(temporary: string, file: string): Promise<boolean> {
   }
 }
 
-/** One writer of a file at a time, between the processes of this machine. */
-async function locked<T>(file: string, work: () => Promise<T>): Promise<T> {
+/** One writer of a file at a time, between the processes of this machine. `check` throws where that is another one by now. */
+async function locked<T>(file: string, work: (check: () => void) => Promise<T>): Promise<T> {
   const lock = await waitForLock(`${file}.lock`, {
     roles: { writer: process.pid },
     pollMs: LOCK_POLL_MS,
     staleMs: STALE_LOCK_MS,
   });
   try {
-    return await work();
+    return await work(() => lock.check());
   } finally {
     lock.release();
   }

@@ -1,24 +1,11 @@
 // Locks between processes of a machine: a file names the processes behind it, so that a dead holder's lock is taken over.
 import { randomUUID } from 'node:crypto';
-import {
-  linkSync,
-  mkdirSync,
-  readFileSync,
-  readlinkSync,
-  renameSync,
-  rmSync,
-  statSync,
-  utimesSync,
-  writeFileSync,
-} from 'node:fs';
+import { linkSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import * as z from 'zod';
-import { codeOf } from '../../../contracts/src/user-error.ts';
-
-/** A process and when it started (clock ticks after boot, Linux): a number that was given out again does not match. */
-const ProcessMark = z.strictObject({ pid: z.int().positive(), started: z.string().nullable() });
-type ProcessMark = z.infer<typeof ProcessMark>;
+import { codeOf, UserError } from '../../../contracts/src/user-error.ts';
+import { isAlive, markOf, NUMBERS, ProcessMark } from './process-mark.ts';
 
 /**
  * The file: the machine, where its process numbers hold (absent: earlier versions, and systems that do not say), and the processes
@@ -33,6 +20,14 @@ export type Roles = Readonly<Record<string, number | undefined>>;
 export interface ProcessLock {
   /** Names a further process, such as a child: while it lives the lock is held, even when this process is gone. */
   assign(role: string, pid: number): void;
+  /**
+   * Aborts where another process has taken the lock: this one showed no sign of life for too long, as it computed without a turn
+   * of its event loop, or it or its machine was suspended.
+   */
+  lost: AbortSignal;
+  /** Throws a UserError where the lock is lost: for whoever is about to write. */
+  check(): void;
+  /** Leaves a lock that is lost to whoever has it. */
   release(): void;
 }
 
@@ -48,43 +43,71 @@ export interface LockHolder {
 const BEAT_MS = 5_000;
 export const SILENT_MS = 120_000;
 
-/** Where a process number means a process: this start of the kernel, and this container's namespace. Undefined where neither is said. */
-const NUMBERS = numbersHere();
-
-function numbersHere(): string | undefined {
-  try {
-    return `${readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()} ${readlinkSync('/proc/self/ns/pid')}`;
-  } catch {
-    return undefined;
-  }
-}
+type Marks = Map<string, ProcessMark | null>;
 
 /** Takes the lock, or tells who holds it. Throws what the file system says where no lock can be written. */
 export function tryLock(file: string, roles: Roles): ProcessLock | LockHolder {
-  const marks = new Map(Object.entries(roles).map(([role, pid]) => [role, pid === undefined ? null : markOf(pid)]));
-  const document = (): string => JSON.stringify({ host: hostname(), numbers: NUMBERS, ...Object.fromEntries(marks) });
-  while (!createFile(file, document())) {
+  const marks: Marks = new Map(
+    Object.entries(roles).map(([role, pid]) => [role, pid === undefined ? null : markOf(pid)]),
+  );
+  while (!createFile(file, documentOf(marks))) {
     const found = stateOf(file);
     const holder = found === 'stale' ? removeStale(file) : found;
     if (holder !== 'gone') return holder;
   }
-  const beat = setInterval(() => touch(file), BEAT_MS).unref();
+  return held(file, marks);
+}
+
+function documentOf(marks: Marks): string {
+  return JSON.stringify({ host: hostname(), numbers: NUMBERS, ...Object.fromEntries(marks) });
+}
+
+function held(file: string, marks: Marks): ProcessLock {
+  const lost = new AbortController();
+  let written = documentOf(marks);
+  const isOurs = (): boolean => {
+    if (!lost.signal.aborted && !holdsText(file, written)) {
+      clearInterval(beat);
+      lost.abort();
+    }
+    return !lost.signal.aborted;
+  };
+  const beat = setInterval(() => isOurs() && touch(file), BEAT_MS).unref();
+  const check = (): void => {
+    if (!isOurs()) throw new UserError(`${file}: ${LOST}`);
+  };
   return {
+    lost: lost.signal,
+    check,
     assign(role, pid) {
+      check();
       marks.set(role, markOf(pid));
       const temporary = temporaryOf(file);
       try {
-        writeFileSync(temporary, document());
+        writeFileSync(temporary, documentOf(marks));
         renameSync(temporary, file);
+        written = documentOf(marks);
       } finally {
         rmSync(temporary, { force: true });
       }
     },
     release() {
       clearInterval(beat);
-      rmSync(file, { force: true });
+      if (isOurs()) rmSync(file, { force: true });
     },
   };
+}
+
+const LOST =
+  'another process has taken this lock, as this one stood still or computed for minutes, or somebody has deleted it; nothing is written here any more. Run the same command again';
+
+/** Where the file cannot be read for another reason than that it is gone, nobody else has been seen there. */
+function holdsText(file: string, text: string): boolean {
+  try {
+    return readFileSync(file, 'utf8') === text;
+  } catch (error) {
+    return codeOf(error) !== 'ENOENT';
+  }
 }
 
 export function isHolder(outcome: ProcessLock | LockHolder): outcome is LockHolder {
@@ -209,30 +232,6 @@ function readLock(file: string): LockFile | 'stale' | 'gone' {
     // A folder of that name is the lock of an earlier version.
     if (error instanceof SyntaxError || codeOf(error) === 'EISDIR') return 'stale';
     throw error;
-  }
-}
-
-function isAlive(mark: ProcessMark): boolean {
-  try {
-    process.kill(mark.pid, 0);
-  } catch (error) {
-    // EPERM: it exists and belongs to another user.
-    if (codeOf(error) !== 'EPERM') return false;
-  }
-  const { started } = markOf(mark.pid);
-  return mark.started === null || started === null || started === mark.started;
-}
-
-function markOf(pid: number): ProcessMark {
-  try {
-    // /proc/<pid>/stat: the command's name in brackets may hold spaces; `starttime` is the 20th field after it.
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    // A zombie has ended; only its parent has not asked yet.
-    if (fields[0] === 'Z') return { pid, started: 'ended' };
-    return { pid, started: fields[19] ?? null };
-  } catch {
-    return { pid, started: null };
   }
 }
 

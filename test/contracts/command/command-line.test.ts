@@ -38,17 +38,19 @@ function run(file: string, args: string[]): Promise<{ code: number | null; out: 
 }
 
 test.each(COMMANDS)('node %s', async (file) => {
-  const [shown, help, option, words] = await Promise.all([
+  const [shown, help, option, words, empty] = await Promise.all([
     run(file, ['--version']),
     run(file, ['--help']),
     run(file, ['--nonsense']),
     run(file, ['one', 'two', 'three', 'four', 'five']),
+    run(file, ['']),
   ]);
   expect(shown).toEqual({ code: 0, out: `${name} ${version}\n`, err: '' });
   expect(help).toEqual({ code: 0, out: expect.stringMatching(/^Usage: \S/), err: '' });
   const sentence = (text: RegExp) => ({ code: 2, out: '', err: expect.stringMatching(text) });
   expect(option).toEqual(sentence(/^.*--nonsense.*\n$/));
   expect(words).toEqual(sentence(/^.*(five|four|three|two|one).*\n$/));
+  expect(empty).toEqual(sentence(/^Argument 1 is empty: .*\n$/));
 });
 
 describe('a command line', () => {
@@ -72,6 +74,8 @@ describe('a command line', () => {
     [['--version=1'], '--version takes no value, not 1'],
     [['--json=yes'], '--json takes no value, not yes'],
     [['a', 'b'], 'Unexpected argument b'],
+    [[''], 'Argument 1 is empty: give it a value, or leave it out'],
+    [['a', '--', ' '], 'Argument 2 is empty'],
   ])('%j is refused', (argv, sentence) => {
     expect(() => read(...argv)).toThrow(UserError);
     expect(() => read(...argv)).toThrow(sentence);

@@ -26,6 +26,7 @@ from bench.million.pairs import write_pairs
 from bench.million.stage import TRAINER, Blow, Ended, StageRun
 from bench.million.verdict import judge
 from contracts.constants import ENV_PROGRESS_SECONDS, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, FILE_REPORT
+from engine.failure import words_given
 
 SIZES = "100000,1000000"
 EVALUATE = "evaluate"  # no stage: it needs neither pairs nor weights
@@ -271,7 +272,7 @@ def arguments() -> argparse.Namespace:
         default=data / "text" / "caption-groups.train.jsonl.gz",
         help="file of caption groups (default: that of the data folder)",
     )
-    return parser.parse_args()
+    return parser.parse_args(words_given())
 
 
 def stages_of(text: str) -> list[str]:

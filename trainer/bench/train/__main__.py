@@ -25,6 +25,7 @@ from bench.losses import measured_rows as loss_rows
 from bench.train import attention, loader, texts
 from bench.train import towers as loops
 from bench.train.report import Item, run_items, table
+from engine.failure import words_given
 from engine.run import fast_dtype
 
 MINUTES = 5.0
@@ -121,7 +122,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--minutes", type=float, default=MINUTES, help="what is beyond is left out (default: %(default)s)"
     )
-    return parser.parse_args()
+    return parser.parse_args(words_given())
 
 
 if __name__ == "__main__":

@@ -210,7 +210,7 @@ interface Printing extends CommandContext {
 
 /** Runs the Python half, shows its progress, and passes on a Ctrl-C; resolves to its exit code. */
 async function runPython(file: string, { root, cwd, env, stdout, stderr, json }: Printing): Promise<number> {
-  const python = pythonOverride({ env, cwd }) ?? (await ensureVenv());
+  const python = pythonOverride({ env, cwd }) ?? (await ensureVenv({ env }));
   const interrupts = listenForInterrupts(env);
   const { stop, kill } = interrupts.signals;
   const child = startModule({ python, args: ['-m', 'augment', file], ...packagesIn(root), env });

@@ -24,7 +24,7 @@ export async function runPython(
   args: readonly string[],
   { root, cwd, env, stdout, stderr }: CommandContext,
 ): Promise<number> {
-  const python = pythonOverride({ env, cwd }) ?? (await ensureVenv());
+  const python = pythonOverride({ env, cwd }) ?? (await ensureVenv({ env }));
   const interrupts = listenForInterrupts(env);
   const { stop, kill } = interrupts.signals;
   try {

@@ -57,7 +57,8 @@ export async function trainHere(
   const computed = computedHere(resolved.recipe, { jobs, data, tensorsOf, machine });
   const past = comparableHere(pastRuns(runs), { gpus: machine.gpus.length, ranks: options.ranks });
   const stages = stagePlans(jobs, past, computed);
-  const slowdown = (stage: StageName): number => slowdownOf(machine, { ...options, stage }, env);
+  const slowdown = (stage: StageName): number =>
+    options.parallel === 1 ? 1 : slowdownOf(machine, { ...options, stage }, env);
   const beside = options.parallel === 1 ? null : sideBySideOf(stages, jobs, { parallel: options.parallel, slowdown });
   emit({ event: 'plan', recipe: plan.recipe, runs, stages, side_by_side: beside, prices: null });
   const needs = languageNeeds(resolved.recipe, tensorsOf);
@@ -66,7 +67,7 @@ export async function trainHere(
   const exported = options.install ? stageOf(plan, 'export') : undefined;
   if (exported !== undefined && exported.report === undefined && !jobs.includes(exported))
     throw new UserError('--install: export is not finished and this command does not run it; use at least --to export');
-  const outcome = await run(jobs, { ranks: options.ranks, shares }, context);
+  const outcome = await run(jobs, { ranks: options.ranks, shares, slowdown }, context);
   if (outcome === 'interrupted') return EXIT.interrupted;
   if (outcome === 'failed') return EXIT.failed;
   for (const { job } of jobs) if (job.config.stage === 'compare') showComparison(job.output, emit);
@@ -130,7 +131,7 @@ function showComparison(output: string, emit: Emit): void {
 /** Runs what is missing of the jobs. Throws a UserError, before anything runs, for a stage that this checkout lacks. */
 async function run(
   jobs: readonly PlannedJob[],
-  division: Pick<RunnerOptions, 'ranks' | 'shares'>,
+  division: Pick<RunnerOptions, 'ranks' | 'shares' | 'slowdown'>,
   { root, cwd, env, emit }: LocalContext,
 ): Promise<RunOutcome> {
   const { trainer, contracts } = packagesIn(root);
@@ -142,7 +143,7 @@ async function run(
       throw new UserError(`trainer/${file} does not exist: this checkout cannot run ${job.id}`);
   }
   if (missing.length === 0) return 'succeeded';
-  const python = pythonOverride({ env, cwd }) ?? (await ensureVenv());
+  const python = pythonOverride({ env, cwd }) ?? (await ensureVenv({ env }));
   const codeNow = (stage: StageName): string => codeDigest(stage, read);
   const interrupts = listenForInterrupts(env);
   const outcome = await runJobs(jobs, {

@@ -1,5 +1,6 @@
 // Puts an exported model in the place that the server reads: checked first, then swapped in by renames.
 
+import { randomUUID } from 'node:crypto';
 import { cpSync, existsSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { basename, dirname, join, relative } from 'node:path';
 import { z } from 'zod';
@@ -41,8 +42,10 @@ export function installModel(run: string, report: TrainingReport, { target, card
   if (manifest === undefined) throw new UserError(`${run}: the report of export names no manifest.json`);
   const base = dirname(manifest.path);
   const files = artefacts.filter(({ path }) => base === '.' || path.startsWith(`${base}/`));
-  const incoming = join(dirname(target), `.${basename(target)}.incoming-${process.pid}`);
-  const outgoing = join(dirname(target), `.${basename(target)}.outgoing-${process.pid}`);
+  // A process number is 1 in every container that shares the folder.
+  const own = randomUUID();
+  const incoming = join(dirname(target), `.${basename(target)}.incoming-${own}`);
+  const outgoing = join(dirname(target), `.${basename(target)}.outgoing-${own}`);
   try {
     for (const { path } of files) cpSync(join(run, path), join(incoming, relative(base, path)));
     if (card !== undefined) cpSync(card, join(incoming, CARD));

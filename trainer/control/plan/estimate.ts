@@ -8,6 +8,8 @@ import type { TrainingJob, TrainingReport } from '../../../contracts/src/trainin
 export interface PastRun {
   job: TrainingJob;
   report: TrainingReport;
+  /** The times as long that it took as by itself, for its share of a machine beside others; absent: it was by itself. */
+  slowdown?: number;
 }
 
 /** Beyond this ratio of work an earlier run says little: fixed costs such as loading a model would be scaled too. */
@@ -21,8 +23,16 @@ export interface Estimate {
   elapsed: number;
 }
 
-/** Scaled by work from the most similar earlier run; undefined without one. `containers` share what can be shared. */
+/**
+ * Of a stage by itself, scaled by work from the most similar earlier run; undefined without one. A run beside others counts where
+ * none was by itself, as faster by what its share of the machine is taken to cost. `containers` share what can be shared.
+ */
 export function estimateRun(job: TrainingJob, past: readonly PastRun[], containers = 1): Estimate | undefined {
+  const isAlone = ({ slowdown = 1 }: PastRun): boolean => slowdown === 1;
+  return scaledFrom(past.filter(isAlone), job, containers) ?? scaledFrom(past, job, containers);
+}
+
+function scaledFrom(past: readonly PastRun[], job: TrainingJob, containers: number): Estimate | undefined {
   const wanted = workOf(job.config);
   let best: { distance: number; estimate: Estimate } | undefined;
   for (const run of past) {
@@ -30,8 +40,9 @@ export function estimateRun(job: TrainingJob, past: readonly PastRun[], containe
     const ratio = wanted / workOf(run.job.config);
     const distance = Math.abs(Math.log(ratio));
     if (distance > Math.log(MAX_RATIO) || (best !== undefined && distance > best.distance)) continue;
-    const work = run.report.seconds * ratio;
-    const shared = Math.min(work, (run.report.metrics[FIGURE_ELEMENT_SECONDS] ?? 0) * ratio);
+    const scale = ratio / (run.slowdown ?? 1);
+    const work = run.report.seconds * scale;
+    const shared = Math.min(work, (run.report.metrics[FIGURE_ELEMENT_SECONDS] ?? 0) * scale);
     best = { distance, estimate: { work, elapsed: work - shared + shared / containers } };
   }
   return best?.estimate;

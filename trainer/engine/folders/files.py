@@ -2,7 +2,11 @@
 
 import hashlib
 import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from contracts.types import Artefact
 
@@ -28,3 +32,19 @@ def write_bytes_atomically(file: Path, data: bytes | memoryview) -> None:
     temporary = file.with_name(file.name + ".tmp")
     temporary.write_bytes(data)
     os.replace(temporary, file)
+
+
+@contextmanager
+def replacing(file: Path) -> Iterator[IO[bytes]]:
+    """A new file that takes the place of `file` when the block ends, in one step; nothing is left where the block fails.
+
+    For folders that several write to: the name is nobody else's. A process number would not do, which is 1 in every container.
+    """
+    # Not by tempfile, whose files nobody else may read.
+    temporary = file.with_name(f"{file.name}.{secrets.token_hex(8)}.tmp")
+    try:
+        with temporary.open("xb") as out:
+            yield out
+        os.replace(temporary, file)
+    finally:
+        temporary.unlink(missing_ok=True)

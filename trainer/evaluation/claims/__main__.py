@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from contracts.constants import EXIT_OK, EXIT_USAGE, FILE_MANIFEST
+from engine.failure import words_given
 from evaluation.claims.answers import NOT_RUN, Answer, answer_all
 from evaluation.claims.arms import Comparison, comparisons_in
 from evaluation.claims.page import NoBlock, summary, table, write_block
@@ -28,7 +29,7 @@ def main() -> int:
     )
     parser.add_argument("--write-docs", action="store_true")
     parser.add_argument("--open", action="store_true", help="print the questions without figures as a JSON document")
-    given = parser.parse_args()
+    given = parser.parse_args(words_given())
     try:
         record = read_record(given.docs.with_name(FILE))
     except BadRecord as error:

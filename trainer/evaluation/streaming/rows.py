@@ -5,7 +5,6 @@ of processes. Shapes: N rows, E dimensions.
 """
 
 import hashlib
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
+from engine.folders.files import replacing
 from engine.world import World
 from evaluation.streaming.lists import Chosen
 
@@ -103,10 +103,8 @@ def stored_rows(folder: Path, count: int, dtype: type[np.floating], source: Sour
     for number in own:
         start = number * step
         vectors_NE = source.compute(start, min(start + step, count))
-        temporary = folder / f"{number:06}.{os.getpid()}"
-        with temporary.open("wb") as out:
+        with replacing(folder / f"{number:06}.npy") as out:
             np.save(out, vectors_NE.astype(dtype))
-        os.replace(temporary, folder / f"{number:06}.npy")
     world.wait()
     return Rows(folder, count)
 

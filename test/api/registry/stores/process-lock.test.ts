@@ -7,6 +7,7 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  rmSync,
   statSync,
   utimesSync,
   writeFileSync,
@@ -16,6 +17,7 @@ import { dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { expect, it } from 'vitest';
 import { isHolder, tryLock, waitForLock } from '../../../../api/registry/stores/process-lock.ts';
+import { UserError } from '../../../../contracts/src/user-error.ts';
 
 const MODULE = join(import.meta.dirname, '../../../../api/registry/stores/process-lock.ts');
 const OPTIONS = { roles: { owner: process.pid }, pollMs: 5, staleMs: 60_000 };
@@ -103,6 +105,40 @@ it.skipIf(spawnSync('unshare', ['--pid', '--fork', 'true']).status !== 0)(
     expect(isHolder(tryLock(file, OPTIONS.roles))).toBe(false);
   },
 );
+
+it.skipIf(spawnSync('unshare', ['--pid', '--fork', 'true']).status !== 0)(
+  'that another container took from a process which stood still is noticed, and left to it',
+  async () => {
+    const file = newLock();
+    const mine = tryLock(file, OPTIONS.roles);
+    if (isHolder(mine)) throw new Error('nobody else is there');
+    mine.check();
+    mine.assign('stage', process.pid);
+    mine.check();
+    const longAgo = new Date(Date.now() - 121_000);
+    utimesSync(file, longAgo, longAgo);
+    const child = start(file, 'lock.tryLock(file, { owner: process.pid }); setInterval(() => {}, 1000);', CONTAINER);
+    const holder = () => JSON.parse(readFileSync(file, 'utf8'));
+    await expect.poll(holder, { timeout: 4_000 }).toMatchObject({ owner: { pid: 1 } });
+    const theirs = holder();
+    // By its own next sign of life, or by whoever asks before writing.
+    await expect.poll(() => mine.lost.aborted, { timeout: 6_000 }).toBe(true);
+    expect(() => mine.check()).toThrow(UserError);
+    expect(() => mine.check()).toThrow(/^.*lock: another process has taken this lock, .* Run the same command again$/);
+    expect(() => mine.assign('stage', process.pid)).toThrow(UserError);
+    mine.release();
+    expect(holder()).toEqual(theirs);
+    child.kill('SIGKILL');
+  },
+);
+
+it('that was taken and let go by another process meanwhile is lost, too', () => {
+  const file = newLock();
+  const mine = tryLock(file, OPTIONS.roles);
+  if (isHolder(mine)) throw new Error('nobody else is there');
+  rmSync(file);
+  expect(() => mine.check()).toThrow(UserError);
+});
 
 it('of another machine is waited for until it is too old, and the holder is told', async () => {
   const file = newLock();

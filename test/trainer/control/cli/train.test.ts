@@ -344,6 +344,28 @@ describe('the plan', () => {
     );
   });
 
+  it('takes the time of stages that ran side by side, or were resumed by themselves, for what it is', async () => {
+    const repository = createRepository();
+    // Each stage says that it took a minute, whatever its share of the cores.
+    const env = { OMP_NUM_THREADS: `${availableParallelism()}`, CUDA_VISIBLE_DEVICES: '' };
+    const beside = ['--parallel', '2'];
+    const first = startTrain(repository.root, [RECIPE, '--to', 'mntp', '--json', ...beside], {
+      ...env,
+      SLOW_STAGE: 'mntp',
+    });
+    await first.prints('"step":5,');
+    first.process.kill('SIGTERM');
+    await first.ended;
+    expect((await train(repository.root, [RECIPE, '--to', 'mntp'], env)).code).toBe(0);
+    appendFileSync(join(repository.root, 'trainer/towers/work.py'), '\nlr = 1\n');
+    const plan = async (...words: string[]) => (await train(repository.root, [RECIPE, '--plan', ...words], env)).stdout;
+    const alone = await plan('--to', 'mntp');
+    expect(alone).toMatch(/ {2}prepare +to run {4}about 30 s/);
+    expect(alone).toMatch(/ {2}mntp +to run {4}no earlier run to estimate from/);
+    // As measured: a minute with half of the cores.
+    expect(await plan('--to', 'prepare', ...beside)).toMatch(/ to run: about (60 s|1 min), 2 at a time\n/);
+  });
+
   it('of --json is one event with addresses, states and estimates', async () => {
     const repository = createRepository();
     const { stdout } = await train(repository.root, [RECIPE, '--plan', '--json', '--to', 'mntp']);

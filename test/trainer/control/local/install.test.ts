@@ -1,10 +1,13 @@
 // --install: the exported model, checked by digest, takes the old one's place as a whole or not at all.
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it, vi } from 'vitest';
 import type { Artefact } from '../../../../contracts/src/model/artefact.ts';
 import type { ModelManifest } from '../../../../contracts/src/model/manifest.ts';
+import type { TrainingReport } from '../../../../contracts/src/training/job.ts';
+import { installModel } from '../../../../trainer/control/local/install.ts';
 import { createRepository, type TinyRepository, train } from '../../../support/tiny-repository.ts';
 
 vi.setConfig({ testTimeout: 120_000 });
@@ -85,6 +88,22 @@ it('replaces the old model by the files of the export and nothing else of its ru
   expect(stdout).toMatch(/Installed 8 files/);
   expect(modelFiles(repository)).toEqual([...FILES, 'manifest.json', 'result.txt'].sort());
   expect(readFileSync(join(repository.root, 'api/model/text.onnx'), 'utf8')).toBe('text.onnx');
+});
+
+it('takes nothing of what another container installs, whose process has the same number', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'install-'));
+  const files = {
+    ...Object.fromEntries(FILES.map((name) => [name, name])),
+    'manifest.json': JSON.stringify(tinyManifest()),
+  };
+  for (const [name, content] of Object.entries(files)) writeFileSync(join(folder, name), content);
+  const artefacts = Object.fromEntries(Object.keys(files).map((path) => [path, { path, digest: '', size: 0 }]));
+  const others = join(folder, `.model.incoming-${process.pid}`);
+  mkdirSync(others);
+  writeFileSync(join(others, 'other.bin'), 'half');
+  installModel(folder, { artefacts } as unknown as TrainingReport, { target: join(folder, 'model') });
+  expect(readdirSync(join(folder, 'model')).sort()).toEqual(Object.keys(files).sort());
+  expect(readdirSync(others)).toEqual(['other.bin']);
 });
 
 it('takes the card with the figures of the evaluation, where that has run', async () => {

@@ -6,6 +6,7 @@ import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { lockRun } from '../../../../trainer/control/local/run-lock.ts';
+import { createRepository, startTrain } from '../../../support/tiny-repository.ts';
 
 function newFolder(): string {
   return mkdtempSync(join(tmpdir(), 'lock-'));
@@ -76,4 +77,24 @@ it('leaves a runner in another container of this name its folder while it shows 
   const longAgo = new Date(Date.now() - 121_000);
   utimesSync(join(folder, 'lock.json'), longAgo, longAgo);
   lockRun(folder).release();
+});
+
+it('a command whose folder another container took ends its stage at once, and leaves the folder to it', {
+  timeout: 60_000,
+}, async () => {
+  const repository = createRepository();
+  const words = ['recipes/tiny.json', '--to', 'mntp', '--json'];
+  // The stage would take eight seconds more, and save its work when asked to end.
+  const command = startTrain(repository.root, words, { SLOW_STAGE: 'mntp' });
+  await command.prints('"step":5,');
+  const [folder = ''] = repository.folders('mntp');
+  const numbers = '6e2d5c1c-0000-4000-8000-000000000000 pid:[1]';
+  leaveLock(folder, { numbers, runner: { pid: 1, started: '1' } });
+  const theirs = readFileSync(join(folder, 'lock.json'), 'utf8');
+  const { code, stdout } = await command.ended;
+  expect(code).toBe(2);
+  expect(stdout).toMatch(/"event":"refused".*lock\.json: another process has taken this lock/);
+  expect(readFileSync(join(folder, 'lock.json'), 'utf8')).toBe(theirs);
+  expect(readdirSync(folder)).not.toContain('checkpoint.pt');
+  expect(repository.steps('mntp').length).toBeLessThan(400);
 });

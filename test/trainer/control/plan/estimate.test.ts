@@ -38,6 +38,13 @@ it('containers share the elements of prepare; the join takes as long as ever', (
   expect(estimateRun(prepare.job, [])).toBeUndefined();
 });
 
+it('a run beside others counts where none was by itself, as faster by its share of the machine', () => {
+  const beside = { ...past, slowdown: 2 };
+  expect(estimateRun(prepare.job, [beside])).toEqual({ work: 1830, elapsed: 1830 });
+  expect(estimateRun(prepare.job, [beside], 10)).toEqual({ work: 1830, elapsed: 30 + 180 });
+  expect(estimateRun(prepare.job, [beside, past, beside])).toEqual({ work: 3660, elapsed: 3660 });
+});
+
 it('an array takes less time than one container and costs as much', () => {
   const [alone] = pricedStagePlans([prepare], [past]);
   const [array] = pricedStagePlans([{ ...prepare, arraySize: 10 }], [past]);

@@ -136,7 +136,7 @@ function adaptOf({ recipe }: ResolvedRecipe): NonNullable<ResolvedRecipe['recipe
 }
 
 async function inspectData(main: ResolvedRecipe, { root, cwd, env }: CommandContext): Promise<Inspection | undefined> {
-  const python = pythonOverride({ env, cwd }) ?? (await ensureVenv());
+  const python = pythonOverride({ env, cwd }) ?? (await ensureVenv({ env }));
   const interrupts = listenForInterrupts(env);
   try {
     const { stop } = interrupts.signals;
