@@ -3,11 +3,11 @@
 import hashlib
 import json
 import os
-import threading
 from dataclasses import asdict
 from pathlib import Path
 
 from augment.writer import Answer, Question
+from engine.folders.temporary import temporary_of
 
 
 class Cache:
@@ -30,7 +30,7 @@ class Cache:
         """Store it so that a reader sees all of it or nothing. The question is kept with it, for people."""
         file = self._file(question)
         file.parent.mkdir(exist_ok=True)
-        temporary = file.with_suffix(f".{os.getpid()}-{threading.get_ident()}.tmp")
+        temporary = temporary_of(file)
         document = {"model": self.identity, "question": question.document(), "answer": asdict(answer)}
         try:
             # Escaped: an answer may hold half of a surrogate pair.

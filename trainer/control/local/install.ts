@@ -4,6 +4,7 @@ import { cpSync, existsSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { basename, dirname, join, relative } from 'node:path';
 import { z } from 'zod';
 import { sha256Of } from '../../../api/registry/stores/hash.ts';
+import { temporaryOf } from '../../../contracts/command/temporary.ts';
 import { FILES, isNamed } from '../../../contracts/src/keys.ts';
 import { artefactsIn } from '../../../contracts/src/model/artefact.ts';
 import { ModelManifest } from '../../../contracts/src/model/manifest.ts';
@@ -41,7 +42,7 @@ export function installModel(run: string, report: TrainingReport, { target, card
   if (manifest === undefined) throw new UserError(`${run}: the report of export names no manifest.json`);
   const base = dirname(manifest.path);
   const files = artefacts.filter(({ path }) => base === '.' || path.startsWith(`${base}/`));
-  const incoming = join(dirname(target), `.${basename(target)}.incoming-${process.pid}`);
+  const incoming = temporaryOf(join(dirname(target), `.${basename(target)}`));
   const outgoing = join(dirname(target), `.${basename(target)}.outgoing-${process.pid}`);
   try {
     for (const { path } of files) cpSync(join(run, path), join(incoming, relative(base, path)));
