@@ -4,13 +4,13 @@ import { createWriteStream } from 'node:fs';
 import { access, mkdir, rename, rm, stat } from 'node:fs/promises';
 import { dirname, isAbsolute, join, normalize } from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import { removeLeft, temporaryOf } from '../../contracts/command/temporary.ts';
 import { artefactKey, FILES, hexOf } from '../../contracts/src/keys.ts';
 import { type Artefact, artefactsIn } from '../../contracts/src/model/artefact.ts';
 import type { ModelManifest } from '../../contracts/src/model/manifest.ts';
 import { find } from '../registry/read.ts';
 import type { ObjectReader } from '../registry/store.ts';
 import { digestOfFile, verifying } from '../registry/stores/hash.ts';
+import { removeLeft, temporaryOf } from '../registry/stores/temporary.ts';
 
 /** A manifest with the file that it was read from. */
 export interface StoredManifest {

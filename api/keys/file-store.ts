@@ -4,12 +4,12 @@ import { existsSync } from 'node:fs';
 import { readFile, realpath, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { temporaryOf } from '../../contracts/command/temporary.ts';
 import { type ApiKey, ApiKeyFile } from '../../contracts/src/api/api-key.ts';
 import { jsonIn } from '../../contracts/src/json.ts';
 import { SCHEMA_VERSION } from '../../contracts/src/schema-version.ts';
 import { codeOf, UserError } from '../../contracts/src/user-error.ts';
 import { waitForLock } from '../registry/stores/process-lock.ts';
+import { temporaryOf } from '../registry/stores/temporary.ts';
 import type { KeyStore } from './store.ts';
 
 /** What `npm run keys` writes and `npm start` reads. */

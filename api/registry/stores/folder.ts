@@ -4,11 +4,11 @@ import { link, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'nod
 import { dirname, join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { temporaryOf } from '../../../contracts/command/temporary.ts';
 import { codeOf } from '../../../contracts/src/user-error.ts';
 import { type Listed, type ObjectBody, type ObjectStore, type StoredObject, storedObject } from '../store.ts';
 import { digestOfStream } from './hash.ts';
 import { waitForLock } from './process-lock.ts';
+import { temporaryOf } from './temporary.ts';
 
 /** A name that nothing has, or can have: below a file, too long, or a link that leads nowhere. */
 const NO_FILE = new Set(['ENOENT', 'ENOTDIR', 'ENAMETOOLONG', 'ELOOP']);

@@ -1,11 +1,24 @@
 // Locks between processes of a machine: a file names the processes behind it, so that a dead holder's lock is taken over.
-import { linkSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import { randomUUID } from 'node:crypto';
+import {
+  linkSync,
+  mkdirSync,
+  readFileSync,
+  readlinkSync,
+  renameSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import * as z from 'zod';
-import { isAlive, markOf, NUMBERS, ProcessMark } from '../../../contracts/command/process-mark.ts';
-import { temporaryOf } from '../../../contracts/command/temporary.ts';
 import { codeOf } from '../../../contracts/src/user-error.ts';
+
+/** A process and when it started (clock ticks after boot, Linux): a number that was given out again does not match. */
+const ProcessMark = z.strictObject({ pid: z.int().positive(), started: z.string().nullable() });
+type ProcessMark = z.infer<typeof ProcessMark>;
 
 /**
  * The file: the machine, where its process numbers hold (absent: earlier versions, and systems that do not say), and the processes
@@ -34,6 +47,17 @@ export interface LockHolder {
 /** A holder shows by the time of its lock that it lives, for containers that cannot see its process; silent so long, it is gone. */
 const BEAT_MS = 5_000;
 export const SILENT_MS = 120_000;
+
+/** Where a process number means a process: this start of the kernel, and this container's namespace. Undefined where neither is said. */
+export const NUMBERS = numbersHere();
+
+function numbersHere(): string | undefined {
+  try {
+    return `${readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()} ${readlinkSync('/proc/self/ns/pid')}`;
+  } catch {
+    return undefined;
+  }
+}
 
 /** Takes the lock, or tells who holds it. Throws what the file system says where no lock can be written. */
 export function tryLock(file: string, roles: Roles): ProcessLock | LockHolder {
@@ -188,6 +212,30 @@ function readLock(file: string): LockFile | 'stale' | 'gone' {
   }
 }
 
+export function isAlive(mark: ProcessMark): boolean {
+  try {
+    process.kill(mark.pid, 0);
+  } catch (error) {
+    // EPERM: it exists and belongs to another user.
+    if (codeOf(error) !== 'EPERM') return false;
+  }
+  const { started } = markOf(mark.pid);
+  return mark.started === null || started === null || started === mark.started;
+}
+
+export function markOf(pid: number): ProcessMark {
+  try {
+    // /proc/<pid>/stat: the command's name in brackets may hold spaces; `starttime` is the 20th field after it.
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    // A zombie has ended; only its parent has not asked yet.
+    if (fields[0] === 'Z') return { pid, started: 'ended' };
+    return { pid, started: fields[19] ?? null };
+  } catch {
+    return { pid, started: null };
+  }
+}
+
 function touch(file: string): void {
   try {
     const now = new Date();
@@ -205,4 +253,8 @@ function ageMs(file: string): number {
 /** The lock that is held while a stale lock is removed. */
 function guardOf(file: string): string {
   return `${file}.stale`;
+}
+
+function temporaryOf(file: string): string {
+  return `${file}.${randomUUID()}.tmp`;
 }

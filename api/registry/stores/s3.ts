@@ -6,6 +6,7 @@ import {
   type ByteRange,
   bytesOf,
   type Condition,
+  inTime,
   type Listed,
   type ObjectStore,
   rangeHeader,
@@ -13,7 +14,6 @@ import {
 } from '../store.ts';
 import { explained, isTransient, unlessStatus } from './aws-errors.ts';
 import { digestOfStream } from './hash.ts';
-import { inTime } from './in-time.ts';
 import { type PartCalls, putInParts } from './multipart.ts';
 import { resuming } from './resuming.ts';
 

@@ -7,12 +7,12 @@ import { sha256 } from '../../registry/digest.ts';
 import {
   bytesOf,
   type Condition,
+  inTime,
   type Listed,
   type ObjectStore,
   rangeHeader,
   storedObject,
 } from '../../registry/store.ts';
-import { inTime } from '../../registry/stores/in-time.ts';
 import { type BucketOptions, openSignedBucket } from '../aws/signed-fetch.ts';
 import { textIn } from '../aws/xml.ts';
 import { sleep } from '../isolate/lease.ts';

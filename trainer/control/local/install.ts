@@ -4,7 +4,7 @@ import { cpSync, existsSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { basename, dirname, join, relative } from 'node:path';
 import { z } from 'zod';
 import { sha256Of } from '../../../api/registry/stores/hash.ts';
-import { temporaryOf } from '../../../contracts/command/temporary.ts';
+import { temporaryOf } from '../../../api/registry/stores/temporary.ts';
 import { FILES, isNamed } from '../../../contracts/src/keys.ts';
 import { artefactsIn } from '../../../contracts/src/model/artefact.ts';
 import { ModelManifest } from '../../../contracts/src/model/manifest.ts';

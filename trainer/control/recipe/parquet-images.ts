@@ -1,4 +1,4 @@
-// What a Parquet file says of images: whether it holds them itself, and their names, by its footer or by its rows.
+// Images of a Parquet file: whether it holds them itself, and their names, by its footer or by its rows.
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { isAbsolute } from 'node:path';
 import { brotliDecompressSync, gunzipSync, zstdDecompressSync } from 'node:zlib';

@@ -1,6 +1,6 @@
 """Names of files and folders that are not whole yet. They say which process makes them, so that those of a dead one can be removed.
 
-The twin of contracts/command/temporary.ts: programs of both languages write into one cache.
+The twin of api/registry/stores/temporary.ts: programs of both languages write into one cache.
 """
 
 import hashlib

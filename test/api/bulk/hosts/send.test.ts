@@ -8,6 +8,7 @@ import { createBulkService } from '../../../../api/bulk/service/routes.ts';
 import { type Send, tellOfEnd } from '../../../../api/bulk/service/webhook.ts';
 import { encodeDocument } from '../../../../api/registry/store.ts';
 import { openStore } from '../../../../api/registry/stores/open.ts';
+import { ownMachine } from '../../../../contracts/src/cloud/bulk-estimate.ts';
 import { newFolder, runJob, writeLines } from '../jobs.ts';
 
 const names = vi.hoisted(() => new Map<string, string[]>());
@@ -60,7 +61,7 @@ test('a job may name https of the internet or of this machine, and none of a pri
   const store = openStore(`file://${newFolder('jobs')}`);
   const { jobs } = createBulkService({
     store,
-    runner: { planning: { open: () => store, machines: {} }, submit() {}, cancel() {} },
+    runner: { planning: { open: () => store, machines: { cpu: ownMachine(1) } }, submit() {}, cancel() {} },
     places: () => [],
     sources: () => [],
     current: () => Promise.reject(new Error('it was not refused')),

@@ -7,9 +7,9 @@ import { basename, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { pathToFileURL } from 'node:url';
 import { beforeEach, expect, test } from 'vitest';
-import { removeLeft, temporaryOf } from '../../../contracts/command/temporary.ts';
+import { removeLeft, temporaryOf } from '../../../../api/registry/stores/temporary.ts';
 
-const moduleAt = (path: string): string => pathToFileURL(join(import.meta.dirname, '../../..', path)).href;
+const moduleAt = (path: string): string => pathToFileURL(join(import.meta.dirname, '../../../..', path)).href;
 
 /** What a program writes: a beginning, and the rest when it is told to. */
 const SLOWLY = `
