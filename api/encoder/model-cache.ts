@@ -10,6 +10,7 @@ import type { ModelManifest } from '../../contracts/src/model/manifest.ts';
 import { find } from '../registry/read.ts';
 import type { ObjectReader } from '../registry/store.ts';
 import { digestOfFile, verifying } from '../registry/stores/hash.ts';
+import { removeLeft, temporaryOf } from '../registry/stores/processes.ts';
 
 /** A manifest with the file that it was read from. */
 export interface StoredManifest {
@@ -40,12 +41,13 @@ async function downloadFiles(
   { cache, files }: { cache: string; files: Artefact[] },
 ): Promise<string> {
   const folder = join(cache, hexOf(stored.digest));
+  removeLeft(cache);
   // A cleaner of old files, a full disk or a person may have left a hole in it.
   if (await exists(folder)) {
     await complete(registry, stored, { folder, files });
     return folder;
   }
-  const incoming = `${folder}.${process.pid}`;
+  const incoming = temporaryOf(folder);
   try {
     await complete(registry, stored, { folder: incoming, files });
     // Another process may have been faster: its files are the same.
@@ -82,7 +84,7 @@ async function holds(file: string, { digest, size }: Pick<Artefact, 'digest' | '
 /** In one step, as a new file: the one of before may be open, or be one with a file of the registry by a hard link. */
 async function replace(file: string, content: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Promise<void> {
   await mkdir(dirname(file), { recursive: true });
-  const temporary = `${file}.${process.pid}.part`;
+  const temporary = temporaryOf(file);
   try {
     await pipeline(content, createWriteStream(temporary));
     await rename(temporary, file);

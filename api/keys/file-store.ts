@@ -1,6 +1,5 @@
 // API keys in a file of this machine that only its owner may read; one writer at a time.
 
-import { randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { readFile, realpath, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
@@ -10,6 +9,7 @@ import { jsonIn } from '../../contracts/src/json.ts';
 import { SCHEMA_VERSION } from '../../contracts/src/schema-version.ts';
 import { codeOf, UserError } from '../../contracts/src/user-error.ts';
 import { waitForLock } from '../registry/stores/process-lock.ts';
+import { temporaryOf } from '../registry/stores/processes.ts';
 import type { KeyStore } from './store.ts';
 
 /** What `npm run keys` writes and `npm start` reads. */
@@ -65,7 +65,7 @@ export async function readKeyFile(file: string): Promise<ApiKey[] | undefined> {
 
 /** A reader finds the file before or the file after, never a part; it is its owner's alone from the first byte on. */
 async function replace(file: string, document: ApiKeyFile): Promise<void> {
-  const temporary = `${file}.${randomUUID()}.tmp`;
+  const temporary = temporaryOf(file);
   try {
     await writeFile(temporary, `${JSON.stringify(document, null, 2)}\n`, { mode: 0o600, flag: 'wx' });
     await rename(temporary, file);

@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import secrets
 import shutil
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
@@ -11,6 +10,7 @@ from contracts import load as load_document
 from contracts.constants import FILE_MANIFEST, FILE_POINTER
 from contracts.types import Artefact
 from engine.folders.files import digest_of_file, write_atomically
+from engine.folders.temporary import temporary_of
 from towers.exported_files import artefacts_in, read_manifest
 
 REGISTRY = "MODEL_REGISTRY"  # the environment variable that servers read, too
@@ -102,7 +102,7 @@ def published_model(root: Path, digest: str) -> Path:
         return cache
     cache.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     # Named before it exists: whoever is interrupted at the next line knows what to remove.
-    making = cache.parent / f"{hexadecimal[:12]}-{secrets.token_hex(8)}"
+    making = temporary_of(cache)
     try:
         making.mkdir()
         complete(root, text, making)
@@ -139,7 +139,7 @@ def link_or_copy(root: Path, artefact: Artefact, folder: Path) -> None:
     target = folder / artefact["path"]
     target.parent.mkdir(parents=True, exist_ok=True)
     # Never into a file that is there: it may be one with the registry's by a hard link.
-    part = target.with_name(f"{target.name}.{secrets.token_hex(4)}.part")
+    part = temporary_of(target)
     try:
         try:
             part.hardlink_to(source)

@@ -6,17 +6,25 @@ that stored crops and features depend on. Format `any` is read by towers/formats
 
 import re
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 from contracts.types import PairSource
 from towers.caption_roles import ROLES
 from towers.data import Row, rows_between
-from towers.formats.archives import image_of, member_json, member_text, stored_stems, tar_members
+from towers.formats.archives import (
+    contents_of,
+    image_of,
+    lost_members,
+    member_json,
+    member_text,
+    stored_stems,
+    tar_members,
+)
 from towers.formats.classes import ClassTable, read_classes
 from towers.formats.details import checked_details, raw_details
 from towers.formats.item import IMAGE_SUFFIXES, Columns, Found
-from towers.formats.places import captions_beside, files_below
+from towers.formats.places import bare_name, captions_beside, files_below
 from towers.formats.table import read_items
 from towers.samples import Sample, Source, captions_by_role, captions_of, storable
 from towers.table_samples import labelled_samples, rows_before, rows_to_samples, table_rows, tar_bytes
@@ -104,6 +112,13 @@ def read_webdataset(path: Path, source: Source) -> Iterator[Sample]:
         details = checked_details(raw_details(values), f"{path.name}, {stem}.json")
         name = stem if image is None else image.name
         yield Sample(Path(stem).name, lambda image=image: tar_bytes(path, image), captions, {}, roles, details, name)
+    for lost in lost_members(path):
+        yield Sample(bare_name(path), partial(no_image, lost), [], name=lost)
+
+
+def no_image(why: str) -> bytes:
+    """Raises an OSError: what was lost is counted among what is dropped."""
+    raise OSError(why)
 
 
 def read_folder(path: Path, _source: Source) -> Iterator[Sample]:
@@ -157,7 +172,7 @@ def found_items(path: Path, columns: Columns) -> Found:
 
 def forget_files() -> None:
     """Forget what was read of files: a process that makes another plan may find others under their names."""
-    for remembered in (folder_images, table_rows, rows_before, class_table, found_items, tar_members, stored_stems):
+    for remembered in (folder_images, table_rows, rows_before, class_table, found_items, contents_of, stored_stems):
         remembered.cache_clear()
 
 

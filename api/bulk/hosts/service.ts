@@ -23,6 +23,7 @@ import { createRunner } from '../runner.ts';
 import { openJobFolder } from '../service/folder.ts';
 import { answer, askedIn, type BulkService, createBulkService } from '../service/routes.ts';
 import { currentModel, openUri, shardHost, toUri } from './open.ts';
+import { sendOutside } from './send.ts';
 
 const HELP = `Usage: node api/bulk/hosts/service.ts STORE [--source URI]… [--model FOLDER] [--registry URI] [--workers N]
 
@@ -61,7 +62,7 @@ function openService(store: string, { values }: Line) {
     openPlace: openUri,
     host: shardHost(values),
     workers: wholeNumberOf('--workers', values.workers, { from: 1 }),
-    send: fetch,
+    send: sendOutside,
     onProblem,
   });
   const named = (values.source ?? []).map(toUri);
@@ -113,7 +114,7 @@ async function main(line: Line): Promise<undefined> {
   });
   await runner.resume();
   setInterval(() => {
-    service.tellOverdue({ send: fetch }).catch((error: unknown) => console.error(reasonOf(error)));
+    service.tellOverdue({ send: sendOutside }).catch((error: unknown) => console.error(reasonOf(error)));
   }, TELL_MS).unref();
   await announce(server, port);
 }

@@ -25,6 +25,7 @@ import {
   placeOptions,
   videoPrograms,
 } from './open.ts';
+import { sendOutside } from './send.ts';
 
 const HELP = `Usage: node api/bulk/hosts/shard.ts JOB [--shard N | --lane K/OF] [--model FOLDER] [--registry URI] [--workers N] [--threads N]
 
@@ -108,7 +109,8 @@ async function main({ values, words: [place] }: CommandLine<typeof OPTIONS>): Pr
   const isDone = share.workers > 1 ? await encodeBeside(work, share.workers) : await encodeHere(work);
   if (!isDone) return codeOfStop(work);
   // In an array job the child that finishes last tells of the end: nothing else of the job runs then.
-  if (values.lane === undefined && (await folder.countDone()) >= plan.shards) await tellOfEnd(folder, { send: fetch });
+  if (values.lane === undefined && (await folder.countDone()) >= plan.shards)
+    await tellOfEnd(folder, { send: sendOutside });
   return EXIT.ok;
 }
 

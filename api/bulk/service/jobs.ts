@@ -26,6 +26,7 @@ import { type Cut, checkMachine, cutJob, forecast, type PlanOptions } from './pl
 import { excessOf, refusalOf } from './quota.ts';
 import type { Asker, Owner, ServiceOptions, States } from './states.ts';
 import { type JobState, reportOf } from './status.ts';
+import { checkWebhook } from './webhook.ts';
 
 export interface JobService {
   create(body: unknown, asker: Asker): Promise<JobReport>;
@@ -54,6 +55,7 @@ export function createJobs(options: ServiceOptions, files: FileService, states: 
     async create(body, asker) {
       const asked = parseRequest(JobRequest, body);
       checkNames(asked.input);
+      checkWebhook(asked.webhook);
       const state = await states.begin({
         kind: 'job',
         asker,
@@ -81,6 +83,7 @@ export function createJobs(options: ServiceOptions, files: FileService, states: 
     async plan(body, { owner, left }) {
       const asked = parseRequest(JobRequest, body);
       checkNames(asked.input);
+      checkWebhook(asked.webhook);
       const { planning } = options.runner;
       checkMachine(asked.machine ?? null, planning.machines);
       const named = { ...COMMAND, id: newId('job'), created_at: new Date().toISOString() };

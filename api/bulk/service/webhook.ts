@@ -1,9 +1,10 @@
-// Tells the address that a job names of its end, signed as Standard Webhooks have it (standard-webhooks/standard-webhooks, spec).
+// Tells the address that a job names of its end, of no private network, signed as Standard Webhooks have it (standard-webhooks/standard-webhooks, spec).
 
 import { type BulkJob, BulkTold, BulkWebhook } from '../../../contracts/src/bulk/job.ts';
 import { bulkWebhookFile, FILES, toTellPrefix } from '../../../contracts/src/keys.ts';
 import { SCHEMA_VERSION } from '../../../contracts/src/schema-version.ts';
 import { reasonOf } from '../../../contracts/src/user-error.ts';
+import { CoreError } from '../../core/errors.ts';
 import { encodeDocument, type ObjectStore } from '../../registry/store.ts';
 import { serialOf } from './ask.ts';
 import type { JobFolder } from './folder.ts';
@@ -117,6 +118,7 @@ export async function tellOverdue(
 
 /** Null where it was taken; else what came back. */
 async function attempt({ job, url, secret }: BulkWebhook, body: string, send: Send): Promise<string | null> {
+  if (isPrivateUrl(url)) return PRIVATE;
   const headers = await signatureOf({ id: `msg_${serialOf(job)}`, secret, body });
   try {
     // The blob says its type. A redirection is not followed: the signature is for this address.
@@ -149,4 +151,39 @@ async function signatureOf({ id, secret, body }: Message): Promise<Record<string
     'webhook-timestamp': timestamp,
     'webhook-signature': `v1,${btoa(String.fromCharCode(...mac))}`,
   };
+}
+
+/** What IANA gives no meaning outside of a network (RFC 6890, 6598, 5771). */
+const PRIVATE_V4 =
+  /^(0|10|127|22[4-9]|2[3-5]\d)\.|^169\.254\.|^172\.(1[6-9]|2\d|3[01])\.|^192\.168\.|^192\.0\.0\.|^100\.(6[4-9]|[7-9]\d|1[01]\d|12[0-7])\.|^198\.1[89]\./;
+const PRIVATE_V6 = /^(::|64:ff9b:|f[cd][0-9a-f]{2}:|fe[89a-f][0-9a-f]:|ff[0-9a-f]{2}:)/;
+const MAPPED = /^::ffff:([0-9a-f]{1,4}):([0-9a-f]{1,4})$/;
+
+/** Of an address in numbers, IPv6 with or without brackets; false for a name. */
+export function isPrivateAddress(address: string): boolean {
+  const [bare = ''] = address.replace(/[[\]]/g, '').split('%');
+  if (!bare.includes(':')) return PRIVATE_V4.test(bare) && /^[\d.]+$/.test(bare);
+  const written = URL.parse(`https://[${bare}]`)?.hostname.replace(/[[\]]/g, '') ?? bare;
+  const [, high, low] = MAPPED.exec(written) ?? [];
+  if (high === undefined || low === undefined) return PRIVATE_V6.test(written);
+  const numbers = [high, low].map((part) => Number.parseInt(part, 16)).flatMap((part) => [part >> 8, part & 255]);
+  return PRIVATE_V4.test(numbers.join('.'));
+}
+
+const OF_THIS_MACHINE: readonly string[] = ['localhost', '127.0.0.1'];
+
+/** Whether a URL says that it is of this machine, to which one may tell. */
+export const isOfThisMachine = (url: string): boolean => OF_THIS_MACHINE.includes(URL.parse(url)?.hostname ?? '');
+
+/** Whether a URL has the numbers of a private address that is not plainly this machine's; what a name stands for is seen when it is sent to. */
+const isPrivateUrl = (url: string): boolean =>
+  !isOfThisMachine(url) && isPrivateAddress(URL.parse(url)?.hostname ?? '');
+
+export const PRIVATE =
+  'an address of a private network, which is not told of jobs: name one of the internet, or localhost for this machine';
+
+/** Plain http is of this machine alone, and https into no other machine of a private network either. */
+export function checkWebhook(webhook: { url: string } | null | undefined): void {
+  if (!webhook || !isPrivateUrl(webhook.url)) return;
+  throw new CoreError('invalid_request', `webhook.url is ${PRIVATE}.`, { param: 'webhook.url' });
 }

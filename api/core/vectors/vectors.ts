@@ -53,21 +53,55 @@ export function numbersOfBits(vector: Float32Array, bits: Bits): Float32Array {
 export function encodeEmbedding(
   vector: Float32Array,
   type: EmbeddingType,
-  { int8Scale, bits }: Quantisation = DEFAULT_QUANTISATION,
+  quantisation: Quantisation = DEFAULT_QUANTISATION,
 ): number[] | string {
+  return write(vector, type, quantised(vector, quantisation));
+}
+
+/** The same in several types, which share what they are made from. */
+export function encodeEmbeddings(
+  vector: Float32Array,
+  types: readonly EmbeddingType[],
+  quantisation: Quantisation = DEFAULT_QUANTISATION,
+): Record<string, number[] | string> {
+  const shared = quantised(vector, quantisation);
+  return Object.fromEntries(types.map((type) => [type, write(vector, type, shared)]));
+}
+
+/** What types are made from: each computed when it is asked for, and once. */
+interface Quantised {
+  int8(): number[];
+  bits(): number[];
+}
+
+function quantised(vector: Float32Array, { int8Scale, bits }: Quantisation): Quantised {
+  let [whole, signs]: (number[] | undefined)[] = [];
+  return {
+    int8() {
+      whole ??= numbersOf(vector, (value) => toInt8(value * int8Scale));
+      return whole;
+    },
+    bits() {
+      signs ??= signBits(numbersOfBits(vector, bits));
+      return signs;
+    },
+  };
+}
+
+function write(vector: Float32Array, type: EmbeddingType, shared: Quantised): number[] | string {
   switch (type) {
     case 'float':
       return numbersOf(vector, shortestFloat);
     case 'base64':
       return toBase64(float32Bytes(vector));
     case 'int8':
-      return numbersOf(vector, (value) => toInt8(value * int8Scale));
+      return shared.int8();
     case 'uint8':
-      return numbersOf(vector, (value) => toInt8(value * int8Scale) + PACKED.uint8.shift);
+      return shared.int8().map((value) => value + PACKED.uint8.shift);
     case 'binary':
-      return signBits(numbersOfBits(vector, bits)).map((byte) => byte + PACKED.binary.shift);
+      return shared.bits().map((byte) => byte + PACKED.binary.shift);
     case 'ubinary':
-      return signBits(numbersOfBits(vector, bits));
+      return shared.bits();
   }
 }
 

@@ -1,5 +1,4 @@
 // A folder of this machine as an object store. Writers in several processes keep each other's conditions.
-import { randomUUID } from 'node:crypto';
 import { createReadStream, createWriteStream, type Dirent, type Stats } from 'node:fs';
 import { link, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -9,6 +8,7 @@ import { codeOf } from '../../../contracts/src/user-error.ts';
 import { type Listed, type ObjectBody, type ObjectStore, type StoredObject, storedObject } from '../store.ts';
 import { digestOfStream } from './hash.ts';
 import { waitForLock } from './process-lock.ts';
+import { temporaryOf } from './processes.ts';
 
 /** A name that nothing has, or can have: below a file, too long, or a link that leads nowhere. */
 const NO_FILE = new Set(['ENOENT', 'ENOTDIR', 'ENAMETOOLONG', 'ELOOP']);
@@ -45,7 +45,7 @@ export function openFolderStore(folder: string, uri: string): ObjectStore {
     },
     async put(key, body, condition) {
       const file = join(folder, key);
-      const temporary = `${file}.${randomUUID()}.tmp`;
+      const temporary = temporaryOf(file);
       try {
         await write(temporary, body);
         if (condition === undefined) await rename(temporary, file);

@@ -1,11 +1,10 @@
 // Locks between processes of a machine: a file names the processes behind it, so that a dead holder's lock is taken over.
-import { randomUUID } from 'node:crypto';
 import { linkSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import * as z from 'zod';
 import { codeOf, UserError } from '../../../contracts/src/user-error.ts';
-import { isAlive, markOf, NUMBERS, ProcessMark } from './process-mark.ts';
+import { isAlive, markOf, NUMBERS, ProcessMark, temporaryOf } from './processes.ts';
 
 /**
  * The file: the machine, where its process numbers hold (absent: earlier versions, and systems that do not say), and the processes
@@ -252,8 +251,4 @@ function ageMs(file: string): number {
 /** The lock that is held while a stale lock is removed. */
 function guardOf(file: string): string {
   return `${file}.stale`;
-}
-
-function temporaryOf(file: string): string {
-  return `${file}.${randomUUID()}.tmp`;
 }

@@ -6,6 +6,7 @@ import {
   type ByteRange,
   bytesOf,
   type Condition,
+  inTime,
   type Listed,
   type ObjectStore,
   rangeHeader,
@@ -22,6 +23,8 @@ export interface S3Options {
   credentials?: Keys | undefined;
   /** ARN of a secret {"access_key_id", "secret_access_key"}, where the role itself does not open the bucket (R2). */
   secret?: string | undefined;
+  /** A read is given up where nothing comes for so long. */
+  waitMs?: number;
 }
 
 interface Keys {
@@ -34,6 +37,9 @@ const PAGE_KEYS = 1000;
 /** Up to this a body is held in memory and sent at once: the SDK tries a failed write again only where it has all of it. */
 const MAX_BUFFERED_BYTES = 8 * 2 ** 20;
 
+/** For the beginning of an answer, and for each piece of what is read. */
+const WAIT_MS = 60_000;
+
 /** Keys of a secret are read again after this, and the SDK asks for others so long before they expire. */
 const READ_AGAIN_MS = 5 * 60_000;
 const SDK_MARGIN_MS = 5 * 60_000;
@@ -43,6 +49,7 @@ export function openS3Store(uri: string, options: S3Options): ObjectStore {
   const [, bucket, path = ''] = /^s3:\/\/([^/]+)(?:\/(.*?))?\/?$/.exec(uri) ?? [];
   if (bucket === undefined) throw new RegistryError(`${uri} names no bucket: write s3://BUCKET or s3://BUCKET/PREFIX`);
   const root = path === '' ? '' : `${path}/`;
+  const { waitMs = WAIT_MS } = options;
   let loading: ReturnType<typeof loadClient> | undefined;
   const load = () => {
     loading ??= loadClient(options);
@@ -53,22 +60,28 @@ export function openS3Store(uri: string, options: S3Options): ObjectStore {
   async function getObject(key: string, asked: { Range?: string; IfMatch?: string | undefined } = {}) {
     const { client, sdk } = await load();
     const command = new sdk.GetObjectCommand({ Bucket: bucket, Key: root + key, ...asked });
-    return send(`reading ${key}`, client.send(command).catch(unlessStatus(404, 412)));
+    const asking = client.send(command, { requestTimeout: waitMs });
+    return send(`reading ${key}`, asking.catch(unlessStatus(404, 412)));
   }
   /** The content of an answer, to be read once. */
   function contentOf(key: string, { Body, ETag }: { Body?: unknown; ETag?: string | undefined }, range: ByteRange) {
     const first = Body instanceof Readable ? Body : Readable.from([]);
+    const awaited = (body: Readable) => {
+      const why = `reading ${key} in s3://${bucket}: the store sent nothing for ${waitMs / 1000} seconds: try again`;
+      const error = new RegistryError(why, { isTransient: true });
+      return inTime(body, { ms: waitMs, late: () => body.destroy(error) && error });
+    };
     const reopen = async (from: number) => {
       const Range = rangeHeader({ from, to: range.to });
       const rest = await getObject(key, { Range, IfMatch: ETag });
-      if (rest?.ContentRange?.startsWith(`bytes ${from}-`) && rest.Body instanceof Readable) return rest.Body;
+      if (rest?.ContentRange?.startsWith(`bytes ${from}-`) && rest.Body instanceof Readable) return awaited(rest.Body);
       if (rest?.Body instanceof Readable) rest.Body.destroy();
       const why = rest ? 'the store sends no part of an object' : 'it was replaced or removed meanwhile';
       throw new RegistryError(`reading ${key} in s3://${bucket} broke off, and ${why}: try again`, {
         isTransient: true,
       });
     };
-    return { stream: () => resuming(first, range, reopen), close: () => void first.destroy() };
+    return { stream: () => resuming(awaited(first), range, reopen), close: () => void first.destroy() };
   }
   return {
     uri: uri.replace(/\/$/, ''),
@@ -169,6 +182,8 @@ async function loadClient({ endpoint, credentials, secret }: S3Options) {
     ...(keys === undefined ? {} : { credentials: keys }),
     // Emulators know no other style, and AWS takes it too.
     forcePathStyle: true,
+    // Where a call has one, as reads have.
+    requestHandler: { throwOnRequestTimeout: true },
     // R2 and emulators refuse the trailing checksums that the SDK adds by itself; every digest is compared by us anyway.
     requestChecksumCalculation: 'WHEN_REQUIRED',
     responseChecksumValidation: 'WHEN_REQUIRED',

@@ -25,7 +25,9 @@ export function createSignedFetch(keys: () => Promise<AwsKeys>, { service, regio
     if (last?.keys !== current) last = { keys: current, client: new AwsClient({ ...current, service, retries: 0 }) };
     const aws = { region: region ?? regionOf(url), service, allHeaders: true };
     // Signed first and then sent as one object: a body that was read for its digest is not read again.
-    return fetch(await last.client.sign(url, { ...init, aws }));
+    const request = await last.client.sign(url, { ...init, aws });
+    // Node.js forgets the signal of a request at the next garbage collection, and the call has no end; the one of the call it keeps.
+    return fetch(request, init.signal ? { signal: init.signal } : {});
   };
 }
 

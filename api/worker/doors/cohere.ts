@@ -15,7 +15,7 @@ import { CoreError } from '../../core/errors.ts';
 import { toPart } from '../../core/items/content.ts';
 import type { Item } from '../../core/items/items.ts';
 import { parseRequest } from '../../core/validation.ts';
-import { encodeEmbedding } from '../../core/vectors/vectors.ts';
+import { encodeEmbeddings } from '../../core/vectors/vectors.ts';
 import type { Call, Handler } from '../dependencies.ts';
 import { readJson } from '../http/body.ts';
 import { withModel } from '../with-model.ts';
@@ -95,9 +95,8 @@ export function metaOf({ prompt_tokens, images }: Usage, version: Version, cuts:
 }
 
 function byType({ embedded, quantisation }: EmbedOutput, types: EmbeddingType[]): CohereEmbeddings {
-  const write = (type: EmbeddingType) =>
-    embedded.map(({ embedding }) => encodeEmbedding(embedding, type, quantisation));
-  return Object.fromEntries(types.map((type) => [type, write(type)]));
+  const written = embedded.map(({ embedding }) => encodeEmbeddings(embedding, types, quantisation));
+  return Object.fromEntries(types.map((type) => [type, written.map((each) => each[type] ?? [])]));
 }
 
 export const COHERE_HANDLERS: Record<keyof typeof COHERE_OPERATIONS, Handler> = {

@@ -3,7 +3,7 @@ import type { EmbeddingType } from '../../../contracts/src/api/embed.ts';
 import { type EmbedInput, type EmbedOutput, embed } from '../../core/embed.ts';
 import { ofOnlyItem } from '../../core/encode/list.ts';
 import type { Item } from '../../core/items/items.ts';
-import { encodeEmbedding } from '../../core/vectors/vectors.ts';
+import { encodeEmbedding, encodeEmbeddings } from '../../core/vectors/vectors.ts';
 import type { Call } from '../dependencies.ts';
 import { withModel } from '../with-model.ts';
 
@@ -22,7 +22,7 @@ export async function embedInput(
 
 /** One type: the vector itself. A list of several: an object by type. */
 export function writeTypes(vector: Float32Array, types: EmbeddingType | EmbeddingType[], output: EmbedOutput) {
-  const write = (type: EmbeddingType) => encodeEmbedding(vector, type, output.quantisation);
   const [first = 'float', ...others] = new Set([types].flat());
-  return others.length === 0 ? write(first) : Object.fromEntries([first, ...others].map((type) => [type, write(type)]));
+  if (others.length === 0) return encodeEmbedding(vector, first, output.quantisation);
+  return encodeEmbeddings(vector, [first, ...others], output.quantisation);
 }

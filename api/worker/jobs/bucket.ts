@@ -7,6 +7,7 @@ import { sha256 } from '../../registry/digest.ts';
 import {
   bytesOf,
   type Condition,
+  inTime,
   type Listed,
   type ObjectStore,
   rangeHeader,
@@ -18,7 +19,7 @@ import { sleep } from '../isolate/lease.ts';
 
 /** S3 lists no more in a call. */
 const PAGE_KEYS = 1000;
-/** For one call, its body included where this place reads it; an object is at most some 64 MiB. */
+/** For one call, its body included where this place reads it; an object is at most some 64 MiB. For each piece of a download. */
 const CALL_MS = 60_000;
 /** S3 answers 503 to many calls at a time: the same call comes through a moment later. */
 const AGAIN_MS = [200, 800] as const;
@@ -58,12 +59,17 @@ export function openBucket({ callMs = CALL_MS, ...options }: BucketOptions & { c
   return {
     uri,
     async read(key, range) {
-      // Whoever downloads reads as fast as their line is: only the beginning is waited for.
+      // Whoever downloads reads as fast as their line is: only S3 is waited for.
       const stop = new AbortController();
-      const timer = setTimeout(() => stop.abort(new DOMException('S3 does not answer', 'TimeoutError')), callMs);
+      const late = () => {
+        const error = new DOMException('S3 does not answer', 'TimeoutError');
+        stop.abort(error);
+        return error;
+      };
+      const timer = setTimeout(late, callMs);
       const reading = getObject(key, { headers: { range: rangeHeader(range) }, signal: stop.signal });
       const response = await reading.finally(() => clearTimeout(timer));
-      return response && piecesOf(response);
+      return response && piecesOf(response, (body) => inTime(body, { ms: callMs, late }));
     },
     async get(key) {
       const response = await getObject(key);
@@ -120,9 +126,11 @@ function plain(text: string): string {
   return text.replace(/&\w+;/g, (entity) => entities[entity] ?? entity);
 }
 
-async function* piecesOf({ body }: Response): AsyncGenerator<Uint8Array> {
+type Pieces = AsyncIterable<Uint8Array>;
+
+async function* piecesOf({ body }: Response, read = (pieces: Pieces): Pieces => pieces): AsyncGenerator<Uint8Array> {
   try {
-    if (body) yield* body as ReadableStream<Uint8Array>;
+    if (body) yield* read(body as ReadableStream<Uint8Array>);
   } catch (error) {
     lost(error);
   }

@@ -15,7 +15,7 @@ import { toItem, withBytes } from '../../core/items/content.ts';
 import type { Item } from '../../core/items/items.ts';
 import { type Planning, planEmbed } from '../../core/plan.ts';
 import { parseRequest } from '../../core/validation.ts';
-import { encodeEmbedding, type Quantisation } from '../../core/vectors/vectors.ts';
+import { encodeEmbedding, encodeEmbeddings, type Quantisation } from '../../core/vectors/vectors.ts';
 import type { Call } from '../dependencies.ts';
 import { jobInstead, type Naming } from '../doors/job-instead.ts';
 import { readJsonOrForm } from '../http/body.ts';
@@ -117,5 +117,5 @@ function renderFailure(error: CoreError, index: number): z.infer<typeof FailedIt
 function write(embedding: Embedded['embedding'], types: EmbeddingType[], quantisation: Quantisation) {
   const [type] = types;
   if (types.length === 1 && type) return { embedding: encodeEmbedding(embedding, type, quantisation), type };
-  return { embedding: Object.fromEntries(types.map((each) => [each, encodeEmbedding(embedding, each, quantisation)])) };
+  return { embedding: encodeEmbeddings(embedding, types, quantisation) };
 }

@@ -17,10 +17,11 @@ from damaged_pictures import DAMAGED
 from PIL import Image
 
 from edge_clip import find_model, load
+from engine.folders.temporary import SWEPT
 from support import write_tiered_model
 from towers.adaptation.tiers import TextSide
 from towers.exported_files import read_manifest
-from warm import COLD_PYTHON, ROOT
+from warm import COLD_PYTHON, ROOT, STAGE_ENV
 
 EMBEDDED = ROOT / "api" / "model"
 LONG = "two dogs and a man . " * 60  # cut at the context's end, and more than one run of 128 tokens
@@ -168,6 +169,42 @@ def test_what_is_missing_or_altered_in_the_cache_is_put_there_again(tiered, tmp_
                 (folder / name).write_bytes(hole)
             assert find_model("tiered", registry) == folder
             assert {file.name: file.read_bytes() for file in folder.iterdir()} == whole
+
+
+SLOW = """
+import sys, time
+from edge_clip import find_model, locate
+def link_or_copy(*_):
+    print("begun", flush=True)
+    time.sleep(600)
+locate.link_or_copy = link_or_copy
+find_model(sys.argv[1], sys.argv[2])
+"""
+
+
+def test_a_copy_that_was_killed_goes_with_the_next_one_and_one_under_way_stays(tiered, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    registry, cache = tmp_path / "registry", tmp_path / "cache" / "edge-clip"
+    digest = publish(registry, tiered, "tiered")
+    env = {**STAGE_ENV, "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    command = [COLD_PYTHON, "-c", SLOW, "tiered", str(registry)]
+    copies = [subprocess.Popen(command, env=env, stdout=subprocess.PIPE) for _ in range(2)]
+    try:
+        assert [cast(Any, copy.stdout).readline() for copy in copies] == [b"begun\n"] * 2
+        dead, living = copies
+        dead.kill()
+        dead.wait()
+        assert len(list(cache.iterdir())) == 2
+        (cache / f"{digest}.1-1-00000000-00000000.tmp").mkdir()  # of another machine
+        # Another process than that of this test, which may have looked here before.
+        SWEPT.clear()
+        find_model("tiered", registry)
+        left = sorted(file.name.split("-")[0] for file in cache.iterdir())
+        assert left == sorted([digest, f"{digest}.1", f"{digest}.{living.pid}"])
+    finally:
+        for copy in copies:
+            copy.kill()
+            copy.wait()
 
 
 def test_a_folder_that_was_copied_badly_is_refused_by_its_file(tiered, tmp_path):

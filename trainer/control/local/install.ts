@@ -5,6 +5,7 @@ import { cpSync, existsSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { basename, dirname, join, relative } from 'node:path';
 import { z } from 'zod';
 import { sha256Of } from '../../../api/registry/stores/hash.ts';
+import { temporaryOf } from '../../../api/registry/stores/processes.ts';
 import { FILES, isNamed } from '../../../contracts/src/keys.ts';
 import { artefactsIn } from '../../../contracts/src/model/artefact.ts';
 import { ModelManifest } from '../../../contracts/src/model/manifest.ts';
@@ -42,10 +43,9 @@ export function installModel(run: string, report: TrainingReport, { target, card
   if (manifest === undefined) throw new UserError(`${run}: the report of export names no manifest.json`);
   const base = dirname(manifest.path);
   const files = artefacts.filter(({ path }) => base === '.' || path.startsWith(`${base}/`));
-  // A process number is 1 in every container that shares the folder.
-  const own = randomUUID();
-  const incoming = join(dirname(target), `.${basename(target)}.incoming-${own}`);
-  const outgoing = join(dirname(target), `.${basename(target)}.outgoing-${own}`);
+  const incoming = temporaryOf(join(dirname(target), `.${basename(target)}`));
+  // Not to be removed with what was not finished: it is the model that was served. A process number is 1 in every container.
+  const outgoing = join(dirname(target), `.${basename(target)}.outgoing-${randomUUID()}`);
   try {
     for (const { path } of files) cpSync(join(run, path), join(incoming, relative(base, path)));
     if (card !== undefined) cpSync(card, join(incoming, CARD));

@@ -6,7 +6,7 @@ import { constants, gunzipSync } from 'node:zlib';
 import { IMAGE_ENDINGS } from '../../../contracts/src/data/image-endings.ts';
 import { type DataFormat, formatOf, withoutFormat } from '../../../contracts/src/data/own-data.ts';
 import { filesBelow, isReadable, isShown, readableFilesBelow } from './file-digests.ts';
-import { boundsOfNames, holdsImages, sharedFolder } from './parquet-images.ts';
+import { boundsOfNames, holdsImages, namesOfRows, sharedFolder } from './parquet-images.ts';
 
 const IMAGE = new RegExp(`\\.(${IMAGE_ENDINGS.join('|')})$`, 'i');
 const MAYBE_IMAGE = new RegExp(`\\.(${IMAGE_ENDINGS.join('|')})(#\\d+)?\\s*$`, 'i');
@@ -128,14 +128,19 @@ function imagesElsewhere(table: string, text: string, root: string): string[] | 
   return undefined;
 }
 
-/** Of the images of Parquet, all of which begin as the first and the last name do; undefined also where it holds them itself. */
-function imagesOfParquet(table: string, root: string, imageColumn?: string): string[] | undefined {
-  if (formatOf(table) !== 'parquet' || holdsImages(table, imageColumn)) return undefined;
-  const bounds = boundsOfNames(table, imageColumn);
-  if (bounds.length === 0) return undefined;
-  const plain = bounds.map((name) => name.replaceAll('\\', '/').replace(/^file:\/\//, ''));
-  if (!plain.every(isFar)) return imagesElsewhere(table, bounds.join('\n'), root);
-  const folder = resolve(dirname(table), sharedFolder(plain));
+/** Of the images of Parquet, by its footer or else by its rows; undefined also where it holds them itself. */
+function imagesOfParquet(table: string, root: string, column?: string): string[] | undefined {
+  if (formatOf(table) !== 'parquet' || holdsImages(table, column)) return undefined;
+  const bounds = boundsOfNames(table, column).map((name) => name.replaceAll('\\', '/').replace(/^file:\/\//, ''));
+  if (bounds.length > 0 && bounds.every((name) => name.includes('://'))) return undefined;
+  const within = imagesWithin(table, bounds, root);
+  return within ?? imagesElsewhere(table, namesOfRows(table, { mostBytes: MOST_BYTES, column }).join('\n'), root);
+}
+
+/** The images of names that all begin as the first and the last one do. */
+function imagesWithin(table: string, bounds: readonly string[], root: string): string[] | undefined {
+  if (!bounds.every(isFar)) return imagesElsewhere(table, bounds.join('\n'), root);
+  const folder = resolve(dirname(table), sharedFolder(bounds));
   // All that lies around the table may be a user's folder among others.
   const images = isIn(table, folder) ? [] : imagesBelow(folder);
   return images.length > 0 ? images : undefined;

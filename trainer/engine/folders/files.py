@@ -2,13 +2,13 @@
 
 import hashlib
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
 from contracts.types import Artefact
+from engine.folders.temporary import temporary_of
 
 
 def artefact(folder: Path, path: str) -> Artefact:
@@ -41,7 +41,7 @@ def replacing(file: Path) -> Iterator[IO[bytes]]:
     For folders that several write to: the name is nobody else's. A process number would not do, which is 1 in every container.
     """
     # Not by tempfile, whose files nobody else may read.
-    temporary = file.with_name(f"{file.name}.{secrets.token_hex(8)}.tmp")
+    temporary = temporary_of(file)
     try:
         with temporary.open("xb") as out:
             yield out

@@ -5,7 +5,7 @@ import shutil
 import tarfile
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, reduce
 from pathlib import Path
@@ -44,7 +44,8 @@ def read_tar(path: Path, columns: Columns) -> Found:
         own, beside = item_of(path, stem, image, members[stem]), rows.get(stem, [])
         labels = [label for said in [*beside, own] for label in said.labels]  # those beside the tar go first
         items.append(replace(reduce(both, beside, own), labels=list(dict.fromkeys(labels))))
-    return Found("tar", items, table.notes if table is not None else [f"{path.name}: a WebDataset shard"])
+    notes = table.notes if table is not None else [f"{path.name}: a WebDataset shard"]
+    return Found("tar", items, [*notes, *(f"{lost}: what it had there is left out" for lost in lost_members(path))])
 
 
 def item_of(path: Path, stem: str, image: tarfile.TarInfo, parts: dict[str, tarfile.TarInfo]) -> Item:
@@ -78,19 +79,91 @@ def picture_of(parts: dict[str, tarfile.TarInfo]) -> tarfile.TarInfo | None:
     return parts.get(".jpg") or image_of(parts)
 
 
-@lru_cache(maxsize=4)
-def tar_members(path: Path) -> dict[str, dict[str, tarfile.TarInfo]]:
+Members = dict[str, dict[str, tarfile.TarInfo]]
+
+
+def tar_members(path: Path) -> Members:
     """The files of a tar by name without ending, in the order of the first of each, and by ending in lower case."""
-    members: dict[str, dict[str, tarfile.TarInfo]] = {}
+    return contents_of(path)[0]
+
+
+def lost_members(path: Path) -> list[str]:
+    """A sentence for each place of a tar where a header cannot be read, without what follows from it."""
+    return [f"{path.name} is damaged at byte {place}" for place in contents_of(path)[1]]
+
+
+@lru_cache(maxsize=4)
+def contents_of(path: Path) -> tuple[Members, list[int]]:
+    """(the files of a tar, the places in bytes of headers that cannot be read)."""
+    members: Members = {}
+    damaged: list[int] = []
     try:
         with tarfile.open(path) as archive:
-            for member in archive:
+            for member in readable_members(archive, damaged):
                 if member.isfile():
                     stem, _, suffix = member.name.rpartition(".")
                     members.setdefault(stem, {})["." + suffix.lower()] = member
     except (tarfile.TarError, *DAMAGED) as error:
         raise FormatError(f"{path.name} cannot be read as tar: {error}") from error
-    return members
+    return members, damaged
+
+
+def readable_members(archive: tarfile.TarFile, damaged: list[int]) -> Iterator[tarfile.TarInfo]:
+    """The members whose headers can be read; `damaged` gets the places of others.
+
+    The library takes a header that it cannot read for the end. A tar that is cut off within a member is an error of it.
+    """
+    file = archive.fileobj
+    assert file is not None
+    while True:
+        try:
+            member = archive.next()
+        except tarfile.ReadError:
+            file.seek(max(0, archive.offset - 1))
+            if not file.read(1):
+                raise
+            member = None
+        if member is not None:
+            yield member
+            continue
+        place = archive.offset
+        file.seek(place)
+        is_end = not any(file.read(tarfile.BLOCKSIZE))
+        behind = header_behind(file, place)
+        if behind is not None or not is_end:
+            damaged.append(place)
+        if behind is None:
+            return
+        archive.offset = behind
+
+
+MAGIC, MAGIC_PLACE = b"ustar", 257  # in every header but those of the seventies
+
+
+def header_behind(file: IO[bytes], place: int) -> int | None:
+    """Where the next header behind a place of a tar begins, which need not be a whole number of blocks; None without one."""
+    window, start = b"", place + 1
+    file.seek(start)
+    while chunk := file.read(1 << 20):
+        window += chunk
+        found = window.find(MAGIC, MAGIC_PLACE)
+        while found >= 0:
+            begin = found - MAGIC_PLACE
+            if is_header(window[begin : begin + tarfile.BLOCKSIZE]):
+                return start + begin
+            found = window.find(MAGIC, found + 1)
+        known = max(0, len(window) - tarfile.BLOCKSIZE)
+        window, start = window[known:], start + known
+    return None
+
+
+def is_header(block: bytes) -> bool:
+    """Whether a block is a header by its checksum."""
+    try:
+        tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
+    except tarfile.HeaderError:
+        return False
+    return True
 
 
 def parts_named(path: Path, stem: str) -> dict[str, tarfile.TarInfo]:

@@ -11,6 +11,7 @@ import { bytesOf, type ObjectBody, type ObjectStore } from '../../../../api/regi
 import { sha256Of } from '../../../../api/registry/stores/hash.ts';
 import { partBytes } from '../../../../api/registry/stores/multipart.ts';
 import { openStore } from '../../../../api/registry/stores/open.ts';
+import { openS3Store } from '../../../../api/registry/stores/s3.ts';
 import { type AwsAccount, startAccount } from '../../../support/aws-account.ts';
 import { type AwsEmulator, startAws } from '../../../support/aws-emulator.ts';
 import { type FaultyProxy, type Passed, startProxy } from '../../../support/faulty-proxy.ts';
@@ -204,6 +205,53 @@ describe('a content whose connection breaks off', () => {
     await expect((await silent.store.get('large'))?.digest()).rejects.toThrow('aborted');
     expect(silent.asked).toHaveLength(4);
     for (const { stop } of [other, whole, silent]) stop();
+  });
+});
+
+describe('a bucket that sends no more', () => {
+  it.each([
+    ['nothing', 0, 'AWS cannot be reached'],
+    ['the head of an answer', 1, 'the store sent nothing for 0.2 seconds'],
+    ['some of the bytes', 2, 'the store sent nothing for 0.2 seconds'],
+  ])('is given up where it sends %s, and asked again before', async (_, sent, message) => {
+    let asked = 0;
+    const server = createServer(({ headers }, response) => {
+      asked += 1;
+      if (sent === 0) return;
+      const [, from = '0'] = /^bytes=(\d+)-/.exec(headers.range ?? '') ?? [];
+      const rest = { 'content-length': 9 - Number(from), 'content-range': `bytes ${from}-8/9`, etag: '"1"' };
+      response.writeHead(206, rest).flushHeaders();
+      if (sent === 2 && from === '0') response.write('1234');
+    });
+    await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
+    const endpoint = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const store = openS3Store('s3://models', { endpoint, credentials: KEYS, waitMs: 200 });
+    const parts: Uint8Array[] = [];
+    const reading = async () => {
+      for await (const part of (await store.read('key', { from: 0, to: 9 })) ?? []) parts.push(part);
+    };
+    await expect(reading()).rejects.toThrow(message);
+    expect(asked).toBeGreaterThanOrEqual(3);
+    expect(Buffer.concat(parts).toString()).toBe(sent === 2 ? '1234' : '');
+    server.closeAllConnections();
+    server.close();
+  });
+
+  it('may be read as slowly as its reader likes', async () => {
+    const server = createServer((_, response) => {
+      response.writeHead(206, { 'content-length': 4 * MIB, 'content-range': `bytes 0-${4 * MIB - 1}/${4 * MIB}` });
+      response.end(Buffer.alloc(4 * MIB));
+    });
+    await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
+    const endpoint = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const store = openS3Store('s3://models', { endpoint, credentials: KEYS, waitMs: 200 });
+    let read = 0;
+    for await (const part of (await store.read('key', { from: 0, to: 4 * MIB })) ?? []) {
+      if (read === 0) await new Promise((resolve) => setTimeout(resolve, 500));
+      read += part.length;
+    }
+    expect(read).toBe(4 * MIB);
+    server.close();
   });
 });
 

@@ -1,5 +1,9 @@
 // The bucket of bulk jobs as the Worker reads it: names of files as S3 lists them, some of the bytes of one; and answers of AWS that break off.
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { setTimeout as wait } from 'node:timers/promises';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { afterEach, expect, test, vi } from 'vitest';
 import { createBatchClient } from '../../../../api/worker/jobs/batch.ts';
 import { openBucket } from '../../../../api/worker/jobs/bucket.ts';
@@ -74,19 +78,57 @@ test('an answer of Batch that breaks off is a refusal that can be asked again', 
   });
 });
 
-test('a download may take longer than a call, whose beginning is waited for and no longer', async () => {
+test('a download may take longer than a call, which waits for the beginning and for each piece', async () => {
   const keys = async () => ({ accessKeyId: 'AKIDEXAMPLE', secretAccessKey: 'secret' });
-  const bucket = openBucket({ uri: 's3://photos', region: 'eu-central-1', keys, callMs: 100 });
+  const bucket = openBucket({ uri: 's3://photos', region: 'eu-central-1', keys, callMs: 400 });
   const slowly = async function* (signal: AbortSignal) {
-    for (const part of ['12', '34']) {
+    for (const part of ['12', '34', '56']) {
       await wait(150, undefined, { signal });
       yield new TextEncoder().encode(part);
     }
   };
   vi.stubGlobal('fetch', async ({ signal }: Request) => new Response(slowly(signal) as unknown as ReadableStream));
   const parts: Uint8Array[] = [];
-  for await (const part of (await bucket.read('cat.jpg', { from: 0, to: 4 })) ?? []) parts.push(part);
-  expect(Buffer.concat(parts).toString()).toBe('1234');
+  for await (const part of (await bucket.read('cat.jpg', { from: 0, to: 6 })) ?? []) {
+    parts.push(part);
+    // Whoever reads may take any time.
+    if (parts.length === 1) await wait(500);
+  }
+  expect(Buffer.concat(parts).toString()).toBe('123456');
   vi.stubGlobal('fetch', ({ signal }: Request) => wait(5_000, undefined, { signal }));
   await expect(bucket.read('cat.jpg', { from: 0, to: 4 })).rejects.toMatchObject({ code: 'encoder_unavailable' });
 });
+
+test.each(['nothing', 'the head of an answer', 'some of the bytes'])(
+  'S3 that sends %s and no more is not available',
+  async (sent) => {
+    const server = createServer((_, response) => {
+      if (sent === 'nothing') return;
+      response.writeHead(206, { 'content-length': '4' }).flushHeaders();
+      if (sent === 'some of the bytes') response.write('12');
+    });
+    await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
+    const endpoint = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const keys = async () => ({ accessKeyId: 'AKIDEXAMPLE', secretAccessKey: 'secret' });
+    const bucket = openBucket({ uri: 's3://photos', region: 'eu-central-1', endpoint, keys, callMs: 300 });
+    const reading = async () => {
+      const pieces = (await bucket.read('cat.jpg', { from: 0, to: 4 })) ?? [];
+      for await (const piece of pieces) expect(piece).toHaveLength(2);
+    };
+    const read = expect(reading()).rejects.toMatchObject({
+      code: 'encoder_unavailable',
+      message: expect.stringContaining('(S3 does not answer)'),
+    });
+    // Node.js loses the signal of a request by then.
+    await wait(100);
+    collectGarbage();
+    await read;
+    server.closeAllConnections();
+    server.close();
+  },
+);
+
+function collectGarbage(): void {
+  setFlagsFromString('--expose-gc');
+  runInNewContext('gc')();
+}

@@ -1,6 +1,7 @@
 // Tables that hold their images themselves, and what a person may not read beside a table: neither changes nor ends the index.
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
+import { brotliCompressSync, gzipSync, zstdCompressSync } from 'node:zlib';
 import { type ColumnSource, parquetWriteBuffer } from 'hyparquet-writer';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { filesOfFolder, filesOfTable } from '../../../../trainer/control/recipe/table-images.ts';
@@ -89,6 +90,35 @@ it.each<[string, string[], string[]]>([
       .map((path) => relative(home, path))
       .sort(),
   ).toEqual([...images, 'tables/shop.parquet']);
+});
+
+/** A letter of each name, after 64 that are the same: more than some writers keep of the first and the last one. */
+const LONG = 'long'.repeat(16);
+const COMPRESSORS = {
+  GZIP: (bytes: Uint8Array) => gzipSync(bytes),
+  BROTLI: (bytes: Uint8Array) => brotliCompressSync(bytes),
+  ZSTD: (bytes: Uint8Array) => zstdCompressSync(bytes),
+};
+
+it.each<[string, Omit<Parameters<typeof parquetWriteBuffer>[0], 'columnData'>]>([
+  ['leaves the first and the last name out', { statistics: false }],
+  ['leaves them out and packs nothing', { statistics: false, codec: 'UNCOMPRESSED' }],
+  ['leaves them out and packs with gzip', { statistics: false, codec: 'GZIP' }],
+  ['leaves them out and packs with Brotli', { statistics: false, codec: 'BROTLI' }],
+  ['leaves them out and packs with Zstandard', { statistics: false, codec: 'ZSTD' }],
+  ['leaves them out of many groups of rows', { statistics: false, rowGroupSize: 1 }],
+  ['cuts the first and the last name', { statisticsTruncateLength: 16 }],
+  ['cuts them inside the name of a folder', { statisticsTruncateLength: 3 }],
+])('images in deeper folders count where who writes the table of Parquet %s', (_, options) => {
+  const names = [`2024/may/${LONG}1.jpg`, `2025/${LONG}2.jpg`, `2025/${LONG}2.jpg`];
+  const images = names.slice(0, 2).map((name) => `pictures/${name}`);
+  for (const image of images) put(image, image);
+  rmSync(join(home, 'me/photos/1.jpg'));
+  for (const written of [names, names.map((name) => `../pictures/${name}`)]) {
+    const columnData = [named('image', ...written), named('text', 'a', 'b', 'c')];
+    put('me/shop.parquet', new Uint8Array(parquetWriteBuffer({ columnData, compressors: COMPRESSORS, ...options })));
+    expect(indexed('me/shop.parquet')).toEqual(['me/shop.parquet', ...images]);
+  }
 });
 
 it('a table of Parquet that names a file in the folder above does not count all that is there', () => {
