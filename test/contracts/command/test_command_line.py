@@ -5,7 +5,7 @@ import subprocess
 import pytest
 
 from contracts.command_line import empty_word
-from warm import COLD_PYTHON, ROOT, STAGE_ENV
+from warm import ROOT, STAGE_ENV, warm_python
 
 
 def test_words_that_say_something_are_taken():
@@ -30,6 +30,6 @@ def test_an_empty_word_is_refused_by_its_place(words, place):
     "module", ["evaluation", "evaluation.claims", "exchange", "augment", "container", "container.copy"]
 )
 def test_a_command_does_not_take_the_current_folder_for_it(module):
-    ended = subprocess.run([COLD_PYTHON, "-m", module, ""], env=STAGE_ENV, cwd=ROOT, capture_output=True, text=True)
+    ended = subprocess.run([warm_python(), "-m", module, ""], env=STAGE_ENV, cwd=ROOT, capture_output=True, text=True)
     assert (ended.returncode, ended.stdout) == (2, "")
     assert ended.stderr == "argument 1 is empty: give it a value, or leave it out\n"
