@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, reduce
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from towers.formats.details import raw_details
 from towers.formats.item import (
@@ -113,8 +113,7 @@ def readable_members(archive: tarfile.TarFile, damaged: list[int]) -> Iterator[t
 
     The library takes a header that it cannot read for the end. A tar that is cut off within a member is an error of it.
     """
-    file = archive.fileobj
-    assert file is not None
+    file = cast(IO[bytes], archive.fileobj)
     while True:
         try:
             member = archive.next()
