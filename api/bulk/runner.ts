@@ -31,6 +31,8 @@ export interface RunnerOptions {
   workers?: number | undefined;
   /** Sends what tells of the end of a job. */
   send: Send;
+  /** Hosts in private networks that may be told of the end of jobs. */
+  webhookHosts?: readonly string[];
   onProblem(sentence: string): void;
 }
 
@@ -66,7 +68,7 @@ export function createRunner(options: RunnerOptions): LocalRunner {
   /** Beside the next job: the address that is told may be slow to answer. */
   function tell(id: string): void {
     if (isStopping) return;
-    tellOfEnd(options.open(id), { send: options.send }).catch((error: unknown) =>
+    tellOfEnd(options.open(id), { send: options.send, hosts: options.webhookHosts ?? [] }).catch((error: unknown) =>
       options.onProblem(`${id}: its end could not be told: ${reasonOf(error)}`),
     );
   }

@@ -3,6 +3,7 @@ import { type LookupAddress, lookup } from 'node:dns';
 import { request } from 'node:https';
 import type { LookupFunction } from 'node:net';
 import { isOfThisMachine, isPrivateAddress, PRIVATE, type Send } from '../service/webhook.ts';
+import { webhookHosts } from './open.ts';
 
 /** The connection is made to the addresses that were looked at, so that a name cannot stand for others by then. */
 const lookupOutside: LookupFunction = (hostname, options, done) => {
@@ -18,7 +19,7 @@ const lookupOutside: LookupFunction = (hostname, options, done) => {
 /** As `fetch`, of which it answers the status alone. A redirection is not followed. */
 export const sendOutside: Send = async (url, init) => {
   // Plain http is of this machine alone.
-  if (isOfThisMachine(url)) return fetch(url, init);
+  if (isOfThisMachine(url) || webhookHosts().includes(new URL(url).hostname)) return fetch(url, init);
   const bytes = new Uint8Array(await new Response(init.body ?? null).arrayBuffer());
   const headers = { ...Object.fromEntries(new Headers(init.headers)), 'content-type': 'application/json' };
   const { method = 'GET', signal } = init;

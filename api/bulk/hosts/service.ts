@@ -22,7 +22,7 @@ import { errorResponse } from '../../encoder/http.ts';
 import { createRunner } from '../runner.ts';
 import { openJobFolder } from '../service/folder.ts';
 import { answer, askedIn, type BulkService, createBulkService } from '../service/routes.ts';
-import { currentModel, openUri, shardHost, toUri } from './open.ts';
+import { currentModel, openUri, shardHost, toUri, webhookHosts } from './open.ts';
 import { sendOutside } from './send.ts';
 
 const HELP = `Usage: node api/bulk/hosts/service.ts STORE [--source URI]… [--model FOLDER] [--registry URI] [--workers N]
@@ -63,6 +63,7 @@ function openService(store: string, { values }: Line) {
     host: shardHost(values),
     workers: wholeNumberOf('--workers', values.workers, { from: 1 }),
     send: sendOutside,
+    webhookHosts: webhookHosts(),
     onProblem,
   });
   const named = (values.source ?? []).map(toUri);
@@ -70,7 +71,15 @@ function openService(store: string, { values }: Line) {
   const current = () => currentModel(values);
   return {
     runner,
-    service: createBulkService({ store: objects, runner, places: sources, sources, current, onProblem }),
+    service: createBulkService({
+      store: objects,
+      runner,
+      places: sources,
+      sources,
+      current,
+      webhookHosts: webhookHosts(),
+      onProblem,
+    }),
   };
 }
 
@@ -114,7 +123,9 @@ async function main(line: Line): Promise<undefined> {
   });
   await runner.resume();
   setInterval(() => {
-    service.tellOverdue({ send: sendOutside }).catch((error: unknown) => console.error(reasonOf(error)));
+    service
+      .tellOverdue({ send: sendOutside, hosts: webhookHosts() })
+      .catch((error: unknown) => console.error(reasonOf(error)));
   }, TELL_MS).unref();
   await announce(server, port);
 }

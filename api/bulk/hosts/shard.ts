@@ -24,6 +24,7 @@ import {
   openFolder,
   placeOptions,
   videoPrograms,
+  webhookHosts,
 } from './open.ts';
 import { sendOutside } from './send.ts';
 
@@ -110,7 +111,7 @@ async function main({ values, words: [place] }: CommandLine<typeof OPTIONS>): Pr
   if (!isDone) return codeOfStop(work);
   // In an array job the child that finishes last tells of the end: nothing else of the job runs then.
   if (values.lane === undefined && (await folder.countDone()) >= plan.shards)
-    await tellOfEnd(folder, { send: sendOutside });
+    await tellOfEnd(folder, { send: sendOutside, hosts: webhookHosts() });
   return EXIT.ok;
 }
 

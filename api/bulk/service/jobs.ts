@@ -55,7 +55,7 @@ export function createJobs(options: ServiceOptions, files: FileService, states: 
     async create(body, asker) {
       const asked = parseRequest(JobRequest, body);
       checkNames(asked.input);
-      checkWebhook(asked.webhook);
+      checkWebhook(asked.webhook, options.webhookHosts);
       const state = await states.begin({
         kind: 'job',
         asker,
@@ -83,7 +83,7 @@ export function createJobs(options: ServiceOptions, files: FileService, states: 
     async plan(body, { owner, left }) {
       const asked = parseRequest(JobRequest, body);
       checkNames(asked.input);
-      checkWebhook(asked.webhook);
+      checkWebhook(asked.webhook, options.webhookHosts);
       const { planning } = options.runner;
       checkMachine(asked.machine ?? null, planning.machines);
       const named = { ...COMMAND, id: newId('job'), created_at: new Date().toISOString() };

@@ -38,6 +38,8 @@ export interface ServiceOptions {
   current(): Promise<CurrentModel>;
   /** Told of jobs that end because of what was asked here. Absent: the runner notices it. */
   onEnd?(id: string): void;
+  /** Hosts in private networks that may be told of the end of jobs. */
+  webhookHosts?: readonly string[];
   /** Told of what a list passes over. */
   onProblem?(sentence: string): void;
 }

@@ -16,6 +16,8 @@ export type Send = (url: string, init: RequestInit) => Promise<Response>;
 
 export interface TellOptions {
   send: Send;
+  /** Those in private networks that may be told all the same (default none). */
+  hosts?: readonly string[];
   /** Between two attempts at first (default 2 s, 10 s, 60 s): one more attempt than there are pauses. */
   pausesMs?: readonly number[];
   /** Leaves alone jobs that ended within this time: the process that ended them may be telling (default 0; three minutes for `tellOverdue`). */
@@ -26,7 +28,7 @@ export interface TellOptions {
   state?: JobState;
 }
 
-export type OverdueOptions = Pick<TellOptions, 'send' | 'quietMs' | 'now'>;
+export type OverdueOptions = Pick<TellOptions, 'send' | 'hosts' | 'quietMs' | 'now'>;
 
 const PAUSES_MS = [2_000, 10_000, 60_000] as const;
 const ATTEMPT_MS = 15_000;
@@ -42,7 +44,7 @@ const DAY_MS = 24 * 3_600_000;
  */
 export async function tellOfEnd(
   folder: JobFolder,
-  { send, pausesMs = PAUSES_MS, quietMs = 0, now = Date.now, state: known }: TellOptions,
+  { send, hosts = [], pausesMs = PAUSES_MS, quietMs = 0, now = Date.now, state: known }: TellOptions,
 ): Promise<boolean> {
   const webhook = await webhookOf(folder, known?.job ?? (await folder.job()));
   const before = await folder.read(FILES.webhookSent, BulkTold);
@@ -63,7 +65,7 @@ export async function tellOfEnd(
   for (const pause of before === undefined ? [0, ...pausesMs] : [0]) {
     if (pause > 0) await new Promise<void>((wake) => setTimeout(wake, pause));
     attempts += 1;
-    reason = await attempt(webhook, body, send);
+    reason = isPrivateUrl(webhook.url, hosts) ? PRIVATE : await attempt(webhook, body, send);
     if (reason === null) break;
   }
   const at = new Date(now()).toISOString();
@@ -93,7 +95,7 @@ const DAYS = 4;
 /** Tries once to tell of each job of the last days that is still to be told of; where there are many, some at each call. */
 export async function tellOverdue(
   { store, states }: { store: ObjectStore; states: Pick<States, 'open' | 'notice'> },
-  { send, quietMs = QUIET_MS, now = Date.now }: OverdueOptions,
+  { send, hosts = [], quietMs = QUIET_MS, now = Date.now }: OverdueOptions,
 ): Promise<void> {
   const waiting: string[] = [];
   for (let days = 0; days < DAYS; days++) {
@@ -107,7 +109,7 @@ export async function tellOverdue(
     const id = key.slice(key.lastIndexOf('/') + 1);
     try {
       const state = await states.notice(id);
-      const options = { send, pausesMs: [], quietMs, now, ...(state ? { state } : {}) };
+      const options = { send, hosts, pausesMs: [], quietMs, now, ...(state ? { state } : {}) };
       if (await tellOfEnd(states.open(id), options)) await store.put(key, new Uint8Array());
     } catch (error) {
       problems.push(`${id}: ${reasonOf(error)}`);
@@ -118,7 +120,6 @@ export async function tellOverdue(
 
 /** Null where it was taken; else what came back. */
 async function attempt({ job, url, secret }: BulkWebhook, body: string, send: Send): Promise<string | null> {
-  if (isPrivateUrl(url)) return PRIVATE;
   const headers = await signatureOf({ id: `msg_${serialOf(job)}`, secret, body });
   try {
     // The blob says its type. A redirection is not followed: the signature is for this address.
@@ -175,15 +176,20 @@ const OF_THIS_MACHINE: readonly string[] = ['localhost', '127.0.0.1'];
 /** Whether a URL says that it is of this machine, to which one may tell. */
 export const isOfThisMachine = (url: string): boolean => OF_THIS_MACHINE.includes(URL.parse(url)?.hostname ?? '');
 
-/** Whether a URL has the numbers of a private address that is not plainly this machine's; what a name stands for is seen when it is sent to. */
-const isPrivateUrl = (url: string): boolean =>
-  !isOfThisMachine(url) && isPrivateAddress(URL.parse(url)?.hostname ?? '');
+/**
+ * Whether a URL has the numbers of a private address that is not plainly this machine's nor among `hosts`; what a name stands for is
+ * seen when it is sent to.
+ */
+function isPrivateUrl(url: string, hosts: readonly string[]): boolean {
+  const host = URL.parse(url)?.hostname ?? '';
+  return !isOfThisMachine(url) && !hosts.includes(host) && isPrivateAddress(host);
+}
 
 export const PRIVATE =
-  'an address of a private network, which is not told of jobs: name one of the internet, or localhost for this machine';
+  'an address of a private network, which is not told of jobs: name one of the internet, or localhost for this machine; a server of your own tells the hosts that its variable WEBHOOK_HOSTS lists';
 
 /** Plain http is of this machine alone, and https into no other machine of a private network either. */
-export function checkWebhook(webhook: { url: string } | null | undefined): void {
-  if (!webhook || !isPrivateUrl(webhook.url)) return;
+export function checkWebhook(webhook: { url: string } | null | undefined, hosts: readonly string[] = []): void {
+  if (!webhook || !isPrivateUrl(webhook.url, hosts)) return;
   throw new CoreError('invalid_request', `webhook.url is ${PRIVATE}.`, { param: 'webhook.url' });
 }

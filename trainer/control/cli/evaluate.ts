@@ -81,7 +81,7 @@ export async function evaluate(argv: readonly string[], context: CommandContext)
     const cache = vectorsFolder(values, context);
     const named = { data, cache, only, tier, features, threads: env.OMP_NUM_THREADS || '0' };
     const flags = Object.entries({ list, json }).flatMap(([name, isSet]) => (isSet ? [`--${name}`] : []));
-    const options = Object.entries(named).map(([name, value]) => `--${name}=${value}`);
+    const options = Object.entries(named).flatMap(([name, value]) => (value === '' ? [] : [`--${name}=${value}`]));
     // Python runs in another folder: paths are whole.
     const suites = (values.suite ?? []).map(
       (word) => `--suite=${word.replace(/(?<==).+/, (path) => resolve(cwd, path))}`,

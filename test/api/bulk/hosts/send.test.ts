@@ -3,9 +3,10 @@
 import type { AddressInfo } from 'node:net';
 import { createServer } from 'node:net';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { webhookHosts } from '../../../../api/bulk/hosts/open.ts';
 import { sendOutside } from '../../../../api/bulk/hosts/send.ts';
 import { createBulkService } from '../../../../api/bulk/service/routes.ts';
-import { type Send, tellOfEnd } from '../../../../api/bulk/service/webhook.ts';
+import { checkWebhook, type Send, tellOfEnd } from '../../../../api/bulk/service/webhook.ts';
 import { encodeDocument } from '../../../../api/registry/store.ts';
 import { openStore } from '../../../../api/registry/stores/open.ts';
 import { ownMachine } from '../../../../contracts/src/cloud/bulk-estimate.ts';
@@ -34,15 +35,18 @@ beforeEach(async () => {
   await new Promise<void>((done) => server.listen(0, '0.0.0.0', done));
   port = (server.address() as AddressInfo).port;
 });
-afterEach(() => void server.close());
+afterEach(() => {
+  vi.unstubAllEnvs();
+  server.close();
+});
 
 /** Tells of a job that has ended, once: what came of it, and how often something was reached. */
-async function tell(url: string, send: Send) {
+async function tell(url: string, send: Send, hosts: readonly string[] = []) {
   const { folder, job } = await runJob({
     input: { jsonl: writeLines(newFolder('in'), [{ custom_id: '1', text: ' ' }]) },
   });
   await folder.put('webhook.json', encodeDocument({ schema_version: 1, job: job.id, url, secret: SECRET }));
-  await tellOfEnd(folder, { send, pausesMs: [] });
+  await tellOfEnd(folder, { send, hosts, pausesMs: [] });
   const { told, reason } = JSON.parse((await (await folder.get('webhook-sent.json'))?.text()) ?? '{}');
   return { told, reason, reached };
 }
@@ -103,4 +107,12 @@ test.each([['127.0.0.1'], ['::1'], ['8.8.8.8', '10.0.0.1'], ['::ffff:127.0.0.1']
 
 test('this machine is called by its own names', async () => {
   expect(await tell(`http://127.0.0.1:${port}/jobs`, sendOutside)).toMatchObject({ told: false, reached: 1 });
+});
+
+test('a host of a private network that whoever runs the server lists is told of jobs', async () => {
+  vi.stubEnv('WEBHOOK_HOSTS', 'hooks.corp.example, 127.0.0.2');
+  const url = `https://127.0.0.2:${port}/jobs`;
+  expect(await tell(url, sendOutside, webhookHosts())).toMatchObject({ told: false, reached: 1 });
+  expect(() => checkWebhook({ url }, webhookHosts())).not.toThrow();
+  expect(() => checkWebhook({ url: 'https://127.0.0.3/jobs' }, webhookHosts())).toThrow('WEBHOOK_HOSTS');
 });

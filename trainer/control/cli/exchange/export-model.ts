@@ -42,8 +42,8 @@ export async function exportModel(
       throw new UserError(
         `--runs ${options.runs}: no finished run of distill is there that ${name} was exported from. Without --runs weights are those that servers use`,
       );
-    const given = Object.entries({ ...trained, format, to, tier: options.tier ?? '' });
-    const flags = given.map(([option, value]) => `--${option}=${value}`);
+    const given = Object.entries({ ...trained, format, to, tier: options.tier });
+    const flags = given.flatMap(([option, value]) => (value === undefined ? [] : [`--${option}=${value}`]));
     return await runPython(
       ['-m', 'exchange', 'export', folder, ...flags, ...(options.json ? ['--json'] : [])],
       context,
