@@ -34,8 +34,6 @@ def hold_warm_python() -> None:
 @cache
 def warm_python() -> Path:
     """An interpreter for stages that has their libraries loaded (warm_python.py); the first of the processes that ask for it starts it."""
-    if FOLDER not in os.environ:
-        hold_warm_python()
     folder = Path(os.environ[FOLDER])
     script, python, socket = ROOT / "test/support/warm_python.py", folder / "python", folder / "socket"
     try:
