@@ -6,8 +6,9 @@ import { ENVARS } from '../../../contracts/src/envars.ts';
 import { EXIT } from '../../../contracts/src/exit-codes.ts';
 import type { StageName } from '../../../contracts/src/stages.ts';
 import type { ProgressLine } from '../../../contracts/src/training/job.ts';
-import { codeOf, reasonOf } from '../../../contracts/src/user-error.ts';
+import { reasonOf } from '../../../contracts/src/user-error.ts';
 import { parseProgress } from '../run/progress.ts';
+import { killGroup } from './process-group.ts';
 import { startModule } from './python-module.ts';
 
 const TAIL_LINES = 25;
@@ -175,13 +176,4 @@ function createLog(file: string): Log {
       });
     },
   };
-}
-
-function killGroup(pid: number | undefined): void {
-  if (pid === undefined) return;
-  try {
-    process.kill(-pid, 'SIGKILL');
-  } catch (error) {
-    if (codeOf(error) !== 'ESRCH') throw error;
-  }
 }

@@ -5,7 +5,8 @@ import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node
 import { join, resolve } from 'node:path';
 import { type ProcessLock, waitForLock } from '../../../api/registry/stores/process-lock.ts';
 import { ENVARS } from '../../../contracts/src/envars.ts';
-import { codeOf, UserError } from '../../../contracts/src/user-error.ts';
+import { UserError } from '../../../contracts/src/user-error.ts';
+import { killGroup } from './process-group.ts';
 
 const TRAINER = resolve(import.meta.dirname, '../..');
 /** The groups of pyproject.toml whose packages are installed without their own dependencies. */
@@ -139,14 +140,4 @@ function run(command: string, args: string[], { env, lock }: Start): Promise<voi
       else fail(new UserError(`${command} ${args.slice(0, 4).join(' ')} … ended with ${code ?? signal}:\n${errors}`));
     });
   });
-}
-
-function killGroup(leader: number | undefined): void {
-  if (leader === undefined) return;
-  try {
-    process.kill(-leader, 'SIGKILL');
-  } catch (error) {
-    // It has ended, and its end is not told yet.
-    if (codeOf(error) !== 'ESRCH') throw error;
-  }
 }
