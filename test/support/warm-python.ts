@@ -9,6 +9,7 @@ import { isMade } from '../../api/registry/stores/process-lock.ts';
 
 const ROOT = resolve(import.meta.dirname, '../..');
 const SCRIPT = join(import.meta.dirname, 'warm_python.py');
+const ASKING = join(import.meta.dirname, 'ask_warm_python.py');
 /** Where a run of tests keeps it. */
 const FOLDER = 'TEST_WARM_PYTHON';
 const START_MS = 60_000;
@@ -33,7 +34,7 @@ export async function warmed(python: string): Promise<string> {
   const [socket, standIn] = [join(folder, 'socket'), join(folder, 'python')];
   // Of all workers of the run one starts it.
   if (isMade(join(folder, 'started'))) {
-    writeFileSync(standIn, `#!/bin/sh\nexec '${python}' -S -E '${SCRIPT}' '${socket}' "$@"\n`, { mode: 0o755 });
+    writeFileSync(standIn, `#!/bin/sh\nexec '${python}' -S -E '${ASKING}' '${socket}' "$@"\n`, { mode: 0o755 });
     start(python, socket, join(folder, 'alive'));
   }
   const end = Date.now() + START_MS;
@@ -54,7 +55,7 @@ function start(python: string, socket: string, alive: string): void {
     // Tiny models: a second thread only waits.
     OMP_NUM_THREADS: '1',
   };
-  const words = ['-W', 'ignore', SCRIPT, 'serve', socket];
+  const words = ['-W', 'ignore', SCRIPT, socket];
   spawn(python, words, { env, stdio: [input, 'ignore', 'inherit'], detached: true }).unref();
   closeSync(input);
 }

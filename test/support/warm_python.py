@@ -1,16 +1,16 @@
-"""A Python interpreter that has the libraries of a stage loaded: importing them takes seven seconds of a core, a tiny stage less than one.
+"""A Python interpreter that has the libraries of a stage and the trainer loaded: to import them takes seconds of a core, a tiny stage less.
 
-`warm_python.py serve SOCKET` waits for requests and runs each in a fork of itself, with the trainer's own modules imported anew; the
-libraries are loaded with the first request.
-`warm_python.py SOCKET ARGUMENTS` stands in for `python ARGUMENTS`: its streams, environment and folder are those of the fork, a
-signal reaches the fork, and it ends as the fork ends. Only the libraries are older than the process. `sys.executable` of a fork
-is what stands in for `python` (beside the socket; warm-python.ts and support.py write it), so that processes that it starts are forks, too.
+`warm_python.py SOCKET` waits for requests and runs each in a fork of itself. What asks it (ask_warm_python.py) stands in for `python
+ARGUMENTS`: its streams, environment and folder are those of the fork, a signal reaches the fork, and it ends as the fork ends. Only
+what is imported is older than the process; the trainer's modules are imported anew where the fork would find others than these.
+`sys.executable` of a fork is what stands in for `python` (beside the socket; warm-python.ts and warm.py write it), so that processes
+that it starts are forks, too.
 """
 
-import array
 import contextlib
 import gc
-import json
+import importlib
+import marshal
 import os
 import select
 import signal
@@ -18,9 +18,10 @@ import socket
 import struct
 import sys
 import weakref
+from dataclasses import dataclass
 
 ENDS_PLAINLY = "WARM_PYTHON_ENDS_PLAINLY"  # set for a fork that is to end as any process does (see end())
-PASSED_ON = (signal.SIGTERM, signal.SIGINT)
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
 # Of the commands that tests start; each imports the libraries of its kind. What is imported late, torch's part with the first
 # optimiser, would take each fork a second of a core.
 MODULES = (
@@ -35,67 +36,83 @@ MODULES = (
     "stages.clip",
     "exchange.incoming.read",
     "evaluation.measure",
+    "boto3.s3.transfer",
+    "peft",
+    "torchvision.transforms.v2",
+    "transformers.models.clip.modeling_clip",
+    "transformers.models.llama.modeling_llama",
 )
 
 
-def ask(path: str, arguments: list[str]) -> int:
-    """In the place of the interpreter: has the server run the arguments; the return code, negative for a signal."""
-    with socket.socket(socket.AF_UNIX) as server:
-        server.connect(path)
-        for number in PASSED_ON:
-            signal.signal(number, lambda number, _: server.send(bytes([number])))
-        request = {"arguments": arguments, "env": dict(os.environ), "folder": os.getcwd()}
-        streams = array.array("i", (0, 1, 2))
-        server.sendmsg([b"\n"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, streams)])
-        server.sendall(json.dumps(request).encode() + b"\n")
-        answer = server.recv(4)
-    return struct.unpack("i", answer)[0] if answer else 1
+@dataclass(frozen=True)
+class Child:
+    """A fork that runs what a client asked for."""
 
+    process: int
+    is_over: int  # a descriptor that can be read when the process has ended
+    client: socket.socket
 
-def end_as(code: int) -> None:
-    """End this process as another one has ended."""
-    if code < 0:
-        signal.signal(-code, signal.SIG_DFL)
-        os.kill(os.getpid(), -code)
-    sys.exit(code)
+    def close(self) -> None:
+        os.close(self.is_over)
+        self.client.close()
 
 
 def serve(path: str) -> list[str]:
     """Until standard input ends; returns in the fork that a request asked for, with its arguments."""
+    children: list[Child] = []
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(f"{path}.new")
         listener.listen()
         os.rename(f"{path}.new", path)  # where it is seen it is listened at
         print("ready", flush=True)
         while True:
-            ready, _, _ = select.select([listener, sys.stdin], [], [])
-            # Before the end, too, so that whoever measures this process measures what it ran.
-            with contextlib.suppress(ChildProcessError):
-                while os.waitpid(-1, os.WNOHANG)[0]:
-                    pass
+            watched = [place for child in children for place in (child.is_over, child.client)]
+            ready, _, _ = select.select([listener, sys.stdin, *watched], [], [])
             if sys.stdin in ready:
                 os._exit(0)
+            children = [child for child in children if not is_done(child, ready)]
+            if listener not in ready:
+                continue
             client, _ = listener.accept()
-            with client:
-                _, streams, _, _ = socket.recv_fds(client, 1, 3)
-                request = json.loads(client.makefile("rb").readline())
-                load_libraries(request["arguments"])
-                if os.fork() == 0:
-                    listener.close()
-                    sys.executable = os.path.join(os.path.dirname(path), "python")
-                    return run(client, streams, request)
-                for stream in streams:
-                    os.close(stream)
-
-
-def run(client: socket.socket, streams: list[int], request: dict) -> list[str]:
-    """In a fork: becomes the process that was asked for, in a further fork, which this one watches and reports."""
-    child = os.fork()
-    if child:
-        for stream in streams:
-            os.close(stream)
-        watch(client, child)
+            _, streams, _, _ = socket.recv_fds(client, 1, 3)
+            with client.makefile("rb") as sent:
+                request = marshal.load(sent)
+            load(request["arguments"])
+            process = os.fork()
+            if process == 0:
+                break
+            for stream in streams:
+                os.close(stream)
+            children.append(Child(process, os.pidfd_open(process), client))
+    for child in children:
+        child.close()
     client.close()
+    sys.executable = os.path.join(os.path.dirname(path), "python")
+    become_process(request, streams)
+    return request["arguments"]
+
+
+def is_done(child: Child, ready: list) -> bool:
+    """Pass signals on, and say how a process has ended. Where nobody waits for it any more, it is killed."""
+    if child.is_over in ready:
+        # That the process is waited for counts what it has taken as this one's, for whoever measures.
+        _, status = os.waitpid(child.process, 0)
+        with contextlib.suppress(BrokenPipeError):
+            child.client.send(struct.pack("i", os.waitstatus_to_exitcode(status)))
+        child.close()
+        return True
+    if child.client in ready:
+        asked = child.client.recv(1)
+        os.kill(child.process, asked[0] if asked else signal.SIGKILL)
+        if not asked:
+            os.waitpid(child.process, 0)
+            child.close()
+            return True
+    return False
+
+
+def become_process(request: dict, streams: list[int]) -> None:
+    """In a fork: take the streams, the folder and the environment of the process that was asked for."""
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)
@@ -108,30 +125,13 @@ def run(client: socket.socket, streams: list[int], request: dict) -> list[str]:
     sys.path[:] = [*request["env"].get("PYTHONPATH", "").split(os.pathsep), *sys.path[1 + own :]]
     os.environ.clear()
     os.environ.update(request["env"])
-    return request["arguments"]
 
 
-def watch(client: socket.socket, child: int) -> None:
-    """Pass signals on until the child has ended, then say how. Where nobody waits any more, the child is killed."""
-    is_over = os.pidfd_open(child)
-    while is_over not in select.select([client, is_over], [], [])[0]:
-        asked = client.recv(1)
-        os.kill(child, asked[0] if asked else signal.SIGKILL)
-        if not asked:
-            os._exit(0)
-    _, status = os.waitpid(child, 0)
-    with contextlib.suppress(BrokenPipeError):
-        client.send(struct.pack("i", os.waitstatus_to_exitcode(status)))
-    os._exit(0)
+LOADED: set[str] = set()  # what was imported for a request before
 
 
-LOADED: set[str] = set()  # what was imported for a request before: its libraries are here
-
-
-def load_libraries(arguments: list[str]) -> None:
-    """Import what tests need and the stage that is asked for, and forget what is the trainer's own of it."""
-    import importlib
-
+def load(arguments: list[str]) -> None:
+    """Import what tests need, and the stage that is asked for."""
     stages = [word for word in arguments if word.startswith("stages.")]
     names = [name for name in (*MODULES, *stages) if name not in LOADED]
     if not names:
@@ -139,23 +139,34 @@ def load_libraries(arguments: list[str]) -> None:
     for name in names:
         importlib.import_module(name)
     LOADED.update(names)
-    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    for name, module in list(sys.modules.items()):
-        # A package without a file is the folders that it was found in.
-        file = getattr(module, "__file__", None) or next(iter(getattr(module, "__path__", ())), "")
-        is_own = file.startswith(root) and "site-packages" not in file
-        # What stands in for torchvision is a library that torch takes once in a process.
-        if is_own and name not in ("__main__", "towers", "towers.torchvision_shim"):
-            del sys.modules[name]
-            parent, _, last = name.rpartition(".")
-            if parent in sys.modules and hasattr(sys.modules[parent], last):
-                delattr(sys.modules[parent], last)
     # Torch takes back at exit, one by one, the thousands of operators that it has registered; a fork leaves that to this process.
     for finalizer in list(weakref.finalize._registry):  # pyright: ignore[reportAttributeAccessIssue]
         finalizer.atexit = False
     # A collection in a fork would copy every page that it marks; what is here is never garbage.
     gc.collect()
     gc.freeze()
+
+
+def forget_others() -> None:
+    """Forget the modules of this project where sys.path leads to others than these: a container has a folder of its own, for one."""
+    places = (os.path.realpath(path) for path in sys.path if os.path.exists(os.path.join(path, "engine", "run.py")))
+    if next(places, "") == os.path.join(ROOT, "trainer"):
+        return
+    for name, module in list(sys.modules.items()):
+        # A package without a file is the folders that it was found in.
+        file = getattr(module, "__file__", None) or next(iter(getattr(module, "__path__", ())), "")
+        is_own = file.startswith(ROOT) and "site-packages" not in file
+        # What stands in for torchvision is a library that torch takes once in a process.
+        if is_own and name not in ("__main__", "towers", "towers.torchvision_shim"):
+            forget(name)
+
+
+def forget(name: str) -> None:
+    """Have a module imported anew where it is asked for."""
+    sys.modules.pop(name, None)
+    parent, _, last = name.rpartition(".")
+    if parent in sys.modules and hasattr(sys.modules[parent], last):
+        delattr(sys.modules[parent], last)
 
 
 def end(code: int) -> None:
@@ -196,25 +207,28 @@ def execute(arguments: list[str]) -> None:
         arguments = arguments[1:]
     if arguments[0] == "-c":
         sys.argv = ["-c", *arguments[2:]]
+        forget_others()
         exec(compile(arguments[1], "<string>", "exec"), {"__name__": "__main__"})
     elif arguments[0] == "-":
         sys.argv = arguments
+        forget_others()
         exec(compile(sys.stdin.read(), "<stdin>", "exec"), {"__name__": "__main__"})
     elif arguments[0] == "-m":
         sys.argv = arguments[1:]
         sys.path.insert(0, os.getcwd())
+        forget_others()
+        for name in (arguments[1], f"{arguments[1]}.__main__"):
+            forget(name)  # it is run, not imported
         runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
     else:
         sys.argv = arguments
         sys.path.insert(0, os.path.dirname(arguments[0]))
+        forget_others()
         runpy.run_path(arguments[0], run_name="__main__")
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "serve":
-        code = become(serve(sys.argv[2]))
-        if ENDS_PLAINLY in os.environ:
-            sys.exit(code)
-        end(code)
-    else:
-        end_as(ask(sys.argv[1], sys.argv[2:]))
+    code = become(serve(sys.argv[1]))
+    if ENDS_PLAINLY in os.environ:
+        sys.exit(code)
+    end(code)

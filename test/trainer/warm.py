@@ -35,7 +35,8 @@ def hold_warm_python() -> None:
 def warm_python() -> Path:
     """An interpreter for stages that has their libraries loaded (warm_python.py); the first of the processes that ask for it starts it."""
     folder = Path(os.environ[FOLDER])
-    script, python, socket = ROOT / "test/support/warm_python.py", folder / "python", folder / "socket"
+    script, asking = ROOT / "test/support/warm_python.py", ROOT / "test/support/ask_warm_python.py"
+    python, socket = folder / "python", folder / "socket"
     try:
         (folder / "started").touch(exist_ok=False)
     except FileExistsError:
@@ -44,10 +45,10 @@ def warm_python() -> Path:
             assert time.monotonic() < deadline, f"{script} did not start: what it says is above"
             time.sleep(0.02)
         return python
-    python.write_text(f'#!/bin/sh\nexec "{COLD_PYTHON}" -S -E "{script}" "{socket}" "$@"\n')
+    python.write_text(f'#!/bin/sh\nexec "{COLD_PYTHON}" -S -E "{asking}" "{socket}" "$@"\n')
     python.chmod(0o755)
     with (folder / "alive").open("rb", buffering=0) as alive:
-        command = [COLD_PYTHON, "-W", "ignore", script, "serve", socket]
+        command = [COLD_PYTHON, "-W", "ignore", script, socket]
         server = subprocess.Popen(command, env=STAGE_ENV, stdin=alive, stdout=subprocess.PIPE, start_new_session=True)
     assert server.stdout is not None
     server.stdout.readline()
