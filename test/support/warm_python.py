@@ -75,8 +75,14 @@ def serve(path: str) -> list[str]:
                 continue
             client, _ = listener.accept()
             _, streams, _, _ = socket.recv_fds(client, 1, 3)
-            with client.makefile("rb") as sent:
-                request = marshal.load(sent)
+            try:
+                with client.makefile("rb") as sent:
+                    request = marshal.load(sent)
+            except EOFError:  # who asked was killed while it did
+                client.close()
+                for stream in streams:
+                    os.close(stream)
+                continue
             load(request["arguments"])
             process = os.fork()
             if process == 0:
