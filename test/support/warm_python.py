@@ -15,7 +15,6 @@ import os
 import select
 import signal
 import socket
-import struct
 import sys
 import weakref
 from dataclasses import dataclass
@@ -104,7 +103,7 @@ def is_done(child: Child, ready: list) -> bool:
         # That the process is waited for counts what it has taken as this one's, for whoever measures.
         _, status = os.waitpid(child.process, 0)
         with contextlib.suppress(BrokenPipeError):
-            child.client.send(struct.pack("i", os.waitstatus_to_exitcode(status)))
+            child.client.send(os.waitstatus_to_exitcode(status).to_bytes(4, sys.byteorder, signed=True))
         child.close()
         return True
     if child.client in ready:
@@ -211,26 +210,23 @@ def execute(arguments: list[str]) -> None:
     if arguments[0] == "-u":
         sys.stdout.reconfigure(line_buffering=True)  # pyright: ignore[reportAttributeAccessIssue]
         arguments = arguments[1:]
-    if arguments[0] == "-c":
-        sys.argv = ["-c", *arguments[2:]]
-        forget_others()
-        exec(compile(arguments[1], "<string>", "exec"), {"__name__": "__main__"})
-    elif arguments[0] == "-":
-        sys.argv = arguments
-        forget_others()
-        exec(compile(sys.stdin.read(), "<stdin>", "exec"), {"__name__": "__main__"})
-    elif arguments[0] == "-m":
-        sys.argv = arguments[1:]
+    first = arguments[0]
+    sys.argv = {"-c": ["-c", *arguments[2:]], "-m": arguments[1:]}.get(first, arguments)
+    if first == "-m":
         sys.path.insert(0, os.getcwd())
-        forget_others()
+    elif first not in ("-c", "-"):
+        sys.path.insert(0, os.path.dirname(first))
+    forget_others()
+    if first == "-c":
+        exec(compile(arguments[1], "<string>", "exec"), {"__name__": "__main__"})
+    elif first == "-":
+        exec(compile(sys.stdin.read(), "<stdin>", "exec"), {"__name__": "__main__"})
+    elif first == "-m":
         for name in (arguments[1], f"{arguments[1]}.__main__"):
             forget(name)  # it is run, not imported
         runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
     else:
-        sys.argv = arguments
-        sys.path.insert(0, os.path.dirname(arguments[0]))
-        forget_others()
-        runpy.run_path(arguments[0], run_name="__main__")
+        runpy.run_path(first, run_name="__main__")
 
 
 if __name__ == "__main__":
