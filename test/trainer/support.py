@@ -1,6 +1,8 @@
 """Help for stage tests: writes jobs, runs stages as processes the way the control plane does, makes tiny inputs."""
 
+import fcntl
 import json
+import os
 import subprocess
 import time
 from pathlib import Path
@@ -54,23 +56,30 @@ def run_stage(job: Path, expect: int = 0) -> dict[str, Any]:
 
 
 def interrupt_stage(job: Path, at_step: int) -> int:
-    """Start a stage, send SIGTERM as soon as it reports `at_step`, and return its exit code."""
+    """Start a stage, send SIGTERM as soon as it reports `at_step`, and return its exit code.
+
+    Its output is a pipe that holds one line: a stage of quick steps waits for its reader, and is at most two steps further
+    when the signal comes.
+    """
     stage = json.loads(job.read_text())["config"]["stage"]
+    reading, writing = os.pipe2(os.O_DIRECT | os.O_CLOEXEC)  # each write is a packet, and a packet takes a page
+    fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, os.sysconf("SC_PAGESIZE"))
     process = subprocess.Popen(
         [warm_python(), "-W", "ignore", "-m", f"stages.{stage}", str(job)],
         env=STAGE_ENV | {"PROGRESS_SECONDS": "0"},
         cwd=ROOT / "trainer",
-        stdout=subprocess.PIPE,
+        stdout=writing,
         stderr=subprocess.DEVNULL,
-        text=True,
     )
-    assert process.stdout is not None
-    deadline = time.monotonic() + 240
-    for line in process.stdout:
-        if json.loads(line)["step"] >= at_step or time.monotonic() > deadline:
-            process.terminate()
-            break
-    process.stdout.read()
+    os.close(writing)
+    with open(reading) as progress:
+        deadline = time.monotonic() + 240
+        for line in progress:
+            if json.loads(line)["step"] >= at_step or time.monotonic() > deadline:
+                process.terminate()
+                time.sleep(0.2)  # what was started passes the signal on to the stage, which waits meanwhile
+                break
+        progress.read()
     return process.wait(timeout=60)
 
 
