@@ -61,11 +61,11 @@ function step(x: v128, y: v128, number: usize): v128 {
   return fused(x, y, constant(number));
 }
 
-/** Nearest whole numbers of numbers within ±2^22, halves to even, as integers. */
-export function whole(x: v128): v128 {
+/** Nearest whole numbers of x `factor`, which is within ±2^22, halves to even, as integers. */
+export function whole(x: v128, factor: v128): v128 {
   // Added to 1.5 x 2^23 a number is rounded, and the last bits of the sum are the integer.
   const magic = constant(WHOLE);
-  return i32x4.sub(f32x4.add(x, magic), magic);
+  return i32x4.sub(fused(x, factor, magic), magic);
 }
 
 /**

@@ -23,8 +23,8 @@ export function range(from: usize, stride: usize, tokens: i32, head: usize): f32
 
 /** Eight numbers times `factor`, as int16. */
 function narrowed(at: usize, factor: v128): v128 {
-  const low = whole(f32x4.mul(v128.load(at), factor));
-  const high = whole(f32x4.mul(v128.load(at, 16), factor));
+  const low = whole(v128.load(at), factor);
+  const high = whole(v128.load(at, 16), factor);
   return i16x8.narrow_i32x4_s(low, high);
 }
 

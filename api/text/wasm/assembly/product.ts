@@ -82,7 +82,8 @@ function product<Order>(
   const ones = i16x8.splat(<i16>min(rows, 1));
   const most = q + <usize>rows * size;
   for (let row = 0, count = 0; row < rows; row += count) {
-    count = blockOf(rows - row, isAccumulating<Order>() ? BLOCK_OF_DOTS : BLOCK);
+    if (isAccumulating<Order>()) count = blockOf(rows - row, BLOCK_OF_DOTS);
+    else count = row === 0 ? firstBlockOf(rows) : blockOf(rows - row, BLOCK);
     const from = q + <usize>row * size;
     const facts = info + ((<usize>row) << 3);
     if (!isAccumulating<Order>()) crests(from, size, count, depth, most);
@@ -105,6 +106,14 @@ function product<Order>(
       marks += <usize>depth >> 3;
     }
   }
+}
+
+/**
+ * Of so many rows those of the first block: no more than go past a panel together. Its matrix comes from far, and is fetched ahead only while it is
+ * read: rows that pass the same panel again would let the memory rest. Blocks after it find the matrix in the second cache.
+ */
+function firstBlockOf(rows: i32): i32 {
+  return rows === 5 ? 3 : min(rows, 4);
 }
 
 /** Of so many rows those of the next block: one that would be left over goes with those before it. */

@@ -5,18 +5,27 @@ import { fused, largest, sum, whole } from './math';
 export function normalize(x: usize, rows: i32, width: i32, gain: usize, bias: usize, epsilon: f32): void {
   const size = (<usize>width) << 2;
   for (let row = 0; row < rows; row++, x += size) {
+    // Two sums each, so that an addition does not wait for the one before.
     let total = f32x4.splat(0);
-    for (let at: usize = 0; at < size; at += 16) total = f32x4.add(total, v128.load(x + at));
-    const mean = f32x4.splat(sum(total) / <f32>width);
-    let squares = f32x4.splat(0);
-    for (let at: usize = 0; at < size; at += 16) {
-      const d = f32x4.sub(v128.load(x + at), mean);
-      squares = f32x4.add(squares, f32x4.mul(d, d));
+    let others = total;
+    for (let at: usize = 0; at < size; at += 32) {
+      total = f32x4.add(total, v128.load(x + at));
+      others = f32x4.add(others, v128.load(x + at, 16));
     }
-    const factor = f32x4.splat(<f32>1 / sqrt<f32>(sum(squares) / <f32>width + epsilon));
+    const mean = f32x4.splat(sum(f32x4.add(total, others)) / <f32>width);
+    let squares = f32x4.splat(0);
+    others = squares;
+    for (let at: usize = 0; at < size; at += 32) {
+      const d = f32x4.sub(v128.load(x + at), mean);
+      const e = f32x4.sub(v128.load(x + at, 16), mean);
+      squares = fused(d, d, squares);
+      others = fused(e, e, others);
+    }
+    const variance = sum(f32x4.add(squares, others)) / <f32>width;
+    const factor = f32x4.splat(<f32>1 / sqrt<f32>(variance + epsilon));
     for (let at: usize = 0; at < size; at += 16) {
       const y = f32x4.mul(f32x4.sub(v128.load(x + at), mean), factor);
-      v128.store(x + at, f32x4.add(f32x4.mul(y, v128.load(gain + at)), v128.load(bias + at)));
+      v128.store(x + at, fused(y, v128.load(gain + at), v128.load(bias + at)));
     }
   }
 }
@@ -31,13 +40,18 @@ export function quantize(x: usize, rows: i32, width: i32, q: usize, info: usize)
   for (let row = 0; row < rows; row++, x += size, info += 8) {
     let least = v128.load(x);
     let most = least;
-    for (let at: usize = 16; at < size; at += 16) {
+    let lower = v128.load(x, 16);
+    let upper = lower;
+    for (let at: usize = 32; at < size; at += 32) {
       const y = v128.load(x + at);
+      const z = v128.load(x + at, 16);
       least = f32x4.pmin(least, y);
       most = f32x4.pmax(most, y);
+      lower = f32x4.pmin(lower, z);
+      upper = f32x4.pmax(upper, z);
     }
-    const bottom = -largest(f32x4.neg(least));
-    const top = largest(most);
+    const bottom = -largest(f32x4.neg(f32x4.pmin(least, lower)));
+    const top = largest(f32x4.pmax(most, upper));
     if (ASC_FEATURE_RELAXED_SIMD) {
       const range = top - bottom;
       const scale: f32 = range > 0 ? range / 127 : 1;
@@ -47,8 +61,8 @@ export function quantize(x: usize, rows: i32, width: i32, q: usize, info: usize)
       const factor = f32x4.splat(<f32>1 / scale);
       // Rounding may give 128 for the largest number; the narrowing to a signed byte below makes it 127.
       for (let at: usize = 0; at < size; at += 32, q += 8) {
-        const first = whole(f32x4.mul(f32x4.sub(v128.load(x + at), low), factor));
-        const second = whole(f32x4.mul(f32x4.sub(v128.load(x + at, 16), low), factor));
+        const first = whole(f32x4.sub(v128.load(x + at), low), factor);
+        const second = whole(f32x4.sub(v128.load(x + at, 16), low), factor);
         const words = i16x8.narrow_i32x4_s(first, second);
         v128.store64_lane(q, i8x16.narrow_i16x8_s(words, words), 0);
       }
@@ -59,8 +73,8 @@ export function quantize(x: usize, rows: i32, width: i32, q: usize, info: usize)
       store<f32>(info, 0, 4);
       const factor = f32x4.splat(<f32>1 / scale);
       for (let at: usize = 0; at < size; at += 32, q += 16) {
-        const first = whole(f32x4.mul(v128.load(x + at), factor));
-        const second = whole(f32x4.mul(v128.load(x + at, 16), factor));
+        const first = whole(v128.load(x + at), factor);
+        const second = whole(v128.load(x + at, 16), factor);
         v128.store(q, i16x8.narrow_i32x4_s(first, second));
       }
     }
