@@ -126,9 +126,9 @@ function products(
     let d = c + pitch;
     for (const end = rows + length; a < end; a += 8, b += 8, c += 8, d += 8, k += 64) {
       const k0 = v128.load(k);
-      const k1 = v128.load(k, 16);
-      const k2 = v128.load(k, 32);
-      const k3 = v128.load(k, 48);
+      const k1 = v128.load(k + 16);
+      const k2 = v128.load(k + 32);
+      const k3 = v128.load(k + 48);
       let y = first<u16>(a);
       let z = second<u16>(a, y);
       a0 = added(a0, k0, y, k2, z);

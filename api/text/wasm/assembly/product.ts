@@ -121,12 +121,19 @@ function blockOf(left: i32, most: i32): i32 {
   return left === most + 1 ? left : min(left, most);
 }
 
-/** The sums of `count` rows with a panel: one row alone would take what two do, and of five three and two are taken. */
+/**
+ * The sums of `count` rows with a panel: one row alone would take what two do, and of five three and two are taken. Four rows are called for in two places,
+ * so that the compiler leaves them a function of their own, whose loop has the registers to itself.
+ */
 function sumPairs<Order>(a: usize, size: usize, count: i32, panel: usize, length: usize, ones: v128): void {
   let sums = SUMS;
   let left = count;
-  for (; left > 5 || left === 4; left -= 4, a += size * 4, sums += SUM * 4) {
+  for (; left > 5; left -= 4, a += size * 4, sums += SUM * 4) {
     sumFour<Order>(a, size, panel, length, ones, sums);
+  }
+  if (left === 4) {
+    sumFour<Order>(a, size, panel, length, ones, sums);
+    return;
   }
   if (left > 2) {
     sumThree<Order>(a, size, panel, length, ones, sums);

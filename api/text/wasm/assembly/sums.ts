@@ -14,7 +14,8 @@
 // of one step, and the numbers of a row that it is multiplied with are read once for each step. Turned, every other column is of the
 // other step: the numbers of both steps are read at once, for the first vector as they are, for the second with neighbours exchanged.
 // That is a shuffle more and a read less. In Node and browsers, where pages behind the memory trap, a read costs nothing beside it; workerd
-// compares each address with the end of memory.
+// compares each address with the end of memory. Addresses are sums and no offsets for the same reason: loads without an offset share what they are
+// compared with.
 //
 // Where a processor multiplies four bytes and adds them to int32 in one instruction, dots.ts is faster than either.
 
@@ -53,9 +54,9 @@ export function sumFour<Order>(a: usize, size: usize, panel: usize, length: usiz
     d1 = a0;
   for (const end = panel + length; panel < end; panel += GROUP, a += PART, b += PART, c += PART, d += PART) {
     const w0 = OF_BYTES ? v128.load(panel) : v128.load_ext<i8>(panel);
-    const w1 = OF_BYTES ? v128.load(panel, 16) : v128.load_ext<i8>(panel, 8);
-    const w2 = OF_BYTES ? v128.load(panel, 32) : v128.load_ext<i8>(panel, 16);
-    const w3 = OF_BYTES ? v128.load(panel, 48) : v128.load_ext<i8>(panel, 24);
+    const w1 = OF_BYTES ? v128.load(panel + 16) : v128.load_ext<i8>(panel, 8);
+    const w2 = OF_BYTES ? v128.load(panel + 32) : v128.load_ext<i8>(panel, 16);
+    const w3 = OF_BYTES ? v128.load(panel + 48) : v128.load_ext<i8>(panel, 24);
     let y = first<Order>(a);
     let z = second<Order>(a, y);
     a0 = together(a0, w0, w2, y, z, ones);
@@ -95,9 +96,9 @@ export function sumThree<Order>(a: usize, size: usize, panel: usize, length: usi
     c1 = a0;
   for (const end = panel + length; panel < end; panel += GROUP, a += PART, b += PART, c += PART) {
     const w0 = OF_BYTES ? v128.load(panel) : v128.load_ext<i8>(panel);
-    const w1 = OF_BYTES ? v128.load(panel, 16) : v128.load_ext<i8>(panel, 8);
-    const w2 = OF_BYTES ? v128.load(panel, 32) : v128.load_ext<i8>(panel, 16);
-    const w3 = OF_BYTES ? v128.load(panel, 48) : v128.load_ext<i8>(panel, 24);
+    const w1 = OF_BYTES ? v128.load(panel + 16) : v128.load_ext<i8>(panel, 8);
+    const w2 = OF_BYTES ? v128.load(panel + 32) : v128.load_ext<i8>(panel, 16);
+    const w3 = OF_BYTES ? v128.load(panel + 48) : v128.load_ext<i8>(panel, 24);
     let y = first<Order>(a);
     let z = second<Order>(a, y);
     a0 = together(a0, w0, w2, y, z, ones);
@@ -128,9 +129,9 @@ export function sumTwo<Order>(a: usize, size: usize, panel: usize, length: usize
     b1 = a0;
   for (const end = panel + length; panel < end; panel += GROUP, a += PART, b += PART) {
     const w0 = OF_BYTES ? v128.load(panel) : v128.load_ext<i8>(panel);
-    const w1 = OF_BYTES ? v128.load(panel, 16) : v128.load_ext<i8>(panel, 8);
-    const w2 = OF_BYTES ? v128.load(panel, 32) : v128.load_ext<i8>(panel, 16);
-    const w3 = OF_BYTES ? v128.load(panel, 48) : v128.load_ext<i8>(panel, 24);
+    const w1 = OF_BYTES ? v128.load(panel + 16) : v128.load_ext<i8>(panel, 8);
+    const w2 = OF_BYTES ? v128.load(panel + 32) : v128.load_ext<i8>(panel, 16);
+    const w3 = OF_BYTES ? v128.load(panel + 48) : v128.load_ext<i8>(panel, 24);
     let y = first<Order>(a);
     let z = second<Order>(a, y);
     a0 = together(a0, w0, w2, y, z, ones);
