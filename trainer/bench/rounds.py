@@ -2,7 +2,8 @@
 
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import NotRequired, TypedDict
 
 import torch
@@ -21,10 +22,23 @@ class Row(TypedDict):
     failed: NotRequired[bool]  # left out because it broke
 
 
-def in_turns(
-    ways: Mapping[str, Callable[[int], object]], rounds: int, device: torch.device, warm_up: int = 1
-) -> dict[str, float]:
-    """Median seconds of each way to do the same; every round does all of them, after some that are not counted.
+@dataclass(frozen=True)
+class Times:
+    """Seconds of each way to do the same, by round."""
+
+    seconds: Mapping[str, Sequence[float]]
+
+    def median(self, name: str) -> float:
+        """Of one way."""
+        return statistics.median(self.seconds[name])
+
+    def ratio(self, name: str, to: str) -> float:
+        """How many times as long one way takes as another, the median of rounds: what slows a machine for a while slows both."""
+        return statistics.median(one / other for one, other in zip(self.seconds[name], self.seconds[to], strict=True))
+
+
+def in_turns(ways: Mapping[str, Callable[[int], object]], rounds: int, device: torch.device, warm_up: int = 1) -> Times:
+    """What each way to do the same takes; every round does all of them, after some that are not counted.
 
     A way gets the number of its round. Every second round goes through them backwards: what comes first has no advantage.
     """
@@ -38,7 +52,7 @@ def in_turns(
             synchronise(device)
             if number >= warm_up:
                 seconds[name].append(time.perf_counter() - started)
-    return {name: statistics.median(found) for name, found in seconds.items()}
+    return Times(seconds)
 
 
 def synchronise(device: torch.device) -> None:

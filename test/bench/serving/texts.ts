@@ -3,7 +3,7 @@
 import { join } from 'node:path';
 import { EMBEDDED_MODEL } from '../../../api/dev/bundle.ts';
 import type { ModelManifest } from '../../../contracts/src/model/manifest.ts';
-import { cpuMs, ownCpuMs } from '../process.ts';
+import { cpuMs, median, ownCpuMs } from '../process.ts';
 import { inRounds, medians, warmUp } from '../rounds.ts';
 import type { Server } from './server.ts';
 
@@ -19,7 +19,7 @@ export const SHAPES = [
 export type Shape = (typeof SHAPES)[number];
 
 export interface TextFigures extends Shape {
-  /** Medians of what a client waits, HTTP included. */
+  /** Medians of what a client waits, HTTP included; ratios are medians of those of a round, whose parts a slower minute slows alike. */
   workerd_ms: number;
   node_ms: number;
   ratio: number;
@@ -86,34 +86,33 @@ export async function measureTexts(
 
   const all = taken.flat();
   const empty = medians(all.map(({ noop }) => noop));
-  const beside = (some: typeof all) => some.flatMap((each) => each.web ?? []);
   const texts = shapes.map((shape): TextFigures => {
     const of = all.filter((each) => each.shape === shape);
     const [workerd, node] = [medians(of.map((each) => each.workerd)), medians(of.map((each) => each.node))];
-    const workerd_cpu_ms = workerd.cpu - empty.cpu;
+    const ratioOf = (one: (round: (typeof of)[number]) => number) => median(of.map(one));
     return {
       ...shape,
       workerd_ms: workerd.wall,
       node_ms: node.wall,
-      ratio: workerd.wall / node.wall,
-      net_ratio: (workerd.wall - empty.wall) / node.wall,
-      workerd_cpu_ms,
+      ratio: ratioOf((round) => round.workerd.wall / round.node.wall),
+      net_ratio: ratioOf((round) => (round.workerd.wall - empty.wall) / round.node.wall),
+      workerd_cpu_ms: workerd.cpu - empty.cpu,
       node_cpu_ms: node.cpu,
-      cpu_ratio: workerd_cpu_ms / node.cpu,
-      ...(web
-        ? besideWeb(workerd_cpu_ms, {
-            web: medians(beside(of).map(({ embed }) => embed)),
-            empty: medians(beside(all).map(({ noop }) => noop)),
-          })
-        : {}),
+      cpu_ratio: ratioOf((round) => (round.workerd.cpu - empty.cpu) / round.node.cpu),
+      ...besideWeb(of, empty),
     };
   });
   return { texts, noop_ms: empty.wall, noop_cpu_ms: empty.cpu };
 }
 
-function besideWeb(own_cpu_ms: number, { web, empty }: { web: Timed; empty: Timed }) {
-  const web_cpu_ms = web.cpu - empty.cpu;
-  return { web_ms: web.wall, web_cpu_ms, web_cpu_ratio: own_cpu_ms / web_cpu_ms };
+/** Of rounds in which the Worker with another engine had its turn, too. */
+function besideWeb(rounds: { workerd: Timed; web: { noop: Timed; embed: Timed } | undefined }[], empty: Timed) {
+  const both = rounds.flatMap(({ workerd, web }) => (web ? [{ workerd, web: web.embed, noop: web.noop }] : []));
+  if (both.length === 0) return {};
+  const nothing = medians(both.map(({ noop }) => noop)).cpu;
+  const web = medians(both.map((each) => each.web));
+  const web_cpu_ratio = median(both.map((each) => (each.workerd.cpu - empty.cpu) / (each.web.cpu - nothing)));
+  return { web_ms: web.wall, web_cpu_ms: web.cpu - nothing, web_cpu_ratio };
 }
 
 /** Runs equal rows in one batch through onnxruntime-node with one thread. */

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from bench.rounds import in_turns
+from bench.rounds import Times, in_turns
 from bench.train.__main__ import main
 from bench.train.loader import DECODERS, SIZES, photograph
 from bench.train.report import Item, Row, run_items, table
@@ -67,9 +67,14 @@ def test_every_decoder_makes_nearly_the_same_crop():
 def test_ways_take_turns_and_none_is_always_first():
     order: list[str] = []
     ways = {name: lambda number, name=name: order.append(f"{name}{number}") for name in ("a", "b")}
-    seconds = in_turns(ways, 3, torch.device("cpu"))
+    times = in_turns(ways, 3, torch.device("cpu"))
     assert order == ["a0", "b0", "b1", "a1", "a2", "b2", "b3", "a3"]
-    assert seconds.keys() == {"a", "b"} and min(seconds.values()) >= 0
+    assert {name: len(seconds) for name, seconds in times.seconds.items()} == {"a": 3, "b": 3}
+
+
+def test_a_ratio_is_that_of_rounds_whatever_slowed_some_of_them():
+    times = Times({"a": [1.0, 10.0, 2.0], "b": [2.0, 20.0, 1.0]})
+    assert (times.median("a"), times.median("b"), times.ratio("b", "a")) == (2.0, 2.0, 2.0)
 
 
 def test_what_breaks_or_does_not_fit_leaves_the_rest(capsys):

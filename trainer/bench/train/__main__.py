@@ -63,7 +63,7 @@ def all_items(device: torch.device, *, quick: bool) -> list[Item]:
     of_attention = attention.QUICK if quick else attention.FULL
     items = [
         Item("loader", 2 if quick else 12, lambda: loader.measure(loader.QUICK if quick else loader.FULL)),
-        Item("texts", 2 if quick else 60, lambda: texts.measure(device, of_texts)),
+        Item("texts", 2 if quick else 60 if on_gpu else 125, lambda: texts.measure(device, of_texts)),
         *([] if on_gpu else [Item("attention", 1 if quick else 12, lambda: attention.measure(of_attention))]),
         Item("step", 6 if quick else 25 if on_gpu else 45, lambda: loops.measure(device, of_towers)),
         *(

@@ -34,13 +34,13 @@ def measure(sizes: Sizes) -> Iterator[Row]:
         shape = (3, sizes.batch_tokens // tokens, sizes.heads, tokens, sizes.width)
         q, k, v = torch.randn(shape, generator=generator).bfloat16().requires_grad_()
         ways = {"products": there_and_back(attention, q, k, v), "kernel": there_and_back(kernel, q, k, v)}
-        seconds = in_turns(ways, sizes.rounds, CPU, warm_up=2)
+        times = in_turns(ways, sizes.rounds, CPU, warm_up=2)
         yield {
             "what": f"attention, {tokens} tokens, whole products against the kernel",
-            "value": seconds["kernel"] / seconds["products"],
+            "value": times.ratio("kernel", "products"),
             "unit": "x",
             "least": 1,
-            "note": f"{1e3 * seconds['products']:.0f} ms and {1e3 * seconds['kernel']:.0f} ms",
+            "note": f"{1e3 * times.median('products'):.0f} ms and {1e3 * times.median('kernel'):.0f} ms",
         }
 
 

@@ -82,12 +82,12 @@ def decoders(jpegs: list[bytes], sizes: Sizes, size: tuple[int, int]) -> Iterato
                     yield {"what": f"crops a second and core, {name}", "unit": "", "left_out": reason(error)}
                 continue
             ways[name] = lambda number, decode=decode: [decode(data, f"{number}/{i}") for i, data in enumerate(jpegs)]
-        seconds = in_turns(ways, sizes.rounds, CPU)
+        times = in_turns(ways, sizes.rounds, CPU)
     finally:
         torch.set_num_threads(threads)
-    for name, each in seconds.items():
-        rate = len(jpegs) / each
-        note = f"{seconds['Pillow'] / each:.2f} x Pillow; {GPUS} x {GOAL} images/s take {math.ceil(GPUS * GOAL / rate)} cores"
+    for name in times.seconds:
+        rate = len(jpegs) / times.median(name)
+        note = f"{times.ratio('Pillow', name):.2f} x Pillow; {GPUS} x {GOAL} images/s take {math.ceil(GPUS * GOAL / rate)} cores"
         row: Row = {"what": f"crops a second and core {said}, {name}", "value": rate, "unit": "", "note": note}
         if size == SIZES[0]:
             row["least"] = WANTED

@@ -2,7 +2,6 @@
 
 import logging
 import math
-import statistics
 import tempfile
 import time
 from argparse import Namespace
@@ -18,7 +17,7 @@ from open_clip_train.scheduler import cosine_lr
 from open_clip_train.train import train_one_epoch
 from torch import nn
 
-from bench.rounds import Row, in_turns, synchronise
+from bench.rounds import Row, Times, in_turns, synchronise
 from contracts.types import ClipConfig, Parallel, Schedule
 from engine.loop import Loop
 from engine.run import Run, fast_dtype
@@ -31,7 +30,7 @@ from towers.image.tower import ImageTower
 from towers.two_towers import Adapter
 
 # ViT-S/32 on a CPU. ViT-L/14 with features of an 8B model on a GPU.
-ON_CPU = replace(speed.FULL, tower="vit_small_patch32_224", images=64, batch=16, width_D=576, space_E=384, steps=5)
+ON_CPU = replace(speed.FULL, tower="vit_small_patch32_224", images=64, batch=16, width_D=576, space_E=384, steps=15)
 ON_GPU, QUICK = speed.FULL, speed.QUICK
 OPEN_CLIP = {
     "vit_small_patch32_224": "ViT-S-32",
@@ -84,29 +83,29 @@ def measure(device: torch.device, sizes: Sizes) -> Iterator[Row]:
 def against_open_clip(device: torch.device, sizes: Sizes, *, fused: bool) -> Generator[Row, None, float]:
     """Our step, and how many times as long theirs takes with torch's default AdamW; returns the seconds of ours."""
     theirs = {"theirs": open_clip_step(SameTowers(sizes), device, sizes, "features")}
-    seconds, how = loops_in_turns(device, sizes, theirs, fused=fused), ", schedule.fused" if fused else ""
+    times, how = loops_in_turns(device, sizes, theirs, fused=fused), ", schedule.fused" if fused else ""
     said = f"{sizes.tower}, batch {sizes.batch}, {name_of(fast_dtype(device))}; with the average of the weights"
-    yield {"what": f"step of clip, cached texts{how}", "value": 1000 * seconds["ours"], "unit": "ms", "note": said}
+    yield {"what": f"step of clip, cached texts{how}", "value": 1000 * times.median("ours"), "unit": "ms", "note": said}
     yield {
         "what": f"the same towers in open_clip's loop, against it{how}",
-        "value": seconds["theirs"] / seconds["ours"],
+        "value": times.ratio("theirs", "ours"),
         "unit": "x",
         "least": WANTED[device.type],
-        "note": f"its step takes {1000 * seconds['theirs']:.0f} ms",
+        "note": f"its step takes {1000 * times.median('theirs'):.0f} ms",
     }
-    return seconds["ours"]
+    return times.median("ours")
 
 
 def measure_own_model(device: torch.device, sizes: Sizes) -> Iterator[Row]:
     """Our loop with cached texts against open_clip's with its own model: an equal image tower and a text transformer."""
     name = OPEN_CLIP[sizes.tower]
     model: Any = open_clip.create_model(name, output_dict=True)
-    seconds = loops_in_turns(device, sizes, {"theirs": open_clip_step(model, device, sizes, "ids")})
+    times = loops_in_turns(device, sizes, {"theirs": open_clip_step(model, device, sizes, "ids")})
     yield {
         "what": f"open_clip's {name} in its loop, against clip with cached texts",
-        "value": seconds["theirs"] / seconds["ours"],
+        "value": times.ratio("theirs", "ours"),
         "unit": "x",
-        "note": f"its step takes {1000 * seconds['theirs']:.0f} ms: captions of 77 tokens through a text transformer",
+        "note": f"its step takes {1000 * times.median('theirs'):.0f} ms: captions of 77 tokens through a text transformer",
     }
 
 
@@ -160,7 +159,7 @@ def large_product(device: torch.device) -> float:
     """FLOP/s of a product of two square matrices."""
     size = 2048
     a, b = (torch.randn(size, size, device=device, dtype=fast_dtype(device)) for _ in range(2))
-    return 2 * size**3 / in_turns({"product": lambda _: a @ b}, 5, device)["product"]
+    return 2 * size**3 / in_turns({"product": lambda _: a @ b}, 5, device).median("product")
 
 
 # ---- both loops --------------------------------------------------------------------------------------------------------
@@ -168,8 +167,8 @@ def large_product(device: torch.device) -> float:
 
 def loops_in_turns(
     device: torch.device, sizes: Sizes, theirs: dict[str, Callable[[int], None]], *, fused: bool = False
-) -> dict[str, float]:
-    """Median seconds of a step of each: our loop runs, and after each of its steps every other loop does one."""
+) -> Times:
+    """Seconds of a step of each: our loop runs, and after each of its steps every other loop does one."""
     found: dict[str, list[float]] = {name: [] for name in ("ours", *theirs)}
     world = World(0, 1, 0, device)
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
@@ -196,7 +195,7 @@ def loops_in_turns(
         compiled: Parallel = {"weights": "replicated", "activation_checkpointing": False, "compile": True}
         parallel = compiled if device.type == "cuda" else None
         Loop(Silent(job, ClipConfig, world), task, schedule, parallel, AVERAGE).train()
-    return {name: statistics.median(seconds[WARM_UP:]) for name, seconds in found.items()}
+    return Times({name: seconds[WARM_UP:] for name, seconds in found.items()})
 
 
 def open_clip_step(model: nn.Module, device: torch.device, sizes: Sizes, texts: str) -> Callable[[int], None]:

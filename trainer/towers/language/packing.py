@@ -13,9 +13,8 @@ import torch
 
 from towers.language.tokens import TextTokens
 
-DENSE_ROW = (
-    256  # a row of a dense mask: attention costs its square, and 256 keeps that near a twentieth of the matrices
-)
+# A row of a dense mask: attention costs its square, which keeps it near a fortieth of the matrices, and captions of 77 tokens fit.
+DENSE_ROW = 128
 FLEX_ROW = 8192  # a row of a block mask; making the mask takes a byte per pair of its tokens for a moment
 FLEX_BLOCK = 128  # rows of a block mask are multiples of its blocks
 
