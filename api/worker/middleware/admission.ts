@@ -6,8 +6,8 @@ import { createFairQueue, type FairQueueOptions } from '../isolate/fair-queue.ts
 
 /** Milliseconds that one unit takes; see docs/results.md. */
 const UNIT_MS: Record<WorkKind, number> = {
-  student: 0.75,
-  tiny: 0.3,
+  student: 0.25,
+  tiny: 0.08,
   static: 0.001,
   tokenizer: 0.0001,
   scores: 1.5e-6,
@@ -15,7 +15,7 @@ const UNIT_MS: Record<WorkKind, number> = {
 /** What every request takes in addition. */
 const REQUEST_MS = 1;
 /** The cheapest request that is worth a check: a few words for the student. */
-const SHORTEST_MS = 6;
+const SHORTEST_MS = 3;
 
 export interface Admission {
   /** For the request of that signal; `onWait` is told for how long others went first. */

@@ -36,7 +36,11 @@ export function ratiosOf(measured: Measured): Ratio[] {
     ...togetherInEngine(measured.engines),
     ...togetherInRequest(measured.texts),
     ...measured.texts.flatMap(({ rows, tokens, cpu_ratio, web_cpu_ratio }) => [
-      lower(`request of ${rows} x ${tokens} tokens to onnxruntime-node`, cpu_ratio),
+      lower(
+        `request of ${rows} x ${tokens} tokens to onnxruntime-node`,
+        cpu_ratio,
+        rows === 1 ? toNode(tokens) : undefined,
+      ),
       ...(web_cpu_ratio === undefined
         ? []
         : [lower(`request of ${rows} x ${tokens} tokens to onnxruntime-web`, web_cpu_ratio, TO_WEB)]),
@@ -56,6 +60,8 @@ export function ratiosOf(measured: Measured): Ratio[] {
   ];
 }
 
+const toNode = (tokens: number) => (tokens >= LONG ? TO_NODE_LONG : TO_NODE);
+
 function lower(name: string, value: number, target?: number): Ratio {
   return { name, value, better: 'lower', ...(target === undefined ? {} : { target }) };
 }
@@ -69,7 +75,7 @@ function ofEngines({ texts, tokens, cpu_ms, share_of_peak }: EngineFigures): Rat
   if (node === undefined || web === undefined || own === undefined || plain === undefined) return [];
   const what = `engine, ${texts} x ${tokens} tokens`;
   return [
-    lower(`${what} to onnxruntime-node`, own / node, tokens >= LONG ? TO_NODE_LONG : TO_NODE),
+    lower(`${what} to onnxruntime-node`, own / node, toNode(tokens)),
     lower(`${what} to onnxruntime-web`, own / web, TO_WEB),
     lower(`${what}, plain to relaxed`, plain / own),
     {
