@@ -66,9 +66,10 @@ beforeAll(async () => {
 }, 180_000);
 afterAll(async () => {
   vi.unstubAllEnvs();
-  await worker?.platform.dispose();
+  // The encoder follows the bucket, which the platform holds: asked after its end it never answers.
   await encoder?.stop();
   r2?.stop();
+  await worker?.platform.dispose();
   account?.stop();
   rmSync(folder, { recursive: true, force: true });
 });

@@ -96,7 +96,11 @@ async function open(checkout: Checkout, endings: (() => unknown)[], close: Cloud
 
   let encoder: LocalProcess | undefined;
   let worker: LocalWorker | undefined;
-  endings.push(() => Promise.all([encoder?.stop(), worker?.platform.dispose()]));
+  // The encoder follows the bucket, which the platform holds: asked after its end it never answers.
+  endings.push(async () => {
+    await encoder?.stop();
+    await worker?.platform.dispose();
+  });
   const resources = await makeResources(aws);
   const { trainingBucket } = resources;
   const programs = programsIn({
